@@ -1,0 +1,1 @@
+"""Image sources, chosen by address."""

@@ -1,0 +1,115 @@
+"""Camera addresses: `scheme://place?key=value`, read once, strictly and without I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.cameras.query import Query
+from edge.cameras.source import FrameSource
+from edge.config.station import CameraSettings
+from edge.errors import ConfigError
+
+_LATER = ("csi", "genicam", "aravis", "pylon", "replay")
+_SECRET_KEYS = re.compile(
+    r"((?:^|[?&;/_])(?:[\w-]*(?:passw|pwd|token|secret|auth|api_?key|credential|signature)[\w-]*"
+    r"|user|username|pass|key|sig)=)[^&#\s]*",
+    re.IGNORECASE,
+)
+_NAMES_OF_SECRETS = re.compile(r"_(?:env|file)=$")
+_USERINFO = re.compile(r"\b((?!file:|test:|v4l2:)[a-z][a-z0-9+.-]*://)\S*@", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address in its parts; `shown` is the one to print.
+
+    Attributes:
+        scheme: lower case, without `://`.
+        place: what stands between `://` and `?`, still percent-encoded.
+        query: the keys behind the `?`.
+        shown: the whole address without credentials.
+    """
+
+    scheme: str
+    place: str
+    query: Query
+    shown: str
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Split `text` at the first `://` and the first `?`."""
+        shown = redacted(text)
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            raise ConfigError(f"camera address {shown}: expected scheme://…, such as file:///data")
+        place, _, query = rest.partition("?")
+        return cls(scheme.lower(), place, Query(shown, query), shown)
+
+
+def redacted(text: str) -> str:
+    """Hide user and password of every address in `text`, and query values that are secrets.
+
+    Rather too much is hidden than too little: everything up to the last `@` of an address counts
+    as credentials, except in file, v4l2 and test addresses, which have none.
+    """
+
+    def hide(match: re.Match[str]) -> str:
+        names_only = _NAMES_OF_SECRETS.search(match.group(1))
+        return match.group(0) if names_only else f"{match.group(1)}***"
+
+    return _SECRET_KEYS.sub(hide, _USERINFO.sub(r"\1***@", text))
+
+
+def make_source(settings: CameraSettings) -> FrameSource:
+    """Return the closed source that `settings.source` names.
+
+    Raises:
+        ConfigError: for an unknown scheme, an unknown key (naming the nearest) or a wrong value.
+    """
+    address = Address.parse(settings.source)
+    maker = _MAKERS.get(address.scheme)
+    if maker is not None:
+        return maker(address, settings)
+    is_known = "not supported in this version" if address.scheme in _LATER else "unknown"
+    raise address.query.problem(
+        f"{address.scheme}:// is {is_known}; use one of "
+        f"{', '.join(f'{scheme}://' for scheme in _MAKERS)}"
+    )
+
+
+# OpenCV is imported only when a source that needs it is made.
+def _file(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.pictures import PictureSource
+    from edge.cameras.video import VideoSource, is_video
+
+    if is_video(address.place):
+        return VideoSource.from_address(address, settings)
+    return PictureSource.from_address(address, settings)
+
+
+def _v4l2(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.v4l2 import V4l2Source
+
+    return V4l2Source.from_address(address, settings)
+
+
+def _rtsp(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.rtsp import RtspSource
+
+    return RtspSource.from_address(address, settings)
+
+
+def _test(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.conveyor import ConveyorSource
+
+    return ConveyorSource.from_address(address, settings)
+
+
+_MAKERS: dict[str, Callable[[Address, CameraSettings], FrameSource]] = {
+    "file": _file,
+    "v4l2": _v4l2,
+    "rtsp": _rtsp,
+    "test": _test,
+}

@@ -1,0 +1,99 @@
+"""One thread in one driver: its calls are timed, because a driver may never come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from edge.cameras.source import FrameSource
+from edge.errors import CameraTimeout
+
+T = TypeVar("T")
+
+
+class Reader:
+    """A source, the thread that reads it, and how long the present driver call takes.
+
+    Attributes:
+        quit: set to end the thread; a reader that was told to quit is never revived.
+        is_open: the source is open.
+        is_abandoned: the thread is stuck and another reader took its place.
+        expected_id: frame id that the source should give next; None after a reopening.
+        id_offset: what makes the source's frame ids go on after a reopening.
+    """
+
+    def __init__(self, source: FrameSource):
+        self.source = source
+        self.quit = threading.Event()
+        self.is_open = False
+        self.is_abandoned = False
+        self.expected_id: int | None = None
+        self.id_offset = 0
+        self._thread: threading.Thread | None = None
+        self._call: tuple[int, float] | None = None
+
+    def start(self, run: Callable[[Reader], None], name: str) -> None:
+        """Run `run(self)` in a thread that cannot keep the process alive."""
+        self._thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell the thread to quit and close the source under it."""
+        self.quit.set()
+        self.source.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; True when there is none (any more)."""
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def drive(self, call: Callable[[], T], limit_s: float) -> T:
+        """Make a call into the driver, which should take no longer than `limit_s`."""
+        self._call = (time.monotonic_ns(), limit_s)
+        try:
+            return call()
+        finally:
+            self._call = None
+
+    def overdue_s(self, now_ns: int) -> float:
+        """Return how long the present call is taking, 0 while it is within its limit.
+
+        Files are never overdue: they wait, also on a slow network drive.
+        """
+        call = self._call
+        if call is None or not self.source.is_live:
+            return 0.0
+        taken_s = (now_ns - call[0]) / 1e9
+        return taken_s if taken_s > call[1] else 0.0
+
+
+def open_in_time(source: FrameSource, camera: str, limit_s: float) -> None:
+    """Open in a thread of its own: a driver may hang, and the caller must stay interruptible.
+
+    Raises:
+        CameraError: the source's own, or CameraTimeout after `limit_s` (live sources only).
+    """
+    outcome: list[Exception | None] = []
+
+    def attempt() -> None:
+        try:
+            source.open()
+            outcome.append(None)
+        except Exception as error:  # noqa: BLE001 - raised again below
+            outcome.append(error)
+
+    thread = threading.Thread(target=attempt, name=f"open-{camera}", daemon=True)
+    thread.start()
+    thread.join(limit_s if source.is_live else None)
+    if not outcome:
+        source.close()
+        raise CameraTimeout(
+            f"{camera}: expected the driver to open the camera within {limit_s:g} s, got no "
+            f"answer; unplug the camera, or restart the service that holds it"
+        )
+    if outcome[0] is not None:
+        raise outcome[0]

@@ -1,0 +1,64 @@
+"""What the capture thread needs of a camera, whatever it is."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import Frame, Part
+
+
+class FrameSource(Protocol):
+    """One camera, or what stands in for it.
+
+    `is_live`: True when frames are lost unless somebody takes them (v4l2, rtsp, test with a rate);
+    False when they wait (files).
+    """
+
+    is_live: bool
+
+    def open(self) -> None:
+        """Open or reopen.
+
+        Raises:
+            CameraUnavailable: with what was expected, what was found and what to do.
+        """
+
+    def read(self) -> Frame | None:
+        """Block until the next frame; None is the regular end of a finite source.
+
+        A part whose picture is broken comes as a Frame with a fault, never as an exception.
+
+        Raises:
+            CameraUnavailable: the camera was lost, or closed from another thread.
+            CameraTimeout: the camera is there but delivers nothing.
+        """
+
+    def close(self) -> None:
+        """Give the camera back and end a waiting `read`; any thread, any number of times."""
+
+
+def frame_now(
+    camera: str,
+    frame_id: int,
+    pixels_bgr: NDArray[np.uint8] | None,
+    *,
+    fault: str | None = None,
+    part: Part | None = None,
+    is_simulated: bool = False,
+) -> Frame:
+    """Stamp a capture with both clocks."""
+    return Frame(
+        camera=camera,
+        frame_id=frame_id,
+        captured_ns=time.monotonic_ns(),
+        captured_at=datetime.now(timezone.utc),
+        pixels_bgr=pixels_bgr,
+        fault=fault,
+        part=part,
+        is_simulated=is_simulated,
+    )

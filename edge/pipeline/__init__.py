@@ -1,0 +1,1 @@
+"""The line loop: capture, hand-over, inspection, orderly stop."""

@@ -1,0 +1,34 @@
+"""Counts of every frame that did not become a result, by place and reason."""
+
+from __future__ import annotations
+
+import threading
+
+
+class DropCounts:
+    """Counts keyed by (where, reason); any thread may add.
+
+    Used keys: (camera, gap) lost in the camera or driver, (capture, abandoned) came from a stuck
+    driver too late, (capture, stopped) and (mailbox, closed) came while stopping, (mailbox,
+    superseded) replaced by a newer one, (mailbox, overrun) refused by a full queue.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def add(self, where: str, reason: str, n: int = 1) -> None:
+        """Count `n` more frames."""
+        with self._lock:
+            self._counts[where, reason] = self._counts.get((where, reason), 0) + n
+
+    def snapshot(self) -> dict[tuple[str, str], int]:
+        """Return a copy of all counts."""
+        with self._lock:
+            return dict(self._counts)
+
+    @property
+    def total(self) -> int:
+        """All frames dropped anywhere."""
+        with self._lock:
+            return sum(self._counts.values())
