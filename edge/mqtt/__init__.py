@@ -1,0 +1,1 @@
+"""Results, states and the outbox that loses none of them."""

@@ -1,0 +1,75 @@
+"""User, password and TLS context, read from where the settings say at every connect.
+
+Reading late lets a rotated password or certificate work without a restart, and keeps secrets out of
+objects that could be logged.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from edge.config.station import MqttSettings
+from edge.errors import ConfigError
+
+
+def read_login(settings: MqttSettings) -> tuple[str | None, str | None]:
+    """Return user and password, None for what the settings do not name.
+
+    Raises:
+        ConfigError: the variable or file is missing.
+    """
+    user = settings.user
+    if settings.user_env:
+        user = _variable("user_env", settings.user_env)
+    if settings.password_env:
+        return user, _variable("password_env", settings.password_env)
+    if settings.password_file is None:
+        return user, None
+    try:
+        text = settings.password_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"mqtt.password_file: {settings.password_file}: expected a readable file with the "
+            f"password, got {reason}"
+        ) from error
+    return user, text.rstrip("\r\n")
+
+
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """Return the TLS rules, None without TLS.
+
+    `tls_insecure` turns off the check of the server's name only: its certificate must still come
+    from the authority that the settings trust.
+
+    Raises:
+        ConfigError: a certificate or key cannot be loaded.
+    """
+    if not settings.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca_certs)
+    except OSError as error:
+        raise ConfigError(
+            f"mqtt.tls_ca_certs: {settings.tls_ca_certs}: expected a PEM file, got {error}"
+        ) from error
+    if settings.tls_client_cert:
+        try:
+            context.load_cert_chain(settings.tls_client_cert, settings.tls_client_key)
+        except OSError as error:
+            raise ConfigError(
+                f"mqtt.tls_client_cert, tls_client_key: {settings.tls_client_cert}, "
+                f"{settings.tls_client_key}: expected a PEM certificate and its key, got {error}"
+            ) from error
+    context.check_hostname = not settings.tls_insecure
+    return context
+
+
+def _variable(key: str, name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigError(
+            f"mqtt.{key}: expected the environment variable {name}, it is not set; export it"
+        )
+    return value

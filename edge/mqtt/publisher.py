@@ -1,0 +1,300 @@
+"""The thread that brings states and stored results to the broker.
+
+On every connection: status, info, state, counters and alerts first, because a broker that was
+restarted has lost its retained messages; then the outbox, oldest first. A result leaves the outbox
+only when the broker has acknowledged it, so it arrives at least once, and its `msg_id` shows when
+it arrives twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+from edge.config.station import MqttSettings
+from edge.errors import EdgeError, PublishError
+from edge.mqtt.board import Board
+from edge.mqtt.client import Will
+from edge.mqtt.identity import Identity
+from edge.mqtt.link import Link, OversizeError
+from edge.mqtt.outbox import Outbox
+from edge.mqtt.payload import Payload, counters_payload, encode, status_payload
+from edge.mqtt.stream import REMOVE_AT, ResultStream
+from edge.mqtt.topics import DELIVERY, Topics
+
+log = logging.getLogger(__name__)
+CONNECT_TIMEOUT_S = 10.0
+FAREWELL_S = 1.0
+# amqtt acknowledges before it forwards, and forgets what it has not forwarded when we leave.
+LINGER_S = 0.2
+HOUSEKEEPING_S = 1.0
+FIRST_DELAY_S, LAST_DELAY_S = 1.0, 30.0
+# A connection that lasted less does not reset the delay: two processes with one client id, or a
+# broker that dislikes what we send, would otherwise make us reconnect every second for ever.
+STABLE_S = 10.0
+
+
+class Publisher:
+    """Publishes one station; methods may be called from any thread and do not wait for the net.
+
+    Args:
+        settings: the broker.
+        identity: who publishes.
+        outbox: what to publish; its owner closes it after `stop`.
+        info: the birth certificate, from `info_payload`.
+        version: our version, for the status.
+
+    Raises:
+        ConfigError: a secret or certificate that the settings name is missing.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        identity: Identity,
+        outbox: Outbox,
+        info: Payload,
+        *,
+        version: str,
+    ):
+        self._identity = identity
+        self._outbox = outbox
+        self._version = version
+        self._topics = Topics(settings.topic_prefix, identity.node, identity.station)
+        client_id = settings.client_id or f"edge-infer-{identity.node}-{identity.station}"
+        lost = encode(status_payload(identity, "lost", version)).encode()
+        self._link = Link(settings, client_id, will=Will(self._topics.of("status"), lost))
+        self._stream = ResultStream(
+            self._link,
+            outbox,
+            self._topics.of("result"),
+            replace(DELIVERY["result"], expiry_s=settings.result_expiry_s),
+            (self._topics.of("last"), DELIVERY["last"]) if settings.retain_last_result else None,
+        )
+        self._board = Board(identity)
+        self._board.put("info", info)
+        self._counted = (0, 0, 0)
+        self._known_lost = outbox.lost
+        self._next_housekeeping = 0.0
+        self._delay_s = FIRST_DELAY_S
+        self._began = 0.0
+        self._refusals: set[str] = set()
+        self._reconnects = 0
+        self._problem = "not connected yet"
+        self._stop = threading.Event()
+        self._deadline = self._end = float("inf")  # of the results, of everything
+        self._is_clean = False
+        self._online = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
+        self.error: Exception | None = None  # a defect of ours that ended the thread
+        if settings.tls_insecure:
+            self.raise_alert("tls_insecure", "warning", "the broker's name is not checked")
+
+    def start(self) -> None:
+        """Begin to connect and publish; an absent broker is retried, results wait in the outbox."""
+        self._thread.start()
+
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Wait for the first connection; when False, `problem` says what is in the way."""
+        return self._online.wait(timeout_s)
+
+    @property
+    def connected(self) -> bool:
+        """The broker is there and has accepted us."""
+        return self._online.is_set()
+
+    @property
+    def problem(self) -> str:
+        """Why there is no connection, in one line; empty while there is one."""
+        return self._problem
+
+    @property
+    def stats(self) -> Payload:
+        """The numbers of the connection and the outbox, for the health message."""
+        oldest_age_s = 0.0
+        with suppress(PublishError):  # a broken outbox is the writer's to report
+            oldest_age_s = self._outbox.oldest_age_s()
+        return {
+            "connected": self.connected,
+            "protocol": self._link.protocol,
+            "reconnects": self._reconnects,
+            "published": self._stream.published,
+            "replayed": self._stream.replayed,
+            "unacked": self._stream.unacked,
+            "refused": self._stream.refused,
+            "lost": self._outbox.lost,
+            "spool_rows": self._outbox.depth,
+            "spool_bytes": self._outbox.bytes,
+            "spool_oldest_age_s": round(oldest_age_s, 1),
+        }
+
+    def set_state(self, state: Payload) -> None:
+        """Publish the state now and again on every connection."""
+        self._board.put("state", state)
+        self._link.wake()
+
+    def set_health(self, health: Payload) -> None:
+        """Publish the numbers, or drop them while there is no connection."""
+        if self.connected:
+            self._board.put("health", health)
+            self._link.wake()
+
+    def raise_alert(self, code: str, severity: str, detail: str) -> None:
+        """Raise an alert; raising it again only counts it."""
+        self._board.raise_alert(code, severity, detail)
+        self._link.wake()
+
+    def clear_alert(self, code: str) -> None:
+        """End an alert; one that is not active is ignored."""
+        self._board.clear_alert(code)
+        self._link.wake()
+
+    def wake(self) -> None:
+        """Say that the outbox has new results."""
+        self._link.wake()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Deliver what waits, say `stopped`, disconnect; False when results stay in the outbox.
+
+        A third of the time, a second at most, is kept for the farewell.
+        """
+        self._end = time.monotonic() + timeout_s
+        self._deadline = self._end - min(FAREWELL_S, timeout_s / 3)
+        self._stop.set()
+        self._link.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s + LINGER_S)
+        if not self._thread.is_alive():
+            self._link.close()
+        return self._is_clean
+
+    def _run(self) -> None:
+        try:
+            while not self._serve():
+                pause_s = self._delay_s * random.uniform(0.7, 1.0)  # noqa: S311 - jitter
+                self._delay_s = min(2 * self._delay_s, LAST_DELAY_S)
+                self._stop.wait(pause_s)
+        except Exception as error:
+            self.error = error
+            log.exception("publisher ended")
+        finally:
+            self._online.clear()
+            self._link.drop()
+
+    def _serve(self) -> bool:
+        """Use one connection until it ends; True when there shall be no other."""
+        is_last = self._stop.is_set()
+        left_s = self._deadline - time.monotonic()
+        try:
+            self._link.connect(min(CONNECT_TIMEOUT_S, max(0.1, left_s)))
+            self._began = time.monotonic()
+            self._session()
+        except EdgeError as error:
+            self._lost(str(error))
+            return is_last
+        return True
+
+    def _lost(self, problem: str) -> None:
+        if self._online.is_set():
+            self._online.clear()
+            self._reconnects += 1
+            if time.monotonic() - self._began >= STABLE_S:
+                self._delay_s = FIRST_DELAY_S
+        self._link.drop()
+        if problem != self._problem:
+            log.warning(
+                "no broker, results wait in the outbox rows=%d: %s", self._outbox.depth, problem
+            )
+        self._problem = problem
+
+    def _session(self) -> None:
+        link, outbox = self._link, self._outbox
+        event = "broker connected broker=%s protocol=%s rows=%d"
+        log.info(event, link.address, link.protocol, outbox.depth)
+        self._put_status("online")
+        self._put_counters()
+        self._board.begin()
+        self._problem = ""
+        self._stream.begin()
+        self._online.set()
+        while not self._stop.is_set() or (outbox.depth and time.monotonic() < self._deadline):
+            self._turn()
+        self._say_goodbye()
+
+    def _turn(self) -> None:
+        """Send what there is, then wait for answers or news."""
+        self._send_states()
+        self._stream.fill()
+        wait_s = self._next_housekeeping - time.monotonic()
+        if self._stop.is_set():
+            wait_s = min(wait_s, 0.1)
+        self._receive(max(0.0, min(wait_s, HOUSEKEEPING_S)))
+        self._stream.forget(1 if self._stop.is_set() else REMOVE_AT)
+        if time.monotonic() >= self._next_housekeeping:
+            self._next_housekeeping = time.monotonic() + HOUSEKEEPING_S
+            self._keep_house()
+
+    def _receive(self, timeout_s: float) -> None:
+        for ack in self._link.poll(timeout_s):
+            is_result = self._stream.take(ack)
+            if not is_result and ack.reason >= 128 and ack.text not in self._refusals:
+                self._refusals.add(ack.text)
+                log.warning("broker refuses states and alerts: %s; check its ACL", ack.text)
+
+    def _send_states(self) -> None:
+        while self._link.has_room and (message := self._board.take()):
+            kind, payload = message
+            data = encode(payload).encode()
+            user = {"schema": payload["schema"]}
+            try:
+                self._link.publish(self._topics.of(kind), data, DELIVERY[kind], user)
+            except OversizeError as error:
+                log.warning("not published: %s", error)
+
+    def _keep_house(self) -> None:
+        self._stream.forget(1)
+        outbox = self._outbox
+        if outbox.lost > self._known_lost:
+            detail = f"{outbox.lost - self._known_lost} results lost, {outbox.lost} in all"
+            self._board.raise_alert("spool_dropped", "error", detail)
+            self._known_lost = outbox.lost
+        elif outbox.depth == 0:
+            self._board.clear_alert("spool_dropped")
+        self._board.note_repeats()
+        if self._counted != (outbox.last_seq, outbox.depth, outbox.lost):
+            self._put_counters()
+
+    def _say_goodbye(self) -> None:
+        """Publish the final counters and, as the very last message, the status."""
+        self._stream.forget(1)
+        self._put_counters()
+        self._finish()
+        self._put_status("stopped")
+        self._finish()
+        self._is_clean = self._outbox.depth == 0 and not self._link.unacked
+        self._online.clear()
+        if not self._link.unacked:  # else it may not know that we stopped: let the will say so
+            time.sleep(LINGER_S)
+            self._link.disconnect()
+
+    def _finish(self) -> None:
+        self._send_states()
+        while self._link.unacked and time.monotonic() < self._end:
+            self._receive(0.1)
+            self._send_states()
+        self._stream.forget(1)
+
+    def _put_status(self, state: str) -> None:
+        self._board.put("status", status_payload(self._identity, state, self._version))
+
+    def _put_counters(self) -> None:
+        outbox = self._outbox
+        self._counted = last_seq, pending, lost = outbox.last_seq, outbox.depth, outbox.lost
+        counters = counters_payload(
+            self._identity, outbox.counts, last_seq=last_seq, lost=lost, pending=pending
+        )
+        self._board.put("counters", counters)

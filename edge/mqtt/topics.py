@@ -1,0 +1,76 @@
+"""Topic names, and the one table that says how each kind of message travels.
+
+Status, info and health are of the process: `<prefix>/<node>/<kind>`. Everything else is of the
+station: `<prefix>/<node>/<station>/<kind>`. One process runs one station over one connection, and a
+connection has one last will: so one node name stands for one process, and a device with two cameras
+has two nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY_S = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a kind travels; `expiry_s` is MQTT 5 message expiry, None for never.
+
+    `is_node`: the topic stands directly below the node.
+    """
+
+    topic: str
+    qos: int
+    retain: bool
+    expiry_s: float | None = None
+    is_node: bool = False
+
+
+# Retained are the kinds whose newest value stays true; a retained result would show an old part
+# as new, hence result/last for displays that join late, with an expiry.
+DELIVERY = {
+    "status": Delivery("status", qos=1, retain=True, is_node=True),
+    "info": Delivery("info", qos=1, retain=True, is_node=True),
+    "state": Delivery("state", qos=1, retain=True),
+    "counters": Delivery("counters", qos=1, retain=True),
+    "alerts": Delivery("alert/active", qos=1, retain=True),
+    "alert": Delivery("alert", qos=1, retain=False, expiry_s=DAY_S),
+    "result": Delivery("result", qos=1, retain=False, expiry_s=7 * DAY_S),
+    "last": Delivery("result/last", qos=0, retain=True, expiry_s=3600),
+    "health": Delivery("health", qos=0, retain=False, expiry_s=90, is_node=True),
+}
+_KIND_OF = {delivery.topic: kind for kind, delivery in DELIVERY.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names below one prefix; `node` and `station` may be `+` to make a subscription filter."""
+
+    prefix: str
+    node: str
+    station: str
+
+    def of(self, kind: str) -> str:
+        """Return the full topic of a kind."""
+        delivery = DELIVERY[kind]
+        below = delivery.topic if delivery.is_node else f"{self.station}/{delivery.topic}"
+        return f"{self.prefix}/{self.node}/{below}"
+
+    def parse(self, topic: str) -> tuple[str, str | None, str] | None:
+        """Return node, station and kind of a topic below the prefix, None for any other topic.
+
+        The station is None for what is of the node.
+        """
+        below = topic.removeprefix(f"{self.prefix}/")
+        node, _, rest = below.partition("/")
+        if below == topic:
+            return None
+        kind = _KIND_OF.get(rest)
+        if kind is not None and DELIVERY[kind].is_node:
+            return node, None, kind
+        station, _, rest = rest.partition("/")
+        kind = _KIND_OF.get(rest)
+        if kind is None or DELIVERY[kind].is_node:
+            return None
+        return node, station, kind

@@ -1,0 +1,53 @@
+"""A station in miniature: makes and publishes as many results as each line of stdin says.
+
+Usage: outbox_process.py FOLDER PORT PROTOCOL FIRST. Prints each part id after its commit, and stops
+in order at the end of stdin.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from edge.config.station import SpoolSettings
+from edge.mqtt import client
+from edge.mqtt.identity import Identity
+from edge.mqtt.outbox import Outbox, outbox_path
+from edge.mqtt.payload import info_payload
+from edge.mqtt.publisher import Publisher
+from edge.mqtt.writer import ResultWriter
+from tests.support.mqtt_results import MODEL, make_payload, make_settings
+
+
+def main() -> int:
+    folder, port, protocol = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    next_part = int(sys.argv[4])
+    identity = Identity("jx", "st3", uuid.uuid4().hex)
+    outbox = Outbox(outbox_path(folder, "jx", "st3"), SpoolSettings())
+    info = info_payload(identity, MODEL, {})
+    client.WILL_DELAY_S = 2  # five are long for a test
+    settings = make_settings(port, protocol=protocol)
+    publisher = Publisher(settings, identity, outbox, info, version="0.1")
+
+    def committed(payload: dict) -> None:
+        print(payload["part"]["id"], flush=True)
+        publisher.wake()
+
+    writer = ResultWriter(outbox, committed)
+    writer.start()
+    publisher.start()
+    publisher.wait_connected(10)
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            writer.put(make_payload(f"p-{next_part}", identity))
+            next_part += 1
+            time.sleep(0.002)
+    is_delivered = writer.stop(5) and publisher.stop(10)
+    outbox.close()
+    return 0 if is_delivered else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
