@@ -1,0 +1,1 @@
+"""Frozen feature extractors behind one interface."""

@@ -1,0 +1,85 @@
+"""What a model is, as data: enough to build the same network again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edge.config.reader import Settings
+
+
+class PyramidSettings(Settings):
+    """EfficientNet-Lite0 stages on a common grid.
+
+    Attributes:
+        taps: stage indices, 0 to 6.
+        stride: pixels of network input per grid cell.
+    """
+
+    name: Literal["efficientnet_lite0"]
+    taps: tuple[int, ...]
+    stride: int
+
+
+class VitSettings(Settings):
+    """DINOv2 with registers.
+
+    Attributes:
+        taps: block indices from 0; `groups` of equal size are averaged.
+    """
+
+    name: Literal["dinov2_registers"]
+    width: int
+    depth: int
+    heads: int
+    patch: int = 14
+    registers: int = 4
+    mlp_ratio: int = 4
+    position_grid: int = 37
+    taps: tuple[int, ...]
+    groups: int
+
+    @property
+    def stride(self) -> int:
+        """Pixels of network input per grid cell."""
+        return self.patch
+
+
+class InpFormerNet(Settings):
+    """Shape of the INP-Former network; see edge.models.inp_former."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: int
+    prototypes: int = Field(default=6, ge=1)
+
+
+class MapSettings(Settings):
+    """From grid distances to the map and the score.
+
+    Attributes:
+        stride: pixels of network input per map pixel.
+        top_ratio: share of the map's highest pixels whose mean is the score.
+    """
+
+    stride: int = Field(default=2, ge=1)
+    top_ratio: float = Field(default=0.01, gt=0, le=1)
+
+
+class ModelSettings(Settings):
+    """One detector: backbone, method and map, at one network size."""
+
+    method: Literal["inp-former"] = "inp-former"
+    size_wh: tuple[int, int]
+    backbone: Annotated[PyramidSettings | VitSettings, Field(discriminator="name")]
+    inp_former: InpFormerNet
+    map: MapSettings = MapSettings()
+
+    @model_validator(mode="after")
+    def _size_fits(self) -> ModelSettings:
+        step = self.backbone.stride
+        if min(self.size_wh) < step or any(side % step for side in self.size_wh):
+            raise ValueError(f"size_wh: expected positive multiples of {step}")
+        return self

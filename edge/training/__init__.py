@@ -1,0 +1,1 @@
+"""Data sets, synthetic defects, losses, loops and metrics."""

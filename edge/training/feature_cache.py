@@ -1,0 +1,106 @@
+"""Frozen features, computed once and kept on disk in half precision while a run trains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge.models.detector import Detector
+from edge.models.features import Groups
+from edge.training.dataset import Sample
+from edge.training.frames import InputShape, input_batches
+
+KEY = "key.json"
+
+
+class FeatureCache:
+    """Features of the network inputs of a list of pictures, by group, memory-mapped.
+
+    `arrays` holds one (n, N, C_g) float16 array per group; n counts tiles.
+    """
+
+    def __init__(self, arrays: Sequence[NDArray[np.float16]]):
+        self.arrays = tuple(arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def batch(self, indices: Sequence[int]) -> Groups:
+        """Read inputs by index as (B, N, C_g) float32 tensors."""
+        rows = np.asarray(indices)
+        return tuple(torch.from_numpy(array[rows].astype(np.float32)) for array in self.arrays)
+
+
+def cache_features(
+    folder: Path,
+    detector: Detector,
+    samples: Sequence[Sample],
+    shape: InputShape,
+    identity: str,
+    advance: Callable[[int], None],
+) -> FeatureCache:
+    """Compute the features of `samples`, or reuse those in `folder` if nothing changed.
+
+    `identity` names the backbone and its weights; together with size and time stamp of every
+    picture it decides whether old features may serve. `advance` is called with the number of
+    inputs done since the last call.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = _key(samples, shape, identity)
+    count = len(samples) * shape.tiles
+    height, width = detector.features.grid_hw
+    shapes = [(count, height * width, channels) for channels in detector.features.channels]
+    paths = [folder / f"group{index}.f16" for index in range(len(shapes))]
+    if _is_current(folder / KEY, key, paths):
+        advance(count)
+        mode: str = "r"
+    else:
+        (folder / KEY).unlink(missing_ok=True)
+        mode = "w+"
+    arrays = [
+        np.memmap(path, np.float16, mode=mode, shape=size)  # type: ignore[call-overload]
+        for path, size in zip(paths, shapes, strict=True)
+    ]
+    if mode == "w+":
+        done = 0
+        for inputs in input_batches(samples, shape):
+            for array, values in zip(arrays, extract(detector, inputs), strict=True):
+                array[done : done + len(inputs)] = values.half().numpy()
+            done += len(inputs)
+            advance(len(inputs))
+        for array in arrays:
+            array.flush()
+        # Last, so that an interrupted pass is never taken for a whole one.
+        (folder / KEY).write_text(json.dumps(key), encoding="utf-8")
+    return FeatureCache(arrays)
+
+
+@torch.no_grad()
+def extract(detector: Detector, inputs: NDArray[np.uint8]) -> Groups:
+    """Frozen features of (B, H, W, 3) uint8 inputs."""
+    frames: Tensor = torch.from_numpy(inputs)
+    return detector.extract(frames)
+
+
+def _key(samples: Sequence[Sample], shape: InputShape, identity: str) -> dict[str, str]:
+    digest = hashlib.sha256()
+    for sample in samples:
+        status = sample.path.stat()
+        digest.update(f"{sample.path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return {"backbone": identity, "input": str(shape), "pictures": digest.hexdigest()}
+
+
+def _is_current(path: Path, key: dict[str, str], arrays: Sequence[Path]) -> bool:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) == key and all(
+            array.is_file() for array in arrays
+        )
+    except (OSError, ValueError):
+        return False

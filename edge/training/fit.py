@@ -1,0 +1,230 @@
+"""From a data folder to a finished run: split, size, features, training, calibration."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edge import __version__
+from edge.errors import TrainingError
+from edge.models.detector import Detector
+from edge.models.features import PyramidFeatures
+from edge.models.presets import Preset, candidate_sizes, model_settings
+from edge.models.settings import ModelSettings
+from edge.models.weights import load_backbone
+from edge.training.dataset import ImageSet, Sample, hold_out, read_image_set, read_pixels
+from edge.training.feature_cache import cache_features, extract
+from edge.training.frames import InputShape, input_batches
+from edge.training.golden import write_golden
+from edge.training.run import (
+    FEATURES,
+    MODEL,
+    RECORD,
+    Calibration,
+    DataRecord,
+    RunRecord,
+    SizeTrial,
+    TrainingSettings,
+    read_record,
+    write_calibration,
+    write_model,
+    write_record,
+)
+from edge.training.sizing import best_size, choose_size
+from edge.training.trainer import Trainer
+from edge.vision.quality import grey_statistics
+
+# Pictures that set the scale of the feature groups.
+SCALE_PICTURES = 64
+# Pictures whose sizes stand for the product's frame size.
+SIZE_PICTURES = 50
+JUDGE_BATCH = 8
+
+
+class Progress(Protocol):
+    """Opens one progress bar per stage; what it returns is called with the work done since."""
+
+    def __call__(self, stage: str, total: int) -> Callable[[int], None]:
+        """Start the bar of `stage`, `total` units long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller asks for; None means the preset's choice.
+
+    `size_wh` None chooses by trial on synthetic defects when the preset has several sizes.
+    """
+
+    data: Path
+    preset: Preset
+    weights: str | None = None
+    size_wh: tuple[int, int] | None = None
+    tiles_wh: tuple[int, int] = (1, 1)
+    overlap: float = 0.0
+    training: TrainingSettings | None = None
+
+
+def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
+    """Train a run into `folder`; called again on an unfinished run, go on where it stopped.
+
+    Raises:
+        DataError: the data folder cannot be used.
+        TrainingError: the folder holds another or a finished run, or training fails.
+    """
+    images = read_image_set(request.data)
+    if not images.train:
+        raise TrainingError(f"--data {request.data}: no pictures in train/good")
+    training = request.training or TrainingSettings(steps=request.preset.steps)
+    train, held_out = hold_out(images.train, images.has_groups, training.seed)
+    frame_wh = _frame_size(train)
+    if (folder / RECORD).is_file():
+        record = _resume(folder, request, training)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        record = _new_record(request, training, images, (train, held_out), frame_wh, progress)
+        write_record(folder, record)
+    detector = _build(record.model, record.weights, training.seed)
+    shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
+    _set_scale(detector, train, shape)
+    identity = f"{record.model.backbone.model_dump_json()} {record.weights}"
+    advance = progress("features", len(train) * shape.tiles)
+    cache = cache_features(folder / FEATURES, detector, train, shape, identity, advance)
+    trainer = Trainer(detector.inp_former, training, folder)
+    trainer.run(cache, progress("training", training.steps))
+    calibration = _calibrate(detector, held_out, shape, progress("calibration", len(held_out)))
+    write_calibration(folder, calibration)
+    write_golden(folder, held_out, calibration.scores, training.seed)
+    write_model(folder, detector)
+    trainer.clear()
+    shutil.rmtree(folder / FEATURES)
+    return record
+
+
+def _frame_size(samples: Sequence[Sample]) -> tuple[int, int]:
+    """Median width and height of some of the pictures."""
+    step = max(1, len(samples) // SIZE_PICTURES)
+    sizes = np.array([read_pixels(sample.path).shape[:2] for sample in samples[::step]])
+    height, width = np.median(sizes, axis=0)
+    return int(width), int(height)
+
+
+def _resume(folder: Path, request: Request, training: TrainingSettings) -> RunRecord:
+    record = read_record(folder)
+    if (folder / MODEL).is_file():
+        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
+    weights = request.weights or request.preset.weights
+    asked = (request.preset.name, weights, request.tiles_wh, request.overlap, training)
+    found = (record.preset, record.weights, record.tiles_wh, record.overlap, record.training)
+    if asked != found or request.size_wh not in (None, record.model.size_wh):
+        raise TrainingError(
+            f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
+            "repeat those, choose another folder, or --fresh"
+        )
+    return record
+
+
+def _new_record(
+    request: Request,
+    training: TrainingSettings,
+    images: ImageSet,
+    split: tuple[Sequence[Sample], Sequence[Sample]],
+    frame_wh: tuple[int, int],
+    progress: Progress,
+) -> RunRecord:
+    preset, (train, held_out) = request.preset, split
+    weights = request.weights or preset.weights
+    tile_wh = tuple(side // count for side, count in zip(frame_wh, request.tiles_wh, strict=True))
+    size_wh = request.size_wh
+    trials: tuple[SizeTrial, ...] = ()
+    if size_wh is None:
+        candidates = candidate_sizes(preset, (tile_wh[0], tile_wh[1]))
+        size_wh = candidates[0]
+        if len(candidates) > 1 and request.tiles_wh == (1, 1):
+            trials = choose_size(
+                candidates,
+                lambda size: _build(model_settings(preset, size, weights), weights, 0),
+                train,
+                held_out,
+                training.seed,
+                progress("network size", len(candidates)),
+            )
+            size_wh = best_size(trials)
+    return RunRecord(
+        created_by=f"edge-inspection {__version__}",
+        created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        preset=preset.name,
+        weights=weights,
+        data=DataRecord(
+            name=images.name,
+            train_images=len(train),
+            train_groups=len({sample.group for sample in train}),
+            held_out_images=len(held_out),
+            held_out_groups=len({sample.group for sample in held_out}),
+            has_groups=images.has_groups,
+            frame_wh=frame_wh,
+        ),
+        tiles_wh=request.tiles_wh,
+        overlap=request.overlap,
+        model=model_settings(preset, size_wh, weights),
+        training=training,
+        size_trials=trials,
+    )
+
+
+def _build(settings: ModelSettings, weights: str, seed: int) -> Detector:
+    torch.manual_seed(seed)
+    detector = Detector(settings)
+    load_backbone(detector.features.backbone, weights)
+    return detector.eval()
+
+
+def _set_scale(detector: Detector, train: Sequence[Sample], shape: InputShape) -> None:
+    """Bring the groups of a feature pyramid to unit root mean square."""
+    if not isinstance(detector.features, PyramidFeatures):
+        return
+    some = train[:: max(1, len(train) // SCALE_PICTURES)]
+    total = torch.zeros_like(detector.features.rms)
+    batches = 0
+    for inputs in input_batches(some, shape):
+        groups = extract(detector, inputs)
+        total += torch.stack([group.square().mean() for group in groups])
+        batches += 1
+    detector.features.rms.copy_((total / batches).sqrt().clamp_min(1e-6))
+
+
+@torch.no_grad()
+def _calibrate(
+    detector: Detector,
+    samples: Sequence[Sample],
+    shape: InputShape,
+    advance: Callable[[int], None],
+) -> Calibration:
+    """Fix the branches' scales on held-out good parts, then score those parts.
+
+    Features come from the pictures, not from a half-precision cache: the threshold will stand on
+    one of these very scores.
+    """
+    branches, grey = [], []
+    for inputs in input_batches(samples, shape, JUDGE_BATCH):
+        branches.append(detector.branches(extract(detector, inputs)))
+        grey += [grey_statistics(tile) for tile in inputs]
+        advance(len(inputs) // shape.tiles)
+    together: Tensor = torch.cat(branches)
+    detector.fuse.calibrate(together)
+    scores = detector.judge(together).score.reshape(len(samples), shape.tiles).amax(dim=1)
+    frames = np.array(grey).reshape(len(samples), shape.tiles, 2).mean(axis=1)
+    return Calibration(
+        files=tuple(sample.path.name for sample in samples),
+        groups=tuple(sample.group for sample in samples),
+        scores=tuple(float(score) for score in scores),
+        grey=tuple((float(mean), float(std)) for mean, std in frames),
+    )

@@ -1,0 +1,65 @@
+"""Losses of INP-Former (section 4 of its spec; equations of the paper)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edge.models.features import Groups, mean_of
+from edge.models.inp_former import cosine_distance
+
+# One token five times harder than the average would get a gradient 125 times larger; with few
+# tokens a single outlier could own the step.
+MAX_WEIGHT = 100.0
+
+
+def coherence_loss(distance: Tensor) -> Tensor:
+    """Mean distance of tokens to their nearest prototype, from (B, N); eq. 4."""
+    return distance.mean()
+
+
+def soft_mining_loss(frozen: Groups, rebuilt: Groups, gamma: float = 3.0) -> Tensor:
+    """Mean over groups of 1 - cosine of whole feature maps, with mined gradients; eq. 7.
+
+    Per group the value is 1 - cos of the maps flattened over tokens and channels together. In the
+    backward pass the gradient of each token is multiplied by (d / mean d)^gamma, d being the
+    token's own cosine distance: the value is not reweighted, only the gradient.
+
+    Args:
+        frozen: backbone features, (B, N, C_g) each; no gradient flows into them.
+        rebuilt: the network's, same shapes.
+        gamma: exponent of the mining weight; 0 turns mining off.
+    """
+    losses = []
+    for target, output in zip(frozen, rebuilt, strict=True):
+        fixed = target.detach()
+        weight = mining_weight(fixed, output, gamma)
+        mined = ScaleGradient.apply(output, weight)
+        cosine = F.cosine_similarity(fixed.flatten(1), mined.flatten(1), dim=-1)
+        losses.append((1 - cosine).mean())
+    return mean_of(losses)
+
+
+@torch.no_grad()
+def mining_weight(target: Tensor, output: Tensor, gamma: float) -> Tensor:
+    """Weight of each token's gradient, (B, N, 1): (d / mean over batch and tokens)^gamma."""
+    distance = cosine_distance(target.float(), output.float())
+    relative = distance / distance.mean().clamp_min(1e-12)
+    return relative.pow(gamma).clamp_max(MAX_WEIGHT).unsqueeze(-1)
+
+
+class ScaleGradient(torch.autograd.Function):
+    """Identity whose backward pass multiplies the gradient by a weight."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+        """Return x unchanged."""
+        ctx.save_for_backward(weight)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        """Scale the gradient of x."""
+        (weight,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradient * weight, None

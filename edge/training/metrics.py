@@ -1,0 +1,132 @@
+"""Exact ranking metrics, image and pixel level; positive means anomalous, higher is worse.
+
+Every value is computed over all distinct scores, with ties handled as one step, so that a strictly
+increasing transform of the scores changes nothing. A metric that has no value (only one class)
+is NaN; it is never mirrored or replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.bool_]
+Scores = NDArray[np.floating]
+AUPRO_LIMIT = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Area under the ROC curve, average precision and best F1 of one ranking."""
+
+    auroc: float
+    ap: float
+    f1_max: float
+
+
+def rank(labels: Labels, scores: Scores) -> Ranking:
+    """Compute the three ranking metrics of (n,) labels and scores with a single sort."""
+    labels, scores = labels.ravel(), scores.ravel()
+    order = np.argsort(-scores, kind="stable")
+    return _ranking(labels[order], _ends_of_ties(scores[order]))
+
+
+def auroc(labels: Labels, scores: Scores) -> float:
+    """P(score of a positive > score of a negative), ties counted half."""
+    return rank(labels, scores).auroc
+
+
+def pixel_metrics(maps: Sequence[Scores], masks: Sequence[Labels]) -> tuple[Ranking, float]:
+    """Compute the ranking of all pixels of a data set together, and exact AUPRO at FPR 0.3.
+
+    Args:
+        maps: one (h, w) map per picture; sizes may differ.
+        masks: one (h, w) bool mask per picture, empty for good parts.
+    """
+    scores = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
+    labels = np.concatenate([mask.ravel() for mask in masks])
+    order = np.argsort(-scores, kind="stable")
+    ends = _ends_of_ties(scores[order])
+    del scores
+    return _ranking(labels[order], ends), _aupro(masks, labels, order, ends)
+
+
+def aupro(maps: Sequence[Scores], masks: Sequence[Labels], limit: float = AUPRO_LIMIT) -> float:
+    """Area under the per-region-overlap curve up to a false-positive rate, divided by it.
+
+    Regions are 8-connected components of the masks and count equally whatever their size; the
+    false-positive rate is over all normal pixels, those of good parts included.
+    """
+    scores = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
+    labels = np.concatenate([mask.ravel() for mask in masks])
+    order = np.argsort(-scores, kind="stable")
+    return _aupro(masks, labels, order, _ends_of_ties(scores[order]), limit)
+
+
+def _ends_of_ties(ordered: Scores) -> NDArray[np.intp]:
+    """Positions of the last entry of every group of equal scores."""
+    return np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+
+
+def _ranking(ordered_labels: Labels, ends: NDArray[np.intp]) -> Ranking:
+    found = np.cumsum(ordered_labels, dtype=np.int64)[ends]
+    positives, total = int(found[-1]), len(ordered_labels)
+    negatives = total - positives
+    if positives == 0:
+        return Ranking(float("nan"), float("nan"), float("nan"))
+    taken = ends + 1
+    precision, recall = found / taken, found / positives
+    ap = float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    f1 = float(np.max(2 * found / (taken + positives)))
+    if negatives == 0:
+        return Ranking(float("nan"), ap, f1)
+    false_rate = np.concatenate([[0.0], (taken - found) / negatives])
+    area = _area(false_rate, np.concatenate([[0.0], recall]))
+    return Ranking(area, ap, f1)
+
+
+def _aupro(
+    masks: Sequence[Labels],
+    labels: Labels,
+    order: NDArray[np.intp],
+    ends: NDArray[np.intp],
+    limit: float = AUPRO_LIMIT,
+) -> float:
+    weights, regions = _region_weights(masks)
+    negatives = int(np.count_nonzero(~labels))
+    if regions == 0 or negatives == 0:
+        return float("nan")
+    overlap = np.cumsum(weights[order], dtype=np.float64)[ends] / regions
+    false_rate = np.cumsum(~labels[order], dtype=np.int64)[ends] / negatives
+    x = np.concatenate([[0.0], false_rate])
+    y = np.concatenate([[0.0], overlap])
+    cut = int(np.searchsorted(x, limit, side="right"))
+    if cut < len(x):
+        # Inside a tie group the curve is the straight line through it.
+        share = (limit - x[cut - 1]) / (x[cut] - x[cut - 1])
+        y = np.append(y[:cut], y[cut - 1] + share * (y[cut] - y[cut - 1]))
+        x = np.append(x[:cut], limit)
+    return _area(x, y) / limit
+
+
+def _region_weights(masks: Sequence[Labels]) -> tuple[NDArray[np.float64], int]:
+    """Per pixel 1 / area of its region, 0 outside; and the number of regions."""
+    weights: list[NDArray[np.float64]] = []
+    regions = 0
+    for mask in masks:
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+            mask.astype(np.uint8), connectivity=8
+        )
+        inverse = np.concatenate([[0.0], 1.0 / stats[1:, cv2.CC_STAT_AREA]])
+        weights.append(inverse[labels].ravel())
+        regions += count - 1
+    return np.concatenate(weights), regions
+
+
+def _area(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Trapezoid rule; numpy renamed its own in 2.0."""
+    return float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2)

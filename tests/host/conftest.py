@@ -1,0 +1,53 @@
+"""Host tests need the training extra; without it they are skipped, and say so."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NEEDED = ("torch", "onnx", "safetensors")
+collect_ignore_glob: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        reason = f"{', '.join(missing)} not installed: pip install 'edge-inspection[train]'"
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+if any(importlib.util.find_spec(name) is None for name in NEEDED):
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small MVTec-layout set of simulated plates: 40 good to train on, 10 + 5x4 to test."""
+    from edge.cameras.conveyor_set import write_conveyor_set
+
+    folder = tmp_path_factory.mktemp("plates") / "plates"
+    write_conveyor_set(folder, train_good=40, test_good=10, per_type=4, size_wh=(160, 128), seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short lite run on the plates, with the real backbone weights."""
+    from edge.models.presets import find_preset
+    from edge.training.fit import Request, fit
+    from edge.training.run import TrainingSettings
+
+    folder = tmp_path_factory.mktemp("runs") / "plates"
+    request = Request(
+        data=plates,
+        preset=find_preset("lite"),
+        size_wh=(160, 128),
+        training=TrainingSettings(steps=300, tokens=0, warmup=20),
+    )
+    fit(request, folder, lambda _stage, _total: lambda _done: None)
+    return folder
