@@ -1,0 +1,1 @@
+"""Engines: named arrays in, named arrays out."""

@@ -1,0 +1,128 @@
+"""ONNX Runtime on the CPU: the reference engine, and the guaranteed one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from edge.bundle.manifest import GraphFile, TensorSpec
+from edge.engines.protocol import Arrays, EngineInfo, check_inputs
+from edge.errors import EngineLoadError, InferenceError
+
+_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+
+
+class OnnxEngine:
+    """One graph with static shapes; input and output buffers are bound once and reused."""
+
+    def __init__(self, path: Path, graph: GraphFile, threads: int = 0):
+        """Load `path`; `threads` 0 means one per physical core.
+
+        Raises:
+            EngineLoadError: the file does not load or its tensors differ from `graph`.
+        """
+        self._inputs = {spec.name: spec for spec in graph.inputs}
+        self._outputs = {spec.name: spec for spec in graph.outputs}
+        threads = threads or physical_cores()
+        self.info = EngineInfo("onnxruntime", ort.__version__, graph.precision, "CPU", threads)
+        try:
+            session = ort.InferenceSession(
+                str(path), session_options(threads), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise EngineLoadError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+        _check_graph(path, session, self._inputs, self._outputs)
+        self._session: ort.InferenceSession | None = session
+        self._buffers = {
+            name: np.zeros(spec.shape, spec.dtype)
+            for name, spec in {**self._inputs, **self._outputs}.items()
+        }
+        self._binding = session.io_binding()
+        for name in self._inputs:
+            self._binding.bind_ortvalue_input(name, _wrap(self._buffers[name]))
+        for name in self._outputs:
+            self._binding.bind_ortvalue_output(name, _wrap(self._buffers[name]))
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run the graph once; see `Engine.run`."""
+        if self._session is None:
+            raise InferenceError("engine: run after close")
+        check_inputs(self._inputs, inputs)
+        for name, array in inputs.items():
+            np.copyto(self._buffers[name], array)
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:
+            raise InferenceError(f"engine: ONNX Runtime failed: {error}") from error
+        return {name: self._buffers[name] for name in self._outputs}
+
+    def close(self) -> None:
+        """Drop the session and its threads."""
+        self._session = None
+        del self._binding
+        self._binding = None
+
+    def __enter__(self) -> OnnxEngine:  # noqa: PYI034 - Self is not in Python 3.10
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def physical_cores() -> int:
+    """Count physical cores this process may use; falls back to half the logical ones."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    logical = len(allowed) if allowed else os.cpu_count() or 1
+    cores: set[tuple[str, str]] = set()
+    for cpu in allowed or ():
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            package = (topology / "physical_package_id").read_text(encoding="ascii")
+            cores.add((package, (topology / "core_id").read_text(encoding="ascii")))
+        except OSError:
+            return max(1, logical // 2)
+    return len(cores) or max(1, logical // 2)
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Options of every session of ours; benchmarks compare against a bare session with the same."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Camera, outbox and broker share these cores: idle threads sleep instead of spinning.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def _wrap(array: NDArray[Any]) -> ort.OrtValue:
+    return ort.OrtValue.ortvalue_from_numpy(array)
+
+
+def _check_graph(
+    path: Path,
+    session: ort.InferenceSession,
+    inputs: dict[str, TensorSpec],
+    outputs: dict[str, TensorSpec],
+) -> None:
+    for kind, nodes, specs in (
+        ("inputs", session.get_inputs(), inputs),
+        ("outputs", session.get_outputs(), outputs),
+    ):
+        found = {n.name: (tuple(n.shape), _DTYPES.get(n.type, n.type)) for n in nodes}
+        wanted = {name: (spec.shape, spec.dtype) for name, spec in specs.items()}
+        if found != wanted:
+            raise EngineLoadError(f"{path}: expected {kind} {wanted} by bundle.json, got {found}")

@@ -1,0 +1,39 @@
+"""The bundle's card: what it is for, what it rests on, what it does not promise."""
+
+from __future__ import annotations
+
+from edge.bundle.manifest import ParityRecord, Recipe, Threshold
+from edge.training.run import RunRecord
+
+
+def card_text(
+    record: RunRecord, recipe: Recipe, threshold: Threshold, parity: ParityRecord, licence: str
+) -> str:
+    """Render card.md."""
+    data = record.data
+    width, height = recipe.size_wh
+    tiles = "whole frames" if recipe.tiles_wh == (1, 1) else f"{recipe.tiles_wh} tiles"
+    scale = f"{recipe.mm_per_px} mm per pixel" if recipe.mm_per_px else "no scale: areas in pixels"
+    groups = "known parts" if data.has_groups else "parts unknown: every picture counts as one"
+    return f"""# {recipe.product}
+
+Judges pictures of **{recipe.product}** taken as the training pictures were: same camera, lens, lamp
+and distance. Anything that good parts did not show may be called a defect; a defect that looks like
+a good part will pass.
+
+| | |
+|---|---|
+| method | {record.model.method}, preset {record.preset}, backbone weights: {record.weights} |
+| input | {tiles}, resized to {width} x {height}; {scale} |
+| trained on | {data.train_images} good pictures of {data.name} (seed {record.training.seed}) |
+| held out | {data.held_out_images} good pictures from {data.held_out_groups} parts ({groups}) |
+| threshold | {threshold.value:.4f}, split-conformal, rank {threshold.rank} of {threshold.n} |
+| false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \
+confidence, counting parts as independent |
+| parity | {parity.reference} against {parity.backend} {parity.backend_version}, {parity.images} \
+pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} verdicts flipped |
+| licence | {licence} |
+
+The held-out pictures also set the scale of the map's branches. Thresholds hold for parts and
+pictures like these; check the rate on fresh good parts before relying on it.
+"""

@@ -1,0 +1,77 @@
+"""The golden set of a bundle: what the trained model and an engine say of the same pictures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge.bundle.manifest import GOLDEN_SCHEMA, Golden, GoldenImage, Recipe, Threshold
+from edge.bundle.store import GOLDEN, GOLDEN_MAPS
+from edge.models.detector import Detector
+from edge.pipeline.scorer import FrameScorer, stitch
+from edge.toolchain.parity import TOLERANCES, Outcome
+from edge.training.dataset import read_pixels
+from edge.training.frames import InputShape, network_inputs
+from edge.training.golden import GoldenPicture
+from edge.vision.preprocess import tile_boxes
+
+
+@torch.no_grad()
+def reference_outcomes(
+    detector: Detector, recipe: Recipe, pictures: Sequence[GoldenPicture]
+) -> list[Outcome]:
+    """What the trained model itself says of the golden pictures, tiles joined as on the line."""
+    shape = InputShape(recipe.size_wh, recipe.tiles_wh, recipe.overlap)
+    outcomes = []
+    for picture in pictures:
+        pixels = read_pixels(picture.path)
+        judgement = detector(torch.from_numpy(network_inputs(pixels, shape)))
+        frame_wh = (pixels.shape[1], pixels.shape[0])
+        boxes = tile_boxes(frame_wh, recipe.tiles_wh, recipe.overlap)
+        maps = list(judgement.map.numpy())
+        whole = maps[0] if len(maps) == 1 else stitch(maps, boxes, frame_wh)
+        outcomes.append(Outcome(whole, float(judgement.score.max())))
+    return outcomes
+
+
+def engine_outcome(scorer: FrameScorer, picture: GoldenPicture) -> Outcome:
+    """What an engine says of a golden picture, through the line's own pre-processing."""
+    scored = scorer.score(read_pixels(picture.path))
+    return Outcome(scored.map.copy(), scored.score)
+
+
+def write_golden_set(
+    folder: Path,
+    pictures: Sequence[GoldenPicture],
+    reference: Sequence[Outcome],
+    threshold: Threshold,
+) -> None:
+    """Copy the pictures into the bundle and write what the trained model said of them."""
+    (folder / GOLDEN).parent.mkdir(parents=True, exist_ok=True)
+    images = []
+    for picture, outcome in zip(pictures, reference, strict=True):
+        file = f"golden/{picture.path.name}"
+        shutil.copyfile(picture.path, folder / file)
+        verdict: Any = "fail" if outcome.score > threshold.value else "pass"
+        images.append(
+            GoldenImage(file=file, label=picture.label, score=outcome.score, verdict=verdict)
+        )
+    # Maps of frames of different sizes may differ in shape: one array per picture.
+    arrays = {f"map{index}": outcome.map for index, outcome in enumerate(reference)}
+    np.savez_compressed(folder / GOLDEN_MAPS, **arrays)  # type: ignore[arg-type]
+    limit = TOLERANCES["fp32"]
+    scale = max(abs(threshold.value), 1e-6)
+    golden = Golden(
+        schema=GOLDEN_SCHEMA,
+        images=tuple(images),
+        maps_file=GOLDEN_MAPS,
+        score_tolerance=limit.score * scale,
+        map_tolerance=limit.map * scale,
+    )
+    text = golden.model_dump_json(indent=2, by_alias=True)
+    (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,49 @@
+"""Does a frame look like a frame at all: lamp on, lens free, colours in range."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.manifest import FrameQuality
+
+# Good frames' range is widened on both sides by its own width, at least by this many grey levels:
+# the check is for lamps and lenses; what a part may look like is the model's business.
+MIN_MARGIN = 16.0
+
+
+def grey_statistics(image: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean and standard deviation over all pixels and channels of (H, W, 3) uint8, 0..255."""
+    means, stds = cv2.meanStdDev(image)
+    mean = float(means.mean())
+    # Variance over everything: within channels plus between their means.
+    variance = float((stds**2).mean() + ((means - mean) ** 2).mean())
+    return mean, variance**0.5
+
+
+def quality_range(statistics: list[tuple[float, float]]) -> FrameQuality:
+    """Derive the accepted range from the (mean, std) of good frames."""
+    means, stds = zip(*statistics)
+    low_std, high_std = _widened(stds)
+    # Half the contrast of the flattest good frame is suspect however wide the range is.
+    return FrameQuality(mean=_widened(means), std=(max(low_std, min(stds) / 2), high_std))
+
+
+def quality_problem(grey: tuple[float, float], accepted: FrameQuality) -> str | None:
+    """Say what is wrong with a frame of this grey mean and deviation, or None."""
+    for name, value, (low, high) in zip(
+        ("brightness", "contrast"), grey, (accepted.mean, accepted.std)
+    ):
+        if not low <= value <= high:
+            return (
+                f"{name} {value:.0f} outside {low:.0f}..{high:.0f} of good frames; "
+                "check lamp, lens and exposure"
+            )
+    return None
+
+
+def _widened(values: tuple[float, ...]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = max(high - low, MIN_MARGIN)
+    return max(0.0, low - margin), min(255.0, high + margin)
