@@ -30,7 +30,7 @@ from edge.mqtt.topics import Topics
 
 KINDS = ("result", "status", "state", "counters", "alerts")
 STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "error": "magenta"}
-RETRY_S = 1.0
+RETRY_S = 0.2
 REFRESH_S = 0.25
 
 app = console.make_app()

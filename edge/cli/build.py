@@ -1,0 +1,49 @@
+"""edge-build: from a trained run to a verified bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.cli.console import make_app, progress, run, setup_logging
+
+EPILOG = """Examples:\n
+  edge-build runs/pcb --out bundles/pcb\n
+  edge-build runs/pcb --out bundles/pcb --alpha 0.005 --mm-per-px 0.05
+"""
+app = make_app()
+
+
+@app.command(epilog=EPILOG)
+def build(
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="folder that edge-train wrote", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="bundle folder to write; replaced when it passes")],
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="false-reject rate; default 1 %, or what the good parts support"),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="name; default the data set's")] = None,
+    version: Annotated[str, typer.Option(help="version of the bundle")] = "1",
+    mm_per_px: Annotated[float | None, typer.Option(min=1e-9, help="scale of the frames")] = None,
+    licence: Annotated[str, typer.Option(help="licence, for the card")] = "not stated",
+) -> None:
+    """Export the model, fit the threshold, and prove that the bundle decides as the model did."""
+    setup_logging("warning")
+    from edge.cli.tables import print_bundle
+    from edge.toolchain.pack import PackOptions, pack_bundle
+
+    options = PackOptions(
+        name=name, version=version, alpha=alpha, mm_per_px=mm_per_px, licence=licence
+    )
+    with progress("building", 4) as advance:
+        bundle = pack_bundle(run_folder, out, options, advance)
+    print_bundle(bundle)
+
+
+def main() -> None:
+    """Entry point."""
+    run(app)

@@ -1,0 +1,116 @@
+"""Summaries as tables for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from edge.bundle.store import Bundle
+from edge.config.station import StationConfig
+from edge.pipeline.tally import Percentiles, Summary
+
+if TYPE_CHECKING:
+    # The runtime's summary must not import what only training needs.
+    from edge.training.evaluate import Evaluation
+
+STYLES = {"pass": "green", "fail": "red", "undecided": "yellow", "error": "magenta"}
+
+
+def print_summary(
+    summary: Summary,
+    drops: Mapping[tuple[str, str], int],
+    config: StationConfig,
+    file: TextIO,
+) -> None:
+    """Print what a station did: verdicts, truth where known, speed, drops, pictures."""
+    table = Table(title=f"{config.node}/{config.station}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    verdicts = "  ".join(
+        f"[{STYLES[name]}]{name} {count}[/]" for name, count in summary.counts.items()
+    )
+    table.add_row("parts", f"{summary.parts} in {summary.seconds:.1f} s")
+    table.add_row("verdicts", verdicts)
+    if summary.labelled:
+        table.add_row(
+            "against labels",
+            f"precision {_percent(summary.precision)}, recall {_percent(summary.recall)}, "
+            f"false rejects {_percent(summary.false_reject_rate)} ({summary.labelled} labelled)",
+        )
+    table.add_row("frames per second", f"{summary.parts_per_second:.1f}")
+    table.add_row("frame to verdict", _milliseconds(summary.processing))
+    table.add_row("capture to verdict", _milliseconds(summary.total))
+    if drops:
+        lost = ", ".join(f"{where}/{why} {n}" for (where, why), n in sorted(drops.items()))
+        table.add_row("dropped", lost)
+    if config.archive is not None:
+        table.add_row("pictures", str(config.archive.path))
+    Console(file=file).print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.1%}"
+
+
+def _milliseconds(times: Percentiles) -> str:
+    if times.p50 is None:
+        return "-"
+    return f"p50 {times.p50:.1f} ms, p95 {times.p95:.1f} ms, p99 {times.p99:.1f} ms"
+
+
+def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
+    """Print the metrics of a bundle on a data set."""
+    console = Console()
+    table = Table(title=f"{bundle.manifest.name} {bundle.manifest.version} on {name}")
+    for title in ("level", "AUROC", "AP", "F1-max", "AUPRO"):
+        table.add_column(title, justify="left" if title == "level" else "right")
+    table.add_row(
+        "image",
+        _ratio(result.image_auroc),
+        _ratio(result.image_ap),
+        _ratio(result.image_f1_max),
+        "",
+    )
+    table.add_row(
+        "pixel",
+        _ratio(result.pixel_auroc),
+        _ratio(result.pixel_ap),
+        _ratio(result.pixel_f1_max),
+        _ratio(result.aupro),
+    )
+    console.print(table)
+    stated = bundle.thresholds.score
+    console.print(
+        f"at threshold {result.threshold:.4f}: false rejects {_percent(result.false_reject_rate)} "
+        f"of {result.good} good (stated {stated.alpha:.1%}, bound {stated.bound95:.1%}), "
+        f"recall {_percent(result.recall)} of {result.defective} defective"
+    )
+    if result.per_type:
+        types = Table()
+        for title in ("type", "parts", "image AUROC", "recall"):
+            types.add_column(title, justify="left" if title == "type" else "right")
+        for kind, row in result.per_type.items():
+            values = (_ratio(row["image_auroc"]), _percent(row["recall"]))
+            types.add_row(kind, f"{row['n']:.0f}", *values)
+        console.print(types)
+
+
+def print_bundle(bundle: Bundle) -> None:
+    """Print what was built and on what evidence."""
+    threshold, parity = bundle.thresholds.score, bundle.manifest.parity[0]
+    Console().print(
+        f"{bundle.folder}: threshold {threshold.value:.4f} for {threshold.alpha:.2%} false rejects "
+        f"from {threshold.n} good pictures of {threshold.groups} parts (at most "
+        f"{threshold.bound95:.1%} with 95 % confidence); parity with {parity.backend} passed on "
+        f"{parity.images} pictures, score within {parity.score_difference:.1e}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _ratio(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
