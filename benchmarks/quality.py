@@ -1,0 +1,170 @@
+"""Train, build and evaluate a preset on the development sets, beside PatchCore and PaDiM.
+
+    python -m benchmarks.quality --sets pcb_traces cookie --seeds 0 --out docs/quality.md
+
+Thresholds, sizes and weights are chosen on held-out good parts; test pictures only give the
+figures. The references get the same features, network size and training pictures; PatchCore reads
+them on its customary grid of stride 8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.image_sets import SETS, find_set
+from benchmarks.references import padim, patchcore
+from edge.bundle.store import open_bundle
+from edge.config.station import EngineSettings
+from edge.engines.load import load_engine
+from edge.models.detector import Detector
+from edge.training.dataset import hold_out, read_image_set, read_mask, read_pixels
+from edge.training.evaluate import evaluate, evaluation_size
+from edge.training.feature_cache import extract
+from edge.training.frames import InputShape, network_inputs
+from edge.training.metrics import pixel_metrics, rank
+from edge.training.run import read_model, read_record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--preset", default="lite")
+    parser.add_argument("--train-args", default="", help="more options for edge-train")
+    parser.add_argument("--work", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--out", type=Path, help="markdown file to write")
+    parser.add_argument("--no-references", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    for name in options.sets:
+        for seed in options.seeds:
+            rows += measure(name, seed, options)
+            for row in rows[-3:]:
+                print(json.dumps(row), flush=True)
+    if options.out:
+        options.out.write_text(render(rows, options), encoding="utf-8")
+
+
+def measure(name: str, seed: int, options: argparse.Namespace) -> list[dict]:
+    data = find_set(name, options.work)
+    run, bundle_folder = (options.work / f"{name}-{seed}{kind}" for kind in ("", "-bundle"))
+    shutil.rmtree(run, ignore_errors=True)
+    start = time.perf_counter()
+    command(
+        "train", "--data", data, "--out", run, "--seed", seed, "--preset", options.preset,
+        *options.train_args.split(),
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    command("build", run, "--out", bundle_folder)
+    bundle = open_bundle(bundle_folder)
+    images = read_image_set(data)
+    with load_engine(bundle, EngineSettings()) as engine:
+        result = evaluate(bundle, engine, images, lambda _: None)
+    ours = result.as_json()
+    rows = [
+        {
+            "set": name, "seed": seed, "method": f"inp-former {options.preset}",
+            "size": bundle.recipe.size_wh, "train_s": round(seconds),
+            "alpha": bundle.thresholds.score.alpha, "bound95": bundle.thresholds.score.bound95,
+            **ours,
+        }
+    ]  # fmt: skip
+    if not options.no_references:
+        rows += references(name, seed, images, run)
+    return rows
+
+
+def references(name: str, seed: int, images, run: Path) -> list[dict]:
+    record = read_record(run)
+    shape = InputShape(record.model.size_wh)
+    train, _ = hold_out(images.train, images.has_groups, seed)
+
+    grids = {}
+    for method, stride in (("patchcore", 8), ("padim", record.model.backbone.stride)):
+        backbone = record.model.backbone.model_copy(update={"stride": stride})
+        detector = Detector(record.model.model_copy(update={"backbone": backbone}))
+        detector.load_state_dict(read_model(run, record).state_dict())
+        grids[method] = detector.eval()
+
+    def features(detector, samples):
+        out = []
+        for sample in samples:
+            groups = extract(detector, network_inputs(read_pixels(sample.path), shape))
+            out.append(torch.cat(groups, -1)[0].numpy().astype(np.float16))
+        return np.stack(out)
+
+    labels = np.array([not sample.is_good for sample in images.test])
+    sizes = [
+        evaluation_size(*read_pixels(s.path).shape[1::-1]) if s.is_good or s.mask else None
+        for s in images.test
+    ]
+    masks = [read_mask(s, size) for s, size in zip(images.test, sizes) if size]
+    rows = []
+    for method, run_reference in (("patchcore", patchcore), ("padim", padim)):
+        detector = grids[method]
+        known, unknown = features(detector, train), features(detector, images.test)
+        found = run_reference(
+            known, unknown, detector.features.grid_hw, detector.smooth.size_hw, seed
+        )
+        image = rank(labels, found.scores)
+        row = {
+            "set": name, "seed": seed, "method": method, "image_auroc": image.auroc,
+            "image_ap": image.ap, "image_f1_max": image.f1_max, "search_ms": found.search_ms,
+        }  # fmt: skip
+        if any(mask.any() for mask in masks):
+            maps = [enlarge(m, size) for m, size in zip(found.maps, sizes) if size]
+            pixel, pro = pixel_metrics(maps, masks)
+            row |= {
+                "pixel_auroc": pixel.auroc, "pixel_ap": pixel.ap, "pixel_f1_max": pixel.f1_max,
+                "aupro": pro,
+            }  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def enlarge(anomaly_map, size_wh):
+    import cv2
+
+    return cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR)
+
+
+def command(name: str, *arguments) -> None:
+    code = f"from edge.cli.{name} import main; main()"
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True)
+
+
+COLUMNS = (
+    "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro",
+)  # fmt: skip
+
+
+def render(rows: list[dict], options: argparse.Namespace) -> str:
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines = ["| set | method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for name in [*options.sets, "mean"]:
+        for method in methods:
+            chosen = [r for r in rows if r["method"] == method and name in (r["set"], "mean")]
+            cells = [cell([r.get(column) for r in chosen]) for column in COLUMNS]
+            lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None and not np.isnan(value)]
+    if not known:
+        return "-"
+    spread = f" ± {np.std(known):.3f}" if len(known) > 1 else ""
+    return f"{np.mean(known):.3f}{spread}"
+
+
+if __name__ == "__main__":
+    main()
