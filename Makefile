@@ -1,0 +1,39 @@
+# make demo   judge real pictures with the packaged bundle, in an environment of its own
+# make test   the tests, in an environment with everything
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+# The build of torch that the numbers in docs/ were made with; CPU builds do.
+TORCH ?= torch==2.13.0
+
+.PHONY: demo demo-bundle test test-full check build clean
+
+demo: $(DEMO_VENV)/.ready
+	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" scripts/demo
+
+$(DEMO_VENV)/.ready: setup.py
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/pip install -q -e '.[cpu,demo]'
+	touch $@
+
+$(VENV)/.ready: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q '$(TORCH)'
+	$(VENV)/bin/pip install -q -e '.[cpu,demo,train,test,dev]'
+	touch $@
+
+test: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -m 'not slow'
+
+test-full: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest
+
+check: $(VENV)/.ready
+	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/check
+
+# Train and pack the demo's bundle again; needs the pcb_traces set (EDGE_TEST_DATA).
+demo-bundle: $(VENV)/.ready
+	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/demo-bundle
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) demo-out runs .setuptools *.egg-info
