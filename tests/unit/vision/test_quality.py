@@ -6,9 +6,10 @@ import pytest
 from edge.vision.quality import grey_statistics, quality_problem, quality_range
 
 
-def test_statistics_are_over_all_pixels_and_channels() -> None:
+def test_statistics_are_over_every_fourth_row_and_all_channels() -> None:
     image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
-    assert grey_statistics(image) == pytest.approx((image.mean(), image.std()), rel=1e-6)
+    rows = image[::4]
+    assert grey_statistics(image) == pytest.approx((rows.mean(), rows.std()), rel=1e-6)
 
 
 def test_lens_cap_and_glare_are_noticed_and_ordinary_change_is_not() -> None:
