@@ -27,10 +27,10 @@ from edge.engines.onnx_engine import session_options
 from edge.frame import Frame
 from edge.mqtt.identity import Identity
 from edge.mqtt.outbox import Outbox, outbox_path
-from edge.mqtt.payload import result_payload
+from edge.mqtt.results import result_payload
 from edge.mqtt.writer import ResultWriter
 from edge.pipeline.inspector import Inspector
-from edge.pipeline.line import model_info
+from edge.pipeline.recipes import model_info
 from edge.vision.preprocess import shrink
 
 
@@ -60,7 +60,7 @@ class Line:
     def __init__(self, bundle, engine, folder: Path):
         self.inspector = Inspector(bundle, engine, DecisionSettings())
         self.identity = Identity("bench", "bench", "boot")
-        self.model = model_info(bundle, engine)
+        self.model = model_info(bundle.recipe.product, bundle, engine)
         self.outbox = Outbox(outbox_path(folder, "bench", "bench"), SpoolSettings())
         self.writer = ResultWriter(self.outbox, lambda _: None)
         self.writer.start()

@@ -12,6 +12,7 @@ EdgeError                    1
 │   ├── CameraUnavailable
 │   └── CameraTimeout
 ├── PublishError             6   the broker or the outbox
+├── CommandError             7   a station that refused or failed a command
 └── ToolchainError          10   everything before deployment
     ├── DataError
     ├── TrainingError
@@ -87,6 +88,12 @@ class PublishError(EdgeError):
     """Results cannot be stored or delivered."""
 
     exit_code = 6
+
+
+class CommandError(EdgeError):
+    """A station answered a command with anything but done."""
+
+    exit_code = 7
 
 
 class ToolchainError(EdgeError):

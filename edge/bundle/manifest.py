@@ -23,6 +23,7 @@ def _inside(value: str) -> str:
 
 InsidePath = Annotated[str, AfterValidator(_inside)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ProductName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class TensorSpec(Settings):
@@ -135,13 +136,31 @@ class Threshold(Settings):
     bound95: float
 
 
+class ProductThresholds(Settings):
+    """What one product is judged by, in a bundle whose graph serves several.
+
+    Attributes:
+        score: threshold from this product's good parts alone.
+        scores_file: their scores, ascending, as in calibration/scores.json.
+        frame_quality: takes the place of the recipe's; None keeps it.
+    """
+
+    score: Threshold
+    scores_file: InsidePath
+    frame_quality: FrameQuality | None = None
+
+
 class Thresholds(Settings):
-    """thresholds.json: the score threshold; calibration scores are in calibration/scores.json."""
+    """thresholds.json: the score threshold; calibration scores are in calibration/scores.json.
+
+    `score` holds for every part; `products` holds those of single products, by name.
+    """
 
     schema_: Literal["edge-infer.thresholds/1"] = Field(alias="schema")
     score: Threshold
     scores_file: InsidePath
     created_at: str
+    products: dict[ProductName, ProductThresholds] = Field(default_factory=dict)
 
 
 class GoldenImage(Settings):

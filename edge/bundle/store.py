@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +41,9 @@ Document = TypeVar("Document", bound=Settings)
 class Bundle:
     """A verified bundle. `id` is the SHA-256 of bundle.json, which holds every other hash.
 
-    `scores` are the calibration scores of good parts, ascending.
+    `scores` are the calibration scores of good parts, ascending; `product_scores` are those of the
+    single products, for a bundle that serves several. `product` is the one that `thresholds`,
+    `scores` and `recipe` are of, None for all parts alike.
     """
 
     folder: Path
@@ -49,6 +52,29 @@ class Bundle:
     recipe: Recipe
     thresholds: Thresholds
     scores: tuple[float, ...]
+    product_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    product: str | None = None
+
+    def for_product(self, name: str) -> Bundle:
+        """Return the same bundle and graph with the threshold, scores and quality of one product.
+
+        Raises:
+            BundleError: it does not serve this product.
+        """
+        own = self.thresholds.products.get(name)
+        if own is None:
+            served = ", ".join(self.thresholds.products) or "none"
+            raise BundleError(
+                f"bundle {self.folder}: expected one of its products ({served}), got {name}"
+            )
+        quality = own.frame_quality or self.recipe.frame_quality
+        return replace(
+            self,
+            recipe=self.recipe.model_copy(update={"frame_quality": quality}),
+            thresholds=self.thresholds.model_copy(update={"score": own.score}),
+            scores=self.product_scores[name],
+            product=name,
+        )
 
     @property
     def graph(self) -> GraphFile:
@@ -102,6 +128,9 @@ def open_bundle(folder: Path) -> Bundle:
         recipe=_recipe(folder),
         thresholds=thresholds,
         scores=_scores(folder / thresholds.scores_file),
+        product_scores={
+            name: _scores(folder / own.scores_file) for name, own in thresholds.products.items()
+        },
     )
 
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from edge.cli import console
-from edge.config.station import MqttSettings, parse_broker
-from edge.errors import ConfigError, PublishError
+from edge.cli.broker import broker_settings
+from edge.errors import PublishError
 from edge.mqtt.identity import uuid7
 from edge.mqtt.link import Link
+from edge.mqtt.message import Message
 from edge.mqtt.monitor import StationView, station_of
 from edge.mqtt.outbox import VERDICTS
 from edge.mqtt.topics import Topics
@@ -77,8 +77,9 @@ def watch(
     Exit codes: 0 done, 2 usage, 6 no broker, 130 Ctrl-C.
     """
     console.setup_logging("error")
-    settings = _settings(
+    settings = broker_settings(
         broker,
+        "BROKER",
         user_env=user_env,
         password_env=password_env,
         password_file=password_file,
@@ -128,17 +129,17 @@ class Watched:
         live = [view for view in self.views.values() if view.is_live or view.has_stopped]
         return bool(live) and all(view.has_stopped for view in live)
 
-    def take(self, topic: str, data: bytes, is_stored: bool) -> None:
+    def take(self, message: Message) -> None:
         """Take a message from the link."""
-        names = self.topics.parse(topic)
+        names = self.topics.parse(message.topic)
         if names is None:
             return
         node, station, kind = names
-        station = station or station_of(data)
+        station = station or station_of(message.payload)
         if station is None or self.topics.station not in ("+", station):
             return
         view = self.views.setdefault((node, station), StationView(node, station))
-        payload = view.take(kind, data, is_stored=is_stored)
+        payload = view.take(kind, message.payload, is_stored=message.is_stored)
         if payload is not None:
             self.recent.append(result_line(payload))
             if self.write is not None:
@@ -270,16 +271,3 @@ def _output(*, as_json: bool) -> Callable[[dict[str, Any]], None] | None:
     if sys.stdout.isatty():
         return None
     return lambda payload: print(result_line(payload).plain, flush=True)
-
-
-def _settings(broker: str, **login: str | Path | None) -> MqttSettings:
-    address = parse_broker(broker, "BROKER")
-    if address["broker"] != "external":
-        raise ConfigError(f"BROKER: expected mqtt://HOST:PORT or mqtts://HOST:PORT, got {broker}")
-    if login["tls_ca_certs"] and not address["tls"]:
-        raise ConfigError(f"--tls-ca: expected mqtts://HOST:PORT with it, got {broker}")
-    try:
-        return MqttSettings(**{**address, **login})  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = (item["msg"].removeprefix("Value error, ") for item in error.errors())
-        raise ConfigError(*(f"options: {problem}" for problem in problems)) from error

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.config.reader import Settings, read_settings
+from edge.config.values import ByteSize, FilePath, Name, Seconds, resolve_path
 from edge.errors import ConfigError
 
-NAME = re.compile(r"[A-Za-z0-9_-]+")
 # `+`, `#` and `$` have a meaning in MQTT topics; spaces break the tools that read them.
 PREFIX = re.compile(r"[A-Za-z0-9_./-]+")
-_UNITS = {"B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-
-
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        raise ValueError("expected letters, digits, _ and - only")
-    return value
-
-
-def parse_bytes(value: object) -> int:
-    """Read a size such as `512MiB`, `2 GB` or a number of bytes."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
-    unit = (match.group(2).upper() or "B") if match else ""
-    if match is None or unit not in _UNITS:
-        raise ValueError("expected a size such as 512MiB or 2GB")
-    return int(float(match.group(1)) * _UNITS[unit])
-
-
-def parse_seconds(value: object) -> float:
-    """Read a duration such as `7d`, `12h`, `90s` or a number of seconds."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)?\s*", str(value))
-    if match is None:
-        raise ValueError("expected a duration such as 7d, 12h, 30min or 90s")
-    return float(match.group(1)) * _SECONDS[match.group(2) or "s"]
-
-
-def resolve_path(value: Path | None, info: ValidationInfo) -> Path | None:
-    """Make a relative path absolute from the folder of the file it stands in."""
-    if value is None:
-        return None
-    folder = (info.context or {}).get("folder", Path.cwd())
-    return Path(os.path.normpath(folder / value.expanduser()))
-
-
-Name = Annotated[str, AfterValidator(_name)]
+CommandName = Literal[
+    "get_state",
+    "prepare_recipe",
+    "unprepare_recipe",
+    "start_continuous",
+    "stop",
+    "halt",
+    "acknowledge_alert",
+]
+COMMANDS: Final[tuple[CommandName, ...]] = get_args(CommandName)
 
 
 class CameraSettings(Settings):
@@ -108,18 +82,8 @@ class SpoolSettings(Settings):
     """Limits of the outbox on disk; what exceeds them is dropped oldest first and counted."""
 
     max_rows: int = Field(default=200_000, ge=1)
-    max_bytes: int = 512 * 2**20
-    max_age_s: float = 7 * 86400.0
-
-    @field_validator("max_bytes", mode="before")
-    @classmethod
-    def _bytes(cls, value: object) -> int:
-        return parse_bytes(value)
-
-    @field_validator("max_age_s", mode="before")
-    @classmethod
-    def _seconds(cls, value: object) -> float:
-        return parse_seconds(value)
+    max_bytes: ByteSize = 512 * 2**20
+    max_age_s: Seconds = 7 * 86400.0
 
 
 class MqttSettings(Settings):
@@ -134,15 +98,15 @@ class MqttSettings(Settings):
     user: str | None = None
     user_env: str | None = None
     password_env: str | None = None
-    password_file: Path | None = None
+    password_file: FilePath | None = None
     tls: bool = False
-    tls_ca_certs: Path | None = None
-    tls_client_cert: Path | None = None
-    tls_client_key: Path | None = None
+    tls_ca_certs: FilePath | None = None
+    tls_client_cert: FilePath | None = None
+    tls_client_key: FilePath | None = None
     tls_insecure: bool = False
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     retain_last_result: bool = True
-    result_expiry_s: float = 7 * 86400.0
+    result_expiry_s: Seconds = 7 * 86400.0
     spool: SpoolSettings = SpoolSettings()
 
     @field_validator("protocol", mode="before")
@@ -150,22 +114,12 @@ class MqttSettings(Settings):
     def _protocol(cls, value: object) -> str:
         return str(value)
 
-    @field_validator("result_expiry_s", mode="before")
-    @classmethod
-    def _seconds(cls, value: object) -> float:
-        return parse_seconds(value)
-
     @field_validator("topic_prefix")
     @classmethod
     def _prefix(cls, value: str) -> str:
         if not PREFIX.fullmatch(value) or value.startswith("/") or value.endswith("/"):
             raise ValueError("expected topic levels such as plant/line4/edge-infer/v1")
         return value
-
-    @field_validator("password_file", "tls_ca_certs", "tls_client_cert", "tls_client_key")
-    @classmethod
-    def _beside_the_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return resolve_path(value, info)
 
     @model_validator(mode="after")
     def _consistent(self) -> MqttSettings:
@@ -184,42 +138,67 @@ class MqttSettings(Settings):
 class ArchiveSettings(Settings):
     """Annotated pictures on disk: heat map, boxes, verdict."""
 
-    path: Path
+    path: FilePath
     keep: Literal["all", "rejects"] = "rejects"
-    max_bytes: int = 2 * 2**30
+    max_bytes: ByteSize = 2 * 2**30
 
-    @field_validator("max_bytes", mode="before")
-    @classmethod
-    def _bytes(cls, value: object) -> int:
-        return parse_bytes(value)
 
-    @field_validator("path")
+class RecipeSettings(Settings):
+    """What judges one product: a bundle and, if it serves several products, which of them."""
+
+    bundle: FilePath
+    product: Name | None = None
+
+    @model_validator(mode="before")
     @classmethod
-    def _beside_the_file(cls, value: Path, info: ValidationInfo) -> Path:
-        resolved = resolve_path(value, info)
-        assert resolved is not None  # noqa: S101 - narrowing only, the key is required
-        return resolved
+    def _path_alone(cls, value: object) -> object:
+        return {"bundle": value} if isinstance(value, str) else value
+
+
+class CommandSettings(Settings):
+    """Which commands the station obeys over MQTT; an empty list: none, and no subscription."""
+
+    allow: tuple[CommandName, ...] = COMMANDS
 
 
 class StationConfig(Settings):
-    """One station; relative paths are relative to the file they stand in."""
+    """One station; relative paths are relative to the file they stand in.
+
+    Either `bundle` (with `product`, if the bundle serves several) or `recipes`, of which `recipe`
+    is active at the first start.
+    """
 
     node: Name
     station: Name
-    bundle: Path
+    bundle: FilePath | None = None
+    product: Name | None = None
+    recipes: dict[Name, RecipeSettings] = Field(default_factory=dict)
+    recipe: Name | None = None
     camera: CameraSettings
     decision: DecisionSettings = DecisionSettings()
     engine: EngineSettings = EngineSettings()
     mqtt: MqttSettings = MqttSettings()
     archive: ArchiveSettings | None = None
+    commands: CommandSettings = CommandSettings()
     health_interval_s: float = Field(default=30.0, gt=0)
 
-    @field_validator("bundle")
-    @classmethod
-    def _beside_the_file(cls, value: Path, info: ValidationInfo) -> Path:
-        resolved = resolve_path(value, info)
-        assert resolved is not None  # noqa: S101 - narrowing only, the key is required
-        return resolved
+    @model_validator(mode="after")
+    def _bundle_or_recipes(self) -> StationConfig:
+        names = ", ".join(self.recipes)
+        if (self.bundle is None) == (not self.recipes):
+            raise ValueError("expected one of bundle and recipes")
+        if self.bundle is not None and self.recipe is not None:
+            raise ValueError("recipe names one of recipes; with bundle, leave it out")
+        if self.recipes and self.recipe not in self.recipes:
+            raise ValueError(f"expected recipe: one of {names}, got {self.recipe}")
+        if self.recipes and self.product is not None:
+            raise ValueError("product goes with bundle; write NAME: {bundle: PATH, product: NAME}")
+        return self
+
+    @property
+    def revision(self) -> str:
+        """Twelve hexadecimal digits that change whenever any setting does."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
 def read_station(path: Path) -> StationConfig:
@@ -243,13 +222,13 @@ def with_overrides(
     Raises:
         ConfigError: when an override is not a valid value.
     """
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if camera is not None:
         if "://" not in camera:
             raise ConfigError(f"--camera: expected an address such as file:///data, got {camera}")
         changes["camera"] = config.camera.model_copy(update={"source": camera})
     if bundle is not None:
-        changes["bundle"] = bundle.resolve()
+        changes |= {"bundle": bundle.resolve(), "product": None, "recipes": {}, "recipe": None}
     if mqtt is not None:
         changes["mqtt"] = config.mqtt.model_copy(update=parse_broker(mqtt, "--mqtt"))
     return config.model_copy(update=changes)

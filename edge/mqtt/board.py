@@ -1,31 +1,44 @@
-"""What there is to publish apart from results: the newest states, the alerts and their events."""
+"""What there is to publish apart from results: the newest states, alerts, events, answers."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
 
 from edge.mqtt.identity import Identity, now
+from edge.mqtt.message import Reply
 from edge.mqtt.payload import Payload, alert_payload, alerts_payload
 
 BIRTH = ("status", "info", "state", "counters", "alerts")
+
+
+class Post(NamedTuple):
+    """Something to publish, and where else an answer is wanted."""
+
+    kind: str
+    payload: Payload
+    reply: Reply | None = None
 
 
 class Board:
     """Written from any thread, read by the publisher's.
 
     States are kept, so that a new connection can repeat them; of several changes in between only
-    the newest counts. Events of alerts are queued, a hundred at most: the list of active alerts
-    says what remains true.
+    the newest counts. Events of alerts and answers to commands are queued, a hundred at most: the
+    list of active alerts says what remains true, and a command may be sent again. `on_change` is
+    called after every change, by whoever made it.
     """
 
     def __init__(self, identity: Identity):
+        self.on_change: Callable[[], None] = lambda: None
         self._identity = identity
         self._lock = threading.Lock()
         self._newest: dict[str, Payload] = {}
         self._dirty: dict[str, None] = {}  # kinds to publish, in this order
         self._active: dict[str, Payload] = {}
-        self._events: deque[Payload] = deque(maxlen=100)
+        self._events: deque[Post] = deque(maxlen=100)
         self._has_repeats = False
 
     def begin(self) -> None:
@@ -38,24 +51,31 @@ class Board:
         with self._lock:
             self._newest[kind] = payload
             self._dirty[kind] = None
+        self.on_change()
 
-    def take(self) -> tuple[str, Payload] | None:
-        """Return the next message to publish and its kind."""
+    def answer(self, ack: Payload, reply: Reply | None = None) -> None:
+        """Queue the answer to a command, behind the states that it tells of."""
+        with self._lock:
+            self._events.append(Post("ack", ack, reply))
+        self.on_change()
+
+    def take(self) -> Post | None:
+        """Return the next message to publish."""
         with self._lock:
             while self._dirty:
                 kind = next(iter(self._dirty))
                 del self._dirty[kind]
                 if kind == "alerts":
-                    return kind, alerts_payload(self._identity, list(self._active.values()))
+                    return Post(kind, alerts_payload(self._identity, list(self._active.values())))
                 if kind in self._newest:
-                    return kind, self._newest[kind]
-            return ("alert", self._events.popleft()) if self._events else None
+                    return Post(kind, self._newest[kind])
+            return self._events.popleft() if self._events else None
 
     def raise_alert(self, code: str, severity: str, detail: str) -> None:
         """Raise an alert; of an active one only the count and the detail change."""
         with self._lock:
             known = self._active.get(code)
-            self._active[code] = alert_payload(
+            alert = alert_payload(
                 self._identity,
                 code=code,
                 severity=severity,
@@ -65,18 +85,32 @@ class Board:
                 count=known["count"] + 1 if known else 1,
             )
             if known and known["severity"] == severity:
+                alert |= {key: known[key] for key in ("acknowledged",) if key in known}
                 self._has_repeats = True
             else:
-                self._events.append(self._active[code])
+                self._events.append(Post("alert", alert))
                 self._dirty["alerts"] = None
+            self._active[code] = alert
+        self.on_change()
 
     def clear_alert(self, code: str) -> None:
         """End an alert; one that is not active is ignored."""
         with self._lock:
             alert = self._active.pop(code, None)
             if alert is not None:
-                self._events.append({**alert, "ts": now(), "state": "cleared"})
+                self._events.append(Post("alert", {**alert, "ts": now(), "state": "cleared"}))
                 self._dirty["alerts"] = None
+        self.on_change()
+
+    def acknowledge_alert(self, code: str, by: str) -> bool:
+        """Note who has seen an alert; False when it is not active."""
+        with self._lock:
+            alert = self._active.get(code)
+            if alert is not None:
+                self._active[code] = {**alert, "acknowledged": {"by": by, "ts": now()}}
+                self._dirty["alerts"] = None
+        self.on_change()
+        return alert is not None
 
     def note_repeats(self) -> None:
         """Publish counts that changed since; called about once a second."""

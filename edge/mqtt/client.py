@@ -17,6 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.station import MqttSettings
 from edge.mqtt.credentials import read_login, tls_context
+from edge.mqtt.message import Reply
 
 SESSION_EXPIRY_S = 3600
 WILL_DELAY_S = 5
@@ -79,7 +80,10 @@ def resumed_session() -> dict[str, Any]:
 
 
 def message_properties(
-    packet: int, expiry_s: float | None = None, user: Mapping[str, str] | None = None
+    packet: int,
+    expiry_s: float | None = None,
+    user: Mapping[str, str] | None = None,
+    reply: Reply | None = None,
 ) -> Any:
     """Make the MQTT 5 properties of a JSON message or will."""
     properties: Any = Properties(packet)  # type: ignore[no-untyped-call]
@@ -89,7 +93,17 @@ def message_properties(
         properties.MessageExpiryInterval = int(expiry_s)
     if user:
         properties.UserProperty = list(user.items())
+    if reply is not None and reply.topic:
+        properties.ResponseTopic = reply.topic
+    if reply is not None and reply.correlation is not None:
+        properties.CorrelationData = reply.correlation
     return properties
+
+
+def reply_of(message: paho.MQTTMessage) -> Reply | None:
+    """Return where the sender wants an answer, None when it does not say (or speaks 3.1.1)."""
+    topic = getattr(message.properties, "ResponseTopic", None)
+    return Reply(topic, getattr(message.properties, "CorrelationData", None)) if topic else None
 
 
 def wait_for(

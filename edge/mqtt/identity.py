@@ -22,7 +22,8 @@ class Identity:
 class ModelInfo:
     """The bundle and the engine that judge; hashes are SHA-256 in hexadecimal.
 
-    `parity` is the outcome of comparing the engine with the reference: passed, failed or skipped.
+    `parity` is the outcome of comparing the engine with the reference: passed, failed or skipped;
+    `product_id` is the product that is inspected.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelInfo:
     engine_version: str
     engine_key: str
     parity: str
+    product_id: str
 
 
 def uuid7() -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
@@ -25,27 +25,13 @@ from edge.errors import PublishError
 from edge.mqtt import client as paho_rules
 from edge.mqtt.client import Will, drop, wait_for
 from edge.mqtt.credentials import read_login, tls_context
+from edge.mqtt.message import Ack, Message, OnMessage, OversizeError, Reply
 from edge.mqtt.topics import Delivery
 
 log = logging.getLogger(__name__)
 WINDOW = 20
 PATIENCE_S = 3.0
 _TAKEN_OVER = 142
-
-
-class Ack(NamedTuple):
-    """The broker's answer to a QoS 1 message; reasons from 128 are refusals, 3.1.1 has none."""
-
-    mid: int
-    reason: int
-    text: str
-
-
-class OversizeError(PublishError):
-    """The message exceeds what the broker accepts; sending it would end the connection."""
-
-
-OnMessage = Callable[[str, bytes, bool], None]
 
 
 class Link:
@@ -55,7 +41,7 @@ class Link:
         settings: where and how; secrets are read at every connect and never kept.
         client_id: fixed for a station, so that a new connection ends a stale one.
         will: published by the broker when it loses us.
-        on_message: topic, payload and retain flag of every message received.
+        on_message: gets every message received.
         resume: keep the session for an hour over a lost connection (MQTT 5).
 
     Raises:
@@ -81,6 +67,7 @@ class Link:
         self._client: paho.Client | None = None
         self._connack: ReasonCode | None = None
         self._end = ""
+        self._needs_subscription = True
         self._acks: list[Ack] = []
         self._unacked: set[int] = set()
         self._max_packet_bytes = 0
@@ -129,9 +116,16 @@ class Link:
         self._judge(answer)
 
     def publish(
-        self, topic: str, payload: bytes, delivery: Delivery, user: Mapping[str, str] | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        delivery: Delivery,
+        user: Mapping[str, str] | None = None,
+        reply: Reply | None = None,
     ) -> int:
         """Send a message and return its id, which an `Ack` will repeat for QoS 1.
+
+        `reply` asks for an answer there or, in an answer, repeats what was asked for (MQTT 5).
 
         Raises:
             OversizeError: nothing was sent.
@@ -140,7 +134,9 @@ class Link:
         client = self._alive()
         properties, packed = None, 0
         if self.protocol == "5":
-            properties = paho_rules.message_properties(PacketTypes.PUBLISH, delivery.expiry_s, user)
+            properties = paho_rules.message_properties(
+                PacketTypes.PUBLISH, delivery.expiry_s, user, reply
+            )
             packed = len(properties.pack())
         size = len(payload) + len(topic.encode()) + packed + 9  # length, topic length, id
         if self._max_packet_bytes and size > self._max_packet_bytes:
@@ -155,12 +151,15 @@ class Link:
             self._unacked.add(info.mid)
         return info.mid
 
-    def subscribe(self, filters: Sequence[str]) -> None:
+    def subscribe(self, filters: Sequence[str], *, is_needed: bool = True) -> None:
         """Ask for messages at QoS 1; their retain flag tells stored ones from live ones.
+
+        A refusal ends the connection, or is logged when nothing else depends on the messages.
 
         Raises:
             PublishError: the connection is gone.
         """
+        self._needs_subscription = is_needed
         how: Any = SubscribeOptions(qos=1) if self.protocol == "5" else 1
         rc, _ = self._alive().subscribe([(name, how) for name in filters])
         if rc != paho.MQTT_ERR_SUCCESS:
@@ -212,12 +211,11 @@ class Link:
         self.drop()
         self._connack, self._end, self._acks = None, "connection lost", []
         self._unacked.clear()
+        settings = self._settings
         if is_bare:
-            client = paho_rules.bare_client(self._settings)
+            client = paho_rules.bare_client(settings)
         else:
-            client = paho_rules.new_client(
-                self._settings, self._client_id, self.protocol, self._will
-            )
+            client = paho_rules.new_client(settings, self._client_id, self.protocol, self._will)
         self._client = client
         client.connect_timeout = max(0.1, min(5.0, deadline - time.monotonic()))
         client.on_connect = self._on_connect
@@ -227,7 +225,6 @@ class Link:
         client.on_message = self._on_paho_message
         is_resumed = self._resume and self.protocol == "5" and not is_bare
         session = paho_rules.resumed_session() if is_resumed else {}
-        settings = self._settings
         try:
             client.connect(settings.host, settings.port, settings.keepalive_s, **session)
         except (OSError, ValueError) as error:
@@ -289,11 +286,15 @@ class Link:
     def _on_subscribe(
         self, _c: paho.Client, _u: Any, _m: int, reasons: list[ReasonCode], _p: Properties | None
     ) -> None:
-        refusals = [reason for reason in reasons if reason.is_failure]
-        if refusals and self._client is not None:
-            self._end = f"refuses the subscription: {refusals[0]}; check the broker's ACL"
+        refusal = next((reason for reason in reasons if reason.is_failure), None)
+        text = f"refuses the subscription: {refusal}; check the broker's ACL"
+        if refusal is not None and self._needs_subscription:
+            self._end = text
             self.drop()
+        elif refusal is not None:
+            log.warning("broker %s: %s", self.address, text)
 
     def _on_paho_message(self, _c: paho.Client, _u: Any, message: paho.MQTTMessage) -> None:
         if self._on_message is not None:
-            self._on_message(message.topic, bytes(message.payload), message.retain)
+            reply, payload = paho_rules.reply_of(message), bytes(message.payload)
+            self._on_message(Message(message.topic, payload, message.retain, reply))

@@ -1,7 +1,7 @@
 """Payloads as plain dicts, and the JSON Schemas they obey. No I/O but reading a schema.
 
-Lengths are pixels of the view as captured, origin top left, boxes are x, y, width, height;
-millimetres appear only with a scale. Numbers that are not finite become null: JSON has no NaN.
+Numbers that are not finite become null: JSON has no NaN. Results are in results.py, commands and
+their answers in command.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from edge.mqtt.identity import Identity, ModelInfo, now, rfc3339
-from edge.result import Inspection, Region
+from edge.mqtt.identity import Identity, ModelInfo, now
 
 Payload = dict[str, Any]
-KINDS = ("result", "status", "info", "state", "counters", "health", "alert", "alerts")
+KINDS = (
+    "result", "status", "info", "state", "counters", "health", "alert", "alerts", "cmd", "ack",
+)  # fmt: skip
 
 
 @cache
@@ -38,58 +39,40 @@ def encode(payload: Payload) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def result_payload(inspection: Inspection, identity: Identity, model: ModelInfo) -> Payload:
-    """Describe one inspected part; the outbox adds `msg_id` and `seq`, which order it."""
-    times = inspection.times
-    payload: Payload = {
-        **_head("result", identity),
-        "is_replayed": False,
-        "is_simulated": inspection.is_simulated,
-        "is_partial": False,
-        "times": {
-            "capture": rfc3339(inspection.captured_at),
-            "end": rfc3339(inspection.ended_at),
-            "waiting_ms": _rounded(times.waiting_ms, 2),
-            "preprocess_ms": _rounded(times.preprocess_ms, 2),
-            "infer_ms": _rounded(times.infer_ms, 2),
-            "postprocess_ms": _rounded(times.postprocess_ms, 2),
-            "processing_ms": _rounded(times.processing_ms, 2),
-            "total_ms": _rounded(times.total_ms, 2),
-        },
-        "part": _part(inspection),
-        "recipe": _recipe(model),
-        "model": _model(model),
-        "result": inspection.verdict.value,
-        "evaluation": inspection.verdict.evaluation,
-        "reason": inspection.reason.value,
-        "score": _significant(inspection.score),
-        "threshold": _significant(inspection.threshold),
-        "p_value": _significant(inspection.p_value),
-        "defects": _defects(inspection),
-        "views": [_view(inspection)],
-    }
-    if inspection.detail:
-        payload["detail"] = inspection.detail
-    return payload
-
-
 def status_payload(identity: Identity, state: str, version: str) -> Payload:
     """Say that the station is `online`, `stopped` or (as the will) `lost`.
 
     The broker sends the will long after it was written: its `ts` is the time of the connection.
     """
-    return {**_head("status", identity), "state": state, "ts": now(), "version": version}
+    return {**head("status", identity), "state": state, "ts": now(), "version": version}
 
 
-def info_payload(identity: Identity, model: ModelInfo, software: Mapping[str, str]) -> Payload:
-    """Give the birth certificate; `software` maps names to versions."""
+def info_payload(
+    identity: Identity,
+    model: ModelInfo | None,
+    software: Mapping[str, str],
+    *,
+    recipes: Sequence[str] = (),
+    commands: Sequence[str] = (),
+) -> Payload:
+    """Give the birth certificate.
+
+    Args:
+        identity: who speaks.
+        model: what judges; None while no recipe is prepared.
+        software: names and versions.
+        recipes: names that `prepare_recipe` takes.
+        commands: names that the station obeys.
+    """
     schemas = {kind: schema(kind)["$id"] for kind in KINDS}
     return {
-        **_head("info", identity),
+        **head("info", identity),
         "ts": now(),
         "software": dict(software),
-        "recipe": _recipe(model),
-        "model": _model(model),
+        "recipe": recipe_of(model) if model else None,
+        "model": model_of(model) if model else None,
+        "recipes": list(recipes),
+        "commands": list(commands),
         "schemas": schemas,
     }
 
@@ -103,6 +86,7 @@ def state_payload(
     model: ModelInfo | None = None,
     threshold: float | None = None,
     camera: Mapping[str, Any] | None = None,
+    revision: str | None = None,
 ) -> Payload:
     """Say what the station does, in the words of OPC 40100-1.
 
@@ -114,16 +98,19 @@ def state_payload(
         model: what judges, once it is loaded.
         threshold: the score from which a part fails.
         camera: name, connected and whatever else is known; no credentials in its address.
+        revision: of the configuration; commands may make it their condition.
     """
     return {
-        **_head("state", identity),
+        **head("state", identity),
         "ts": now(),
         "state": state,
         "mode": mode,
         "detail": detail,
-        "recipe": _recipe(model) if model else None,
-        "model": _model(model) if model else None,
-        "threshold": _significant(threshold),
+        "config_revision": revision,
+        "product_id": model.product_id if model else None,
+        "recipe": recipe_of(model) if model else None,
+        "model": model_of(model) if model else None,
+        "threshold": significant(threshold),
         "camera": dict(camera) if camera else None,
     }
 
@@ -133,7 +120,7 @@ def counters_payload(
 ) -> Payload:
     """Give totals since the outbox was made; results up to last_seq - pending are delivered."""
     return {
-        **_head("counters", identity),
+        **head("counters", identity),
         "ts": now(),
         "last_seq": last_seq,
         "pending": pending,
@@ -164,11 +151,11 @@ def health_payload(
         host: memory_rss_bytes, disk_free_bytes, temperature_c and whatever else is known.
     """
     return {
-        **_head("health", identity),
+        **head("health", identity),
         "ts": now(),
-        "uptime_s": _rounded(uptime_s, 1),
+        "uptime_s": rounded(uptime_s, 1),
         "camera": dict(camera),
-        "latency_ms": {name: _rounded(value, 2) for name, value in latency_ms.items()},
+        "latency_ms": {name: rounded(value, 2) for name, value in latency_ms.items()},
         "drops": dict(drops),
         "mqtt": dict(mqtt),
         "host": dict(host),
@@ -180,17 +167,18 @@ def alert_payload(
 ) -> Payload:
     """Say that an alert was `raised` or `cleared`; `count` says how often since `since`."""
     alert = {"code": code, "severity": severity, "since": since, "detail": detail, "count": count}
-    return {**_head("alert", identity), "ts": now(), "state": state, **alert}
+    return {**head("alert", identity), "ts": now(), "state": state, **alert}
 
 
 def alerts_payload(identity: Identity, active: Sequence[Payload]) -> Payload:
     """List the alerts that are raised at present."""
-    keys = ("code", "severity", "since", "detail", "count")
-    alerts = [{key: alert[key] for key in keys} for alert in active]
-    return {**_head("alerts", identity), "ts": now(), "alerts": alerts}
+    keys = ("code", "severity", "since", "detail", "count", "acknowledged")
+    alerts = [{key: alert[key] for key in keys if key in alert} for alert in active]
+    return {**head("alerts", identity), "ts": now(), "alerts": alerts}
 
 
-def _head(kind: str, identity: Identity) -> Payload:
+def head(kind: str, identity: Identity) -> Payload:
+    """Begin a payload: schema and who speaks."""
     return {
         "schema": f"edge-infer.{kind}/1",
         "node": identity.node,
@@ -199,11 +187,13 @@ def _head(kind: str, identity: Identity) -> Payload:
     }
 
 
-def _recipe(model: ModelInfo) -> Payload:
+def recipe_of(model: ModelInfo) -> Payload:
+    """Identify the recipe."""
     return {"id": model.recipe_id, "version": model.recipe_version, "sha256": model.recipe_sha256}
 
 
-def _model(model: ModelInfo) -> Payload:
+def model_of(model: ModelInfo) -> Payload:
+    """Identify the bundle and the engine."""
     engine = {
         "backend": model.backend,
         "precision": model.precision,
@@ -215,68 +205,12 @@ def _model(model: ModelInfo) -> Payload:
     return {**identity, "engine": engine}
 
 
-def _part(inspection: Inspection) -> Payload | None:
-    part = inspection.part
-    if part is None:
-        return None
-    known = {"id": part.id, "id_source": part.id_source}
-    return known if part.label is None else {**known, "label": part.label}
-
-
-def _view(inspection: Inspection) -> Payload:
-    width, height = inspection.size_wh
-    return {
-        "name": inspection.camera,
-        "camera": inspection.camera,
-        "frame_id": inspection.frame_id,
-        "width": width,
-        "height": height,
-        "mm_per_px": _significant(inspection.mm_per_px),
-    }
-
-
-def _defects(inspection: Inspection) -> list[Payload]:
-    """Group the regions by defect type, the most conspicuous type first."""
-    types: dict[str, list[Region]] = {}
-    for region in sorted(inspection.regions, key=lambda region: -region.peak):
-        types.setdefault(region.type, []).append(region)
-    return [_defect(name, regions, inspection) for name, regions in types.items()]
-
-
-def _defect(name: str, regions: list[Region], inspection: Inspection) -> Payload:
-    scores = [region.type_score for region in regions if region.type_score is not None]
-    areas = [region.area_mm2 for region in regions if region.area_mm2 is not None]
-    return {
-        "type": name,
-        "type_score": _rounded(max(scores), 4) if scores else None,
-        "peak": _significant(max(region.peak for region in regions)),
-        "area_px": _rounded(sum(region.area_px for region in regions), 1),
-        "area_mm2": _rounded(sum(areas), 3) if areas else None,
-        "regions": [_region(region, inspection) for region in regions],
-    }
-
-
-def _region(region: Region, inspection: Inspection) -> Payload:
-    scale = inspection.mm_per_px
-    payload: Payload = {
-        "view": inspection.camera,
-        "bbox": [int(value) for value in region.bbox_xywh],
-        "polygon": [[int(x), int(y)] for x, y in region.polygon_xy],
-        "centroid": [_rounded(value, 1) for value in region.centroid_xy],
-        "area_px": _rounded(region.area_px, 1),
-        "area_mm2": _rounded(region.area_mm2, 3),
-        "peak": _significant(region.peak),
-    }
-    if scale is not None:
-        payload["centroid_mm"] = [_rounded(value * scale, 3) for value in region.centroid_xy]
-    return payload
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
+def rounded(value: float | None, digits: int) -> float | None:
+    """Round; None for what is not finite."""
     return round(float(value), digits) if value is not None and math.isfinite(value) else None
 
 
-def _significant(value: float | None) -> float | None:
+def significant(value: float | None) -> float | None:
     """Keep seven digits, all that a float32 holds, so that no comparison changes its outcome."""
     return float(f"{value:.7g}") if value is not None and math.isfinite(value) else None
 

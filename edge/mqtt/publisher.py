@@ -12,6 +12,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,9 +21,11 @@ from edge.errors import EdgeError, PublishError
 from edge.mqtt.board import Board
 from edge.mqtt.client import Will
 from edge.mqtt.identity import Identity
-from edge.mqtt.link import Link, OversizeError
+from edge.mqtt.link import Link
+from edge.mqtt.message import Message, Reply
 from edge.mqtt.outbox import Outbox
 from edge.mqtt.payload import Payload, counters_payload, encode, status_payload
+from edge.mqtt.states import StateStream
 from edge.mqtt.stream import REMOVE_AT, ResultStream
 from edge.mqtt.topics import DELIVERY, Topics
 
@@ -36,6 +39,7 @@ FIRST_DELAY_S, LAST_DELAY_S = 1.0, 30.0
 # A connection that lasted less does not reset the delay: two processes with one client id, or a
 # broker that dislikes what we send, would otherwise make us reconnect every second for ever.
 STABLE_S = 10.0
+OnCommand = Callable[[str, bytes, Reply | None], None]
 
 
 class Publisher:
@@ -45,8 +49,10 @@ class Publisher:
         settings: the broker.
         identity: who publishes.
         outbox: what to publish; its owner closes it after `stop`.
-        info: the birth certificate, from `info_payload`.
+        board: what to publish besides: `info` and `state` are there from the start.
         version: our version, for the status.
+        on_command: gets name, payload and reply address of every live command, in the publisher's
+            thread; without it the station hears none.
 
     Raises:
         ConfigError: a secret or certificate that the settings name is missing.
@@ -57,9 +63,10 @@ class Publisher:
         settings: MqttSettings,
         identity: Identity,
         outbox: Outbox,
-        info: Payload,
+        board: Board,
         *,
         version: str,
+        on_command: OnCommand | None = None,
     ):
         self._identity = identity
         self._outbox = outbox
@@ -67,7 +74,9 @@ class Publisher:
         self._topics = Topics(settings.topic_prefix, identity.node, identity.station)
         client_id = settings.client_id or f"edge-infer-{identity.node}-{identity.station}"
         lost = encode(status_payload(identity, "lost", version)).encode()
-        self._link = Link(settings, client_id, will=Will(self._topics.of("status"), lost))
+        will = Will(self._topics.of("status"), lost)
+        self._on_command = on_command
+        self._link = Link(settings, client_id, will=will, on_message=self._hear)
         self._stream = ResultStream(
             self._link,
             outbox,
@@ -75,14 +84,14 @@ class Publisher:
             replace(DELIVERY["result"], expiry_s=settings.result_expiry_s),
             (self._topics.of("last"), DELIVERY["last"]) if settings.retain_last_result else None,
         )
-        self._board = Board(identity)
-        self._board.put("info", info)
+        self._board = board
+        board.on_change = self._link.wake
+        self._states = StateStream(self._link, self._board, self._topics)
         self._counted = (0, 0, 0)
         self._known_lost = outbox.lost
         self._next_housekeeping = 0.0
         self._delay_s = FIRST_DELAY_S
         self._began = 0.0
-        self._refusals: set[str] = set()
         self._reconnects = 0
         self._problem = "not connected yet"
         self._stop = threading.Event()
@@ -92,7 +101,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
         self.error: Exception | None = None  # a defect of ours that ended the thread
         if settings.tls_insecure:
-            self.raise_alert("tls_insecure", "warning", "the broker's name is not checked")
+            board.raise_alert("tls_insecure", "warning", "the broker's name is not checked")
 
     def start(self) -> None:
         """Begin to connect and publish; an absent broker is retried, results wait in the outbox."""
@@ -131,27 +140,6 @@ class Publisher:
             "spool_bytes": self._outbox.bytes,
             "spool_oldest_age_s": round(oldest_age_s, 1),
         }
-
-    def set_state(self, state: Payload) -> None:
-        """Publish the state now and again on every connection."""
-        self._board.put("state", state)
-        self._link.wake()
-
-    def set_health(self, health: Payload) -> None:
-        """Publish the numbers, or drop them while there is no connection."""
-        if self.connected:
-            self._board.put("health", health)
-            self._link.wake()
-
-    def raise_alert(self, code: str, severity: str, detail: str) -> None:
-        """Raise an alert; raising it again only counts it."""
-        self._board.raise_alert(code, severity, detail)
-        self._link.wake()
-
-    def clear_alert(self, code: str) -> None:
-        """End an alert; one that is not active is ignored."""
-        self._board.clear_alert(code)
-        self._link.wake()
 
     def wake(self) -> None:
         """Say that the outbox has new results."""
@@ -215,6 +203,8 @@ class Publisher:
         link, outbox = self._link, self._outbox
         event = "broker connected broker=%s protocol=%s rows=%d"
         log.info(event, link.address, link.protocol, outbox.depth)
+        if self._on_command is not None:
+            link.subscribe([self._topics.command()], is_needed=False)
         self._put_status("online")
         self._put_counters()
         self._board.begin()
@@ -227,7 +217,7 @@ class Publisher:
 
     def _turn(self) -> None:
         """Send what there is, then wait for answers or news."""
-        self._send_states()
+        self._states.send()
         self._stream.fill()
         wait_s = self._next_housekeeping - time.monotonic()
         if self._stop.is_set():
@@ -240,20 +230,18 @@ class Publisher:
 
     def _receive(self, timeout_s: float) -> None:
         for ack in self._link.poll(timeout_s):
-            is_result = self._stream.take(ack)
-            if not is_result and ack.reason >= 128 and ack.text not in self._refusals:
-                self._refusals.add(ack.text)
-                log.warning("broker refuses states and alerts: %s; check its ACL", ack.text)
+            if not self._stream.take(ack):
+                self._states.take(ack)
 
-    def _send_states(self) -> None:
-        while self._link.has_room and (message := self._board.take()):
-            kind, payload = message
-            data = encode(payload).encode()
-            user = {"schema": payload["schema"]}
-            try:
-                self._link.publish(self._topics.of(kind), data, DELIVERY[kind], user)
-            except OversizeError as error:
-                log.warning("not published: %s", error)
+    def _hear(self, message: Message) -> None:
+        """Pass a command on, but not a retained one: it would come again at every connection."""
+        name = self._topics.parse_command(message.topic)
+        if name is None or self._on_command is None:
+            return
+        if message.is_stored:
+            log.warning("retained command ignored topic=%r; clear it at the broker", message.topic)
+        else:
+            self._on_command(name, message.payload, message.reply)
 
     def _keep_house(self) -> None:
         self._stream.forget(1)
@@ -282,10 +270,10 @@ class Publisher:
             self._link.disconnect()
 
     def _finish(self) -> None:
-        self._send_states()
+        self._states.send()
         while self._link.unacked and time.monotonic() < self._end:
             self._receive(0.1)
-            self._send_states()
+            self._states.send()
         self._stream.forget(1)
 
     def _put_status(self, state: str) -> None:

@@ -9,7 +9,8 @@ from collections import deque
 from contextlib import suppress
 
 from edge.errors import PublishError
-from edge.mqtt.link import Ack, Link, OversizeError
+from edge.mqtt.link import Link
+from edge.mqtt.message import Ack, OversizeError
 from edge.mqtt.outbox import Outbox, Row
 from edge.mqtt.payload import Payload, encode
 from edge.mqtt.topics import Delivery

@@ -37,9 +37,13 @@ DELIVERY = {
     "alerts": Delivery("alert/active", qos=1, retain=True),
     "alert": Delivery("alert", qos=1, retain=False, expiry_s=DAY_S),
     "result": Delivery("result", qos=1, retain=False, expiry_s=7 * DAY_S),
+    "ack": Delivery("ack", qos=1, retain=False, expiry_s=3600),
     "last": Delivery("result/last", qos=0, retain=True, expiry_s=3600),
     "health": Delivery("health", qos=0, retain=False, expiry_s=90, is_node=True),
 }
+# What is asked of a station, at `<station>/cmd/<name>`: old requests must not arrive late, and a
+# retained one would be heard again at every reconnect.
+COMMAND = Delivery("cmd", qos=1, retain=False, expiry_s=30)
 _KIND_OF = {delivery.topic: kind for kind, delivery in DELIVERY.items()}
 
 
@@ -56,6 +60,19 @@ class Topics:
         delivery = DELIVERY[kind]
         below = delivery.topic if delivery.is_node else f"{self.station}/{delivery.topic}"
         return f"{self.prefix}/{self.node}/{below}"
+
+    def command(self, name: str = "+") -> str:
+        """Return the topic of a command; `+` makes the filter of all."""
+        return f"{self.prefix}/{self.node}/{self.station}/{COMMAND.topic}/{name}"
+
+    def parse_command(self, topic: str) -> str | None:
+        """Return the name of a command to this station, None for any other topic."""
+        name = topic.removeprefix(self.command(""))
+        return None if name == topic or "/" in name else name
+
+    def is_ours(self, topic: str) -> bool:
+        """Tell whether a topic stands below this node."""
+        return topic.startswith(f"{self.prefix}/{self.node}/")
 
     def parse(self, topic: str) -> tuple[str, str | None, str] | None:
         """Return node, station and kind of a topic below the prefix, None for any other topic.

@@ -1,7 +1,7 @@
 """One station at work: camera -> mailbox -> inspector -> outbox -> broker, and its orderly stop.
 
-Threads: the camera's, the inspector's, the writer's and the publisher's; the caller's thread
-watches over them, so that a signal is heard whatever else is stuck.
+Threads: the camera's, the inspector's, the writer's and the publisher's, and one while a recipe is
+exchanged; the caller's thread watches over them, so that a signal is heard whatever else is stuck.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edge import __version__
-from edge.bundle.store import Bundle, open_bundle
 from edge.config.station import StationConfig
-from edge.engines.load import engine_key, load_engine
-from edge.engines.protocol import Engine
 from edge.errors import PublishError
 from edge.frame import Frame
+from edge.mqtt.audit import AuditLog, audit_path
+from edge.mqtt.board import Board
 from edge.mqtt.broker import EmbeddedBroker
-from edge.mqtt.identity import Identity, ModelInfo, uuid7
+from edge.mqtt.command import Answer
+from edge.mqtt.desk import CommandDesk
+from edge.mqtt.identity import Identity, uuid7
 from edge.mqtt.outbox import Outbox, outbox_path
-from edge.mqtt.payload import (
-    Payload,
-    health_payload,
-    info_payload,
-    result_payload,
-    state_payload,
-)
+from edge.mqtt.payload import Payload
 from edge.mqtt.publisher import Publisher
+from edge.mqtt.results import result_payload
 from edge.mqtt.writer import ResultWriter
 from edge.pipeline.archive import Archive
-from edge.pipeline.capture import CameraState, Capture, make_mailbox
+from edge.pipeline.capture import Capture, make_mailbox
+from edge.pipeline.changeover import Changeover
+from edge.pipeline.choice import Choice, choice_path
+from edge.pipeline.control import Control
 from edge.pipeline.drops import DropCounts
-from edge.pipeline.host import host_numbers, software_versions
-from edge.pipeline.inspector import Inspector, without_score
+from edge.pipeline.host import host_numbers
+from edge.pipeline.inspector import without_score
+from edge.pipeline.recipes import Prepared, Recipes
+from edge.pipeline.report import Report
 from edge.pipeline.tally import Summary, Tally
 from edge.result import Inspection, Reason, Verdict
 
@@ -56,7 +57,7 @@ class Line:
 
     Args:
         config: the station.
-        state_dir: folder of the outbox.
+        state_dir: folder of the outbox, the audit log and the choice of recipe.
         on_result: gets every numbered result after it is safely stored, in a thread of the line.
         max_frames: stop after so many parts; None runs until the source ends or `request_stop`.
 
@@ -79,7 +80,6 @@ class Line:
         self._stop = threading.Event()
         self._is_requested = False
         self._error: BaseException | None = None
-        self._began = time.monotonic()
         self.tally = Tally()
         self.drops = DropCounts()
         self.stuck: list[str] = []
@@ -92,19 +92,14 @@ class Line:
 
     def _build(self) -> None:
         config = self._config
-        self._bundle = open_bundle(config.bundle)
-        self._engine: Engine = self._cleanup.enter_context(load_engine(self._bundle, config.engine))
-        self._inspector = Inspector(self._bundle, self._engine, config.decision)
-        self._inspector.self_test()
-        self._identity = Identity(config.node, config.station, uuid7())
-        self._model = model_info(self._bundle, self._engine)
+        self._build_control()
         self._mailbox = make_mailbox(config.camera, self.drops)
         self._capture = Capture(
             config.camera,
             self._mailbox,
             self.drops,
             on_refused=self._refused,
-            on_change=self._camera_changed,
+            on_change=self._report.camera_changed,
         )
         self._archive: Archive | None = None
         if config.archive is not None:
@@ -121,11 +116,43 @@ class Line:
                 broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
                 self._cleanup.callback(broker.stop)
                 broker.start()
-            info = info_payload(self._identity, self._model, software_versions())
             self._publisher = Publisher(
-                config.mqtt, self._identity, self._outbox, info, version=__version__
+                config.mqtt,
+                self._identity,
+                self._outbox,
+                self._board,
+                version=__version__,
+                on_command=self._desk.take if config.commands.allow else None,
             )
         self._judge = threading.Thread(target=self._inspect, name="inspector", daemon=True)
+
+    def _build_control(self) -> None:
+        """Load the recipe, and make what commands act on and what tells of it."""
+        config, folder = self._config, self._state_dir
+        self._identity = Identity(config.node, config.station, uuid7())
+        self._board = Board(self._identity)
+        recipes = Recipes(config)
+        path = choice_path(folder, config.node, config.station)
+        choice = Choice(path, recipes.first, recipes.all)
+        self._changeover = Changeover(recipes, choice, self._tell)
+        self._cleanup.callback(self._changeover.close)
+        self._control = Control(
+            self._changeover,
+            self._board,
+            on_change=self._tell,
+            request_stop=self.request_stop,
+            finish=self._finish,
+        )
+        self._report = Report(config, self._identity, self._board, self._changeover, self._control)
+        self._report.tell()
+        self._desk = CommandDesk(
+            self._identity,
+            {name: self._control.handlers[name] for name in config.commands.allow},
+            revision=config.revision,
+            audit=AuditLog(audit_path(folder, config.node, config.station)),
+            state=self._report.state,
+            publish=self._board.answer,
+        )
 
     def run(self) -> Summary:
         """Run until the source ends, `max_frames` is reached or a stop is requested.
@@ -171,11 +198,9 @@ class Line:
         try:
             while not self._stop.is_set():
                 frame = self._mailbox.take(TAKE_S)
+                prepared = self._changeover.turn(frame.captured_ns if frame else None)
                 if frame is not None:
-                    inspection, anomaly_map = self._inspector.inspect(frame)
-                    self._conclude(inspection)
-                    if self._archive is not None:
-                        self._archive.put(frame, anomaly_map, inspection)
+                    self._judge_frame(frame, prepared)
                     if self._max_frames is not None and self.tally.parts >= self._max_frames:
                         return
                 elif self._mailbox.closed:
@@ -183,19 +208,32 @@ class Line:
         except BaseException as error:  # noqa: BLE001 - kept, and raised by `run`
             self._error = error
 
-    def _conclude(self, inspection: Inspection) -> None:
+    def _judge_frame(self, frame: Frame, prepared: Prepared | None) -> None:
+        if prepared is None or not self._control.is_running:
+            self.drops.add("line", "stopped")
+            return
+        inspection, anomaly_map = prepared.inspector.inspect(frame)
+        self._conclude(inspection, prepared)
+        if self._archive is not None:
+            self._archive.put(frame, anomaly_map, inspection)
+
+    def _conclude(self, inspection: Inspection, prepared: Prepared) -> None:
         self.tally.add(inspection)
-        self._writer.put(result_payload(inspection, self._identity, self._model))
+        self._writer.put(result_payload(inspection, self._identity, prepared.model))
 
     def _refused(self, frame: Frame) -> None:
         """Give the part of a frame that found the queue full its result all the same."""
+        prepared = self._changeover.current
+        if prepared is None or not self._control.is_running:
+            self.drops.add("line", "stopped")
+            return
         waiting = len(self._mailbox)
         log.warning(
             "frame refused reason=overrun camera=%s sequence=%d waiting=%d",
             frame.camera, frame.frame_id, waiting,
         )  # fmt: skip
         detail = f"{waiting} frames were waiting; the line is faster than the inspection"
-        self._conclude(without_score(frame, Verdict.UNDECIDED, Reason.OVERRUN, detail))
+        self._conclude(without_score(frame, Verdict.UNDECIDED, Reason.OVERRUN, detail), prepared)
 
     def _committed(self, payload: Payload) -> None:
         if self._publisher is not None:
@@ -203,52 +241,20 @@ class Line:
         if self._on_result is not None:
             self._on_result(payload)
 
-    def _camera_changed(self, state: CameraState) -> None:
-        if self._publisher is None:
-            return
-        if state.connected:
-            self._publisher.clear_alert("camera_lost")
-        elif not state.ended:
-            self._publisher.raise_alert("camera_lost", "critical", state.detail)
-        is_well = state.connected or state.ended
-        self._publisher.set_state(
-            state_payload(
-                self._identity,
-                "operational" if is_well else "error",
-                mode="continuous_execution" if state.connected else "ready" if is_well else None,
-                detail=state.detail,
-                model=self._model,
-                threshold=self._bundle.thresholds.score.value,
-                camera={"name": self._config.camera.name, "connected": state.connected},
-            )
-        )
+    def _tell(self) -> None:
+        self._report.tell()
+
+    def _finish(self, cmd_id: str, answer: Answer) -> None:
+        self._desk.finish(cmd_id, answer)
 
     def _report_health(self) -> None:
-        camera, summary = self._capture.state, self.tally.summary()
-        age_ms = None
-        if camera.last_frame_ns is not None:
-            age_ms = (time.monotonic_ns() - camera.last_frame_ns) / 1e6
-        health = health_payload(
-            self._identity,
-            uptime_s=time.monotonic() - self._began,
-            camera={
-                "name": self._config.camera.name,
-                "connected": camera.connected,
-                "fps": round(camera.fps, 2),
-                "last_frame_age_ms": age_ms,
-                "reconnects": camera.reconnects,
-            },
-            latency_ms={
-                "p50": summary.total.p50,
-                "p95": summary.total.p95,
-                "p99": summary.total.p99,
-            },
-            drops={f"{where}.{why}": n for (where, why), n in self.drops.snapshot().items()},
-            mqtt=self._publisher.stats if self._publisher else {"connected": False},
-            host=host_numbers(self._state_dir),
+        self._report.health(
+            self._capture.state,
+            self.tally.summary(),
+            self.drops.snapshot(),
+            self._publisher.stats if self._publisher else {"connected": False},
+            host_numbers(self._state_dir),
         )
-        if self._publisher is not None:
-            self._publisher.set_health(health)
 
     def _shut_down(self) -> None:
         """Stop front to back, each stage with what is left of the time."""
@@ -260,14 +266,16 @@ class Line:
 
         self._capture.stop()
         self._stop.set()
-        if not self._capture.join(min(0.3, left())):
-            self.stuck.append("camera")
+        ended = {"camera": self._capture.join(min(0.3, left()))}
         if self._judge.ident is not None:
             self._judge.join(min(1.0, left()))
-            if self._judge.is_alive():
-                self.stuck.append("inspector")
-        if self._archive is not None and not self._archive.stop(left() / 3):
-            self.stuck.append("archive")
+            ended["inspector"] = not self._judge.is_alive()
+        ended["changeover"] = self._changeover.stop(min(0.3, left()))
+        self._desk.close()
+        self._report.halted()
+        if self._archive is not None:
+            ended["archive"] = self._archive.stop(left() / 3)
+        self.stuck = [name for name, has_ended in ended.items() if not has_ended]
         self._writer.stop(left() / 2)
         if self._publisher is not None and not self._publisher.stop(left() / 2):
             log.warning(
@@ -290,26 +298,3 @@ class Line:
                 f"outbox {self._outbox.path}: {given_up} results could not be stored and are lost; "
                 "free the disk"
             )
-
-
-def model_info(bundle: Bundle, engine: Engine) -> ModelInfo:
-    """Describe bundle and engine for payloads."""
-    manifest, info = bundle.manifest, engine.info
-    passed = any(
-        record.passed and record.backend == info.backend and record.backend_version == info.version
-        for record in manifest.parity
-    )
-    return ModelInfo(
-        name=manifest.name,
-        version=manifest.version,
-        bundle_sha256=bundle.id,
-        recipe_id=bundle.recipe.product,
-        recipe_version=manifest.version,
-        recipe_sha256=manifest.files["recipe.yaml"],
-        backend=info.backend,
-        precision=info.precision,
-        engine_version=info.version,
-        engine_key=engine_key(bundle, info),
-        # Another release of the same runtime has not been compared; the self-test has run, though.
-        parity="passed" if passed else "skipped",
-    )

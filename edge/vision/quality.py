@@ -14,7 +14,7 @@ MIN_MARGIN = 16.0
 
 
 def grey_statistics(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean and standard deviation over the channels of (H, W, 3) uint8, 0..255; every fourth row."""
+    """Mean and deviation over the channels of (H, W, 3) uint8, 0..255, of every fourth row."""
     means, stds = cv2.meanStdDev(image[::4])
     mean = float(means.mean())
     # Variance over everything: within channels plus between their means.

@@ -11,6 +11,7 @@ import pytest
 from edge.config.station import SpoolSettings
 from edge.mqtt import link as link_module
 from edge.mqtt import publisher as publisher_module
+from edge.mqtt.board import Board
 from edge.mqtt.identity import Identity
 from edge.mqtt.outbox import Outbox, outbox_path
 from edge.mqtt.payload import info_payload, state_payload
@@ -26,13 +27,18 @@ on_one_broker = pytest.mark.parametrize("broker", ["amqtt"], indirect=True)
 class Station:
     """Outbox, writer and publisher as a line has them."""
 
-    def __init__(self, folder, port, *, boot_id="boot-1", spool=None, **settings):
+    def __init__(self, folder, port, *, boot_id="boot-1", spool=None, on_command=None, **settings):
         self.identity = Identity(IDENTITY.node, IDENTITY.station, boot_id)
         self.settings = make_settings(port, **settings)
         self.outbox = Outbox(outbox_path(folder, "jx", "st3"), SpoolSettings(**(spool or {})))
         info = info_payload(self.identity, MODEL, {"edge-inspection": "0.1"})
-        self.publisher = Publisher(self.settings, self.identity, self.outbox, info, version="0.1")
-        self.publisher.set_state(state_payload(self.identity, "operational", mode="ready"))
+        self.board = Board(self.identity)
+        self.board.put("info", info)
+        self.board.put("state", state_payload(self.identity, "operational", mode="ready"))
+        self.publisher = Publisher(
+            self.settings, self.identity, self.outbox, self.board,
+            version="0.1", on_command=on_command,
+        )  # fmt: skip
         self.writer = ResultWriter(self.outbox, lambda _: self.publisher.wake())
         self.made: list[str] = []
         self.may_connect = threading.Event()

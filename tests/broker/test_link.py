@@ -11,7 +11,8 @@ import pytest
 
 from edge.errors import PublishError
 from edge.mqtt import link as link_module
-from edge.mqtt.link import Link, OversizeError
+from edge.mqtt.link import Link
+from edge.mqtt.message import OversizeError
 from edge.mqtt.topics import DELIVERY
 from tests.support.brokers import wait_until
 from tests.support.mqtt_results import make_settings
@@ -48,6 +49,10 @@ class ScriptedServer:
                 connection.close()
             elif script:
                 connection.sendall(script)
+
+    def answer(self, data: bytes) -> None:
+        """Send more over the first connection."""
+        self._open[0].sendall(data)
 
     def receive(self) -> bytes:
         """Everything the first connection has sent since its CONNECT."""
@@ -181,3 +186,13 @@ def test_using_a_link_that_is_not_connected_is_an_error():
     with pytest.raises(PublishError, match="Connection refused"):
         link.connect(1)
     link.close()
+
+
+def test_a_refused_subscription_ends_the_connection_only_if_it_is_needed(connect, caplog):
+    refused = b"\x90\x04\x00\x01\x00\x87"  # SUBACK for packet 1: not authorised
+    for is_needed in (True, False):
+        link, server = connect(ACCEPTED)
+        link.subscribe(["a"], is_needed=is_needed)
+        server.answer(refused)
+        wait_until(lambda link=link: "Not authorized" in caplog.text or not is_alive(link))
+        assert is_alive(link) != is_needed

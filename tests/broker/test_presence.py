@@ -53,7 +53,7 @@ def test_a_late_subscriber_gets_the_states_and_the_last_result(broker, listen, m
 def test_a_restarted_broker_learns_everything_again(broker, listen, make_station):
     station = make_station(broker).start()
     assert station.publisher.wait_connected(10)
-    station.publisher.raise_alert("camera_lost", "error", "unplugged")
+    station.board.raise_alert("camera_lost", "error", "unplugged")
     broker.kill()  # forgets what was retained
     broker.start()
     wait_until(lambda: not station.publisher.connected)
@@ -72,8 +72,8 @@ def test_every_message_obeys_its_schema(broker, listen, make_station):
     listener = listen(broker)
     station = make_station(broker).start()
     assert station.publisher.wait_connected(10)
-    station.publisher.raise_alert("camera_lost", "error", "unplugged")
-    station.publisher.clear_alert("camera_lost")
+    station.board.raise_alert("camera_lost", "error", "unplugged")
+    station.board.clear_alert("camera_lost")
     station.judge(2)
     assert station.stop()
     listener.wait_status("stopped")
@@ -163,11 +163,11 @@ def test_mqtt_5_messages_carry_type_expiry_and_user_properties(mosquitto, listen
 def test_health_is_published_while_connected_and_dropped_while_not(broker, listen, make_station):
     listener = listen(broker)
     station = make_station(broker).start()
-    station.publisher.set_health({"schema": "edge-infer.health/1", "n": 1})
+    station.board.put("health", {"schema": "edge-infer.health/1", "n": 1})
     assert station.publisher.wait_connected(10)
     wait_until(lambda: listener.of("counters"))
     assert listener.of("health") == []
-    station.publisher.set_health({"schema": "edge-infer.health/1", "n": 2})
+    station.board.put("health", {"schema": "edge-infer.health/1", "n": 2})
     wait_until(lambda: listener.of("health"))
     assert json.loads(listener.of("health")[0].payload)["n"] == 2
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
-from edge.cli.watch import _settings, result_line
+from edge.cli.broker import broker_settings
+from edge.cli.watch import result_line
 from edge.errors import ConfigError
 from edge.mqtt.monitor import StationView
 from tests.broker.conftest import results
@@ -169,13 +170,13 @@ def test_no_broker_is_code_6_after_the_timeout():
 @pytest.mark.parametrize("address", ["http://x", "embedded", "none", "mqtt://u:pw@host", "mqtt://"])
 def test_a_wrong_address_is_an_error_of_configuration(address):
     with pytest.raises(ConfigError, match=r"^BROKER: ") as caught:
-        _settings(address, tls_ca_certs=None)
+        broker_settings(address, "BROKER", tls_ca_certs=None)
     assert caught.value.exit_code == 2
 
 
 def test_a_certificate_needs_an_address_with_tls():
     with pytest.raises(ConfigError, match="--tls-ca: expected mqtts://"):
-        _settings("mqtt://host", tls_ca_certs=Path("ca.pem"))
+        broker_settings("mqtt://host", "BROKER", tls_ca_certs=Path("ca.pem"))
 
 
 def test_the_examples_are_in_the_help():

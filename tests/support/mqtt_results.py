@@ -14,7 +14,7 @@ from edge.config.station import MqttSettings, SpoolSettings
 from edge.frame import Part
 from edge.mqtt.identity import Identity, ModelInfo
 from edge.mqtt.outbox import Outbox
-from edge.mqtt.payload import result_payload
+from edge.mqtt.results import result_payload
 from edge.result import Inspection, Reason, Region, StageTimes, Verdict
 
 IDENTITY = Identity("jx-0142", "st3-top", "boot-1")
@@ -30,6 +30,7 @@ MODEL = ModelInfo(
     engine_version="1.22.0",
     engine_key="a1b2c3",
     parity="passed",
+    product_id="housing-42",
 )
 SCRATCH = Region(
     bbox_xywh=(412, 230, 61, 18),

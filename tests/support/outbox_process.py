@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge.config.station import SpoolSettings
 from edge.mqtt import client
+from edge.mqtt.board import Board
 from edge.mqtt.identity import Identity
 from edge.mqtt.outbox import Outbox, outbox_path
 from edge.mqtt.payload import info_payload
@@ -26,10 +27,11 @@ def main() -> int:
     next_part = int(sys.argv[4])
     identity = Identity("jx", "st3", uuid.uuid4().hex)
     outbox = Outbox(outbox_path(folder, "jx", "st3"), SpoolSettings())
-    info = info_payload(identity, MODEL, {})
+    board = Board(identity)
+    board.put("info", info_payload(identity, MODEL, {}))
     client.WILL_DELAY_S = 2  # five are long for a test
     settings = make_settings(port, protocol=protocol)
-    publisher = Publisher(settings, identity, outbox, info, version="0.1")
+    publisher = Publisher(settings, identity, outbox, board, version="0.1")
 
     def committed(payload: dict) -> None:
         print(payload["part"]["id"], flush=True)

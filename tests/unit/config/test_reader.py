@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge.config.reader import read_settings
-from edge.config.station import StationConfig, read_station, with_overrides
+from edge.config.station import COMMANDS, StationConfig, read_station, with_overrides
 from edge.errors import ConfigError
 
 GOOD = """
@@ -119,3 +119,80 @@ def test_bad_broker_override(tmp_path: Path, address: str) -> None:
     config = read_station(write(tmp_path, GOOD))
     with pytest.raises(ConfigError, match="--mqtt: "):
         with_overrides(config, mqtt=address)
+
+
+RECIPES = """
+node: box1
+station: top
+recipes:
+  housing: bundles/housing
+  lid: {bundle: bundles/all, product: lid}
+recipe: housing
+camera: {source: "file://parts"}
+"""
+
+
+def test_recipes_are_a_bundle_each_or_a_product_of_one(tmp_path: Path) -> None:
+    config = read_station(write(tmp_path, RECIPES))
+    assert config.bundle is None
+    assert config.recipe == "housing"
+    assert {name: (r.bundle, r.product) for name, r in config.recipes.items()} == {
+        "housing": (tmp_path / "bundles" / "housing", None),
+        "lid": (tmp_path / "bundles" / "all", "lid"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("recipe: housing", "recipe: cover", "expected recipe: one of housing, lid, got cover"),
+        ("recipe: housing\n", "", "expected recipe: one of housing, lid, got None"),
+        ("recipe: housing", "bundle: x", "expected one of bundle and recipes"),
+        ("recipe: housing", "recipe: housing\nproduct: lid", "product goes with bundle"),
+        ("lid: {bundle: bundles/all, product: lid}", "a/b: x", "letters, digits, _ and - only"),
+        ("product: lid", "prodct: lid", "recipes.lid.prodct: unknown key"),
+        ("{bundle: bundles/all, product: lid}", "7", "recipes.lid: "),
+    ],
+)
+def test_recipes_that_make_no_sense(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert old in RECIPES
+    found = problems(tmp_path, RECIPES.replace(old, new))
+    assert any(problem in line for line in found), found
+
+
+def test_recipe_needs_recipes(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, GOOD + "recipe: housing\n")
+    assert "recipe names one of recipes" in found
+
+
+def test_a_bundle_on_the_command_line_takes_the_place_of_all_recipes(tmp_path: Path) -> None:
+    config = with_overrides(read_station(write(tmp_path, RECIPES)), bundle=tmp_path / "other")
+    assert (config.bundle, config.recipes, config.recipe) == (tmp_path / "other", {}, None)
+
+
+def test_commands_are_allowed_by_name(tmp_path: Path) -> None:
+    config = read_station(write(tmp_path, GOOD + "commands: {allow: [get_state]}\n"))
+    assert config.commands.allow == ("get_state",)
+    assert read_station(write(tmp_path, GOOD + "commands: {allow: []}\n")).commands.allow == ()
+    assert "stop" in read_station(write(tmp_path, GOOD)).commands.allow
+    (found,) = problems(tmp_path, GOOD + "commands: {allow: [set_threshold]}\n")
+    assert "set_threshold" in found
+
+
+def test_the_revision_follows_every_setting(tmp_path: Path) -> None:
+    first = read_station(write(tmp_path, GOOD))
+    assert first.revision == read_station(write(tmp_path, GOOD + "# a remark\n")).revision
+    other = read_station(write(tmp_path, GOOD + "health_interval_s: 31\n"))
+    assert other.revision != first.revision
+    assert len(other.revision) == 12
+
+
+def test_the_example_names_every_default_command_and_its_recipes_are_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "configs" / "example.yaml").read_text(encoding="utf-8")
+    assert read_station(write(tmp_path, text)).commands.allow == COMMANDS
+    start = text.index("# recipes:\n")
+    recipes = text[start : text.index("\n#\n", start)].replace("# ", "", 1).replace("\n# ", "\n")
+    station = "".join(line for line in text.splitlines(True) if not line.startswith("bundle:"))
+    config = read_station(write(tmp_path, f"{station}\n{recipes}\n"))
+    assert list(config.recipes) == ["housing", "lid", "cap"]
+    assert config.recipe == "housing"

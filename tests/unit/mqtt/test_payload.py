@@ -9,11 +9,13 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from edge.mqtt.command import Answer, Code, Status, ack_payload, command_payload
 from edge.mqtt.identity import now, rfc3339, uuid7
 from edge.mqtt.payload import (
     KINDS,
@@ -23,12 +25,12 @@ from edge.mqtt.payload import (
     encode,
     health_payload,
     info_payload,
-    result_payload,
     schema,
     state_payload,
     status_payload,
 )
-from edge.mqtt.topics import DELIVERY, Topics
+from edge.mqtt.results import result_payload
+from edge.mqtt.topics import COMMAND, DELIVERY, Topics
 from edge.result import Reason, Verdict
 from tests.support.mqtt_results import (
     IDENTITY,
@@ -87,6 +89,7 @@ EVERY = [
         for state in ("online", "stopped", "lost")
     ],
     ("info", info_payload(IDENTITY, MODEL, {"edge-inspection": "0.1"})),
+    ("info", info_payload(IDENTITY, None, {}, recipes=("a", "b"), commands=("stop",))),
     ("state", state_payload(IDENTITY, "preoperational")),
     (
         "state",
@@ -122,6 +125,24 @@ EVERY = [
         ),
     ),
     ("alert", ALERT),
+    ("cmd", command_payload("c-1", "mes", {"recipe": "cover"}, lifetime_s=30)),
+    ("cmd", command_payload("c-1", "mes", {}, lifetime_s=30, expect={"config_revision": "a1"})),
+    *[
+        (
+            "ack",
+            ack_payload(
+                IDENTITY,
+                "prepare_recipe",
+                cmd_id,
+                Answer(status, code, "why"),
+                state_payload(IDENTITY, "operational", mode="initialized", model=MODEL),
+            ),
+        )
+        for status in get_args(Status)
+        for code in get_args(Code)
+        for cmd_id in ("c-1", None)
+    ],
+    ("alerts", alerts_payload(IDENTITY, [{**ALERT, "acknowledged": {"by": "x", "ts": now()}}])),
     ("alerts", alerts_payload(IDENTITY, [ALERT])),
     ("alerts", alerts_payload(IDENTITY, [])),
 ]
@@ -219,6 +240,14 @@ def test_the_result_schema_refuses(path, value):
         ("alert", "severity", "bad"),
         ("alert", "count", 0),
         ("alerts", "alerts.0.since", "today"),
+        ("cmd", "expires_at", "2026-11-21 10:15"),
+        ("cmd", "expires_at", KeyError),
+        ("cmd", "cmd_id", "two words"),
+        ("cmd", "args", {"force": "yes"}),
+        ("cmd", "expect", {"weather": "fine"}),
+        ("ack", "status", "perhaps"),
+        ("ack", "code", "bad_luck"),
+        ("ack", "state", {}),
     ],
 )
 def test_the_other_schemas_refuse(kind, path, value):
@@ -335,6 +364,17 @@ def test_topics_are_built_and_read_back():
     for other in ("acme/lyon/v2/jx-1/st3/result", "acme/lyon/v1/jx-1/result",
                   "acme/lyon/v1/jx-1/st3/status", "x", ""):  # fmt: skip
         assert topics.parse(other) is None
+
+
+def test_a_command_is_read_from_its_own_topic_only():
+    topics = Topics("acme/lyon/v1", "jx-1", "st3")
+    assert topics.command("stop") == "acme/lyon/v1/jx-1/st3/cmd/stop"
+    assert topics.command() == "acme/lyon/v1/jx-1/st3/cmd/+"
+    assert topics.parse_command(topics.command("stop")) == "stop"
+    for other in ("acme/lyon/v1/jx-1/st4/cmd/stop", "acme/lyon/v1/jx-1/st3/cmd/a/b",
+                  "acme/lyon/v1/jx-1/st3/result", "stop"):  # fmt: skip
+        assert topics.parse_command(other) is None
+    assert (COMMAND.qos, COMMAND.retain, COMMAND.expiry_s) == (1, False, 30)
 
 
 def test_only_what_stays_true_is_retained():

@@ -9,7 +9,7 @@ import pytest
 from edge.config.station import SpoolSettings
 from edge.errors import PublishError
 from edge.mqtt import stream as stream_module
-from edge.mqtt.link import Ack, OversizeError
+from edge.mqtt.message import Ack, OversizeError
 from edge.mqtt.outbox import Outbox
 from edge.mqtt.stream import ResultStream
 from edge.mqtt.topics import DELIVERY

@@ -1,0 +1,28 @@
+"""How commands reach a broker: the address, and where the login is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from edge.config.station import MqttSettings, parse_broker
+from edge.errors import ConfigError
+
+
+def broker_settings(broker: str, option: str, **login: str | Path | None) -> MqttSettings:
+    """Make settings of an address given as `option`, and login fields of MqttSettings.
+
+    Raises:
+        ConfigError: naming the option that is wrong.
+    """
+    address = parse_broker(broker, option)
+    if address["broker"] != "external":
+        raise ConfigError(f"{option}: expected mqtt://HOST:PORT or mqtts://HOST:PORT, got {broker}")
+    if login.get("tls_ca_certs") and not address["tls"]:
+        raise ConfigError(f"--tls-ca: expected mqtts://HOST:PORT with it, got {broker}")
+    try:
+        return MqttSettings(**{**address, **login})  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = (item["msg"].removeprefix("Value error, ") for item in error.errors())
+        raise ConfigError(*(f"options: {problem}" for problem in problems)) from error

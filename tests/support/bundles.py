@@ -1,0 +1,72 @@
+"""Bundles for tests: copies of the demo's that judge otherwise, with hashes that fit again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO_BUNDLE = ROOT / "demo" / "bundle"
+
+
+def sign(folder: Path) -> Path:
+    """Make altered files look intended."""
+    path = folder / "bundle.json"
+    manifest = json.loads(path.read_text())
+    for file in folder.rglob("*"):
+        if file.is_file() and file != path:
+            name = file.relative_to(folder).as_posix()
+            manifest["files"][name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
+def edit_json(path: Path, **changes) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def make_bundle(
+    folder: Path, name: str, version: str = "2", threshold: float | None = None
+) -> Path:
+    """Copy the demo's bundle under another name, optionally with another threshold.
+
+    The golden verdicts are made to agree: only those between the thresholds differ.
+    """
+    target = folder / name
+    shutil.copytree(DEMO_BUNDLE, target)
+    edit_json(target / "bundle.json", name=name, version=version)
+    recipe = (target / "recipe.yaml").read_text()
+    (target / "recipe.yaml").write_text(recipe.replace("product: pcb_traces", f"product: {name}"))
+    if threshold is not None:
+        _set_threshold(target, threshold)
+    return sign(target)
+
+
+def make_bundle_for(folder: Path, name: str, thresholds: dict[str, float]) -> Path:
+    """Copy the demo's bundle as one that serves several products by thresholds of their own."""
+    target = folder / name
+    shutil.copytree(DEMO_BUNDLE, target)
+    edit_json(target / "bundle.json", name=name)
+    own = json.loads((target / "thresholds.json").read_text())
+    scores = json.loads((target / "calibration" / "scores.json").read_text())["scores"]
+    products = {}
+    for product, threshold in thresholds.items():
+        file = f"calibration/{product}.json"
+        (target / file).write_text(json.dumps({"scores": scores[: len(scores) // 2]}))
+        products[product] = {"score": {**own["score"], "value": threshold}, "scores_file": file}
+    edit_json(target / "thresholds.json", products=products)
+    return sign(target)
+
+
+def _set_threshold(folder: Path, value: float) -> None:
+    path = folder / "thresholds.json"
+    thresholds = json.loads(path.read_text())
+    thresholds["score"]["value"] = value
+    path.write_text(json.dumps(thresholds))
+    path = folder / "golden" / "golden.json"
+    golden = json.loads(path.read_text())
+    for image in golden["images"]:
+        image["verdict"] = "fail" if image["score"] > value else "pass"
+    path.write_text(json.dumps(golden))
