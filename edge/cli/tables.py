@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from edge.bundle.store import Bundle
@@ -16,6 +17,7 @@ from edge.pipeline.tally import Percentiles, Summary
 if TYPE_CHECKING:
     # The runtime's summary must not import what only training needs.
     from edge.training.evaluate import Evaluation
+    from edge.training.types_metrics import Confusion
 
 STYLES = {"pass": "green", "fail": "red", "undecided": "yellow", "error": "magenta"}
 
@@ -65,23 +67,13 @@ def _milliseconds(times: Percentiles) -> str:
 def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
     """Print the metrics of a bundle on a data set."""
     console = Console()
-    table = Table(title=f"{bundle.manifest.name} {bundle.manifest.version} on {name}")
+    table = Table(title=escape(f"{bundle.manifest.name} {bundle.manifest.version} on {name}"))
     for title in ("level", "AUROC", "AP", "F1-max", "AUPRO"):
         table.add_column(title, justify="left" if title == "level" else "right")
-    table.add_row(
-        "image",
-        _ratio(result.image_auroc),
-        _ratio(result.image_ap),
-        _ratio(result.image_f1_max),
-        "",
-    )
-    table.add_row(
-        "pixel",
-        _ratio(result.pixel_auroc),
-        _ratio(result.pixel_ap),
-        _ratio(result.pixel_f1_max),
-        _ratio(result.aupro),
-    )
+    image, pixel = result.image, result.pixel.ranking
+    table.add_row("image", *(_ratio(v) for v in (image.auroc, image.ap, image.f1_max)), "")
+    values = (pixel.auroc, pixel.ap, pixel.f1_max, result.aupro)
+    table.add_row("pixel", *(_ratio(v) for v in values))
     console.print(table)
     stated = bundle.thresholds.score
     console.print(
@@ -89,14 +81,48 @@ def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
         f"of {result.good} good (stated {stated.alpha:.1%}, bound {stated.bound95:.1%}), "
         f"recall {_percent(result.recall)} of {result.defective} defective"
     )
+    regions = result.regions
+    console.print(
+        f"regions: {_percent(regions.recall)} of the defects hit; false alarms per good part "
+        f"{_ratio(regions.false_alarms_good)}, per defective part "
+        f"{_ratio(regions.false_alarms_defective)}"
+    )
     if result.per_type:
-        types = Table()
-        for title in ("type", "parts", "image AUROC", "recall"):
-            types.add_column(title, justify="left" if title == "type" else "right")
-        for kind, row in result.per_type.items():
-            values = (_ratio(row["image_auroc"]), _percent(row["recall"]))
-            types.add_row(kind, f"{row['n']:.0f}", *values)
-        console.print(types)
+        console.print(_types(result))
+    if result.types:
+        console.print(
+            f"types: {_percent(result.types.accuracy)} of the detected defects named right, "
+            f"{_percent(result.types.unknown_rate)} unknown"
+        )
+        console.print(_confusion(result.types.confusion))
+
+
+def _types(result: Evaluation) -> Table:
+    """One row per defect type; what its name is worth only where the bundle names types."""
+    table = Table(title="per defect type", title_justify="left")
+    titles = ["type", "parts", "image AUROC", "recall"]
+    titles += ["named right", "AUROC", "AP", "F1"] if result.types else []
+    for title in titles:
+        table.add_column(title, justify="left" if title == "type" else "right")
+    for kind in result.per_type:
+        row = result.type_row(kind)
+        cells = [escape(kind), f"{row['n']:.0f}", _ratio(row["image_auroc"])]
+        cells.append(_percent(row["recall"]))
+        if result.types:
+            cells.append(_percent(row["accuracy"]))
+            cells += [_ratio(row[name]) for name in ("auroc", "ap", "f1")]
+        table.add_row(*cells)
+    return table
+
+
+def _confusion(matrix: Confusion) -> Table:
+    table = Table(title="defective parts by what they were called", title_justify="left")
+    table.add_column("type")
+    for name in matrix.predicted:
+        table.add_column(escape(name), justify="right")
+    for label, counts in zip(matrix.labels, matrix.counts.tolist(), strict=True):
+        table.add_row(escape(label), *(str(count) if count else "·" for count in counts))
+    return table
 
 
 def print_bundle(bundle: Bundle) -> None:

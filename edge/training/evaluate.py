@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -12,26 +12,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.store import Bundle
+from edge.cameras.source import frame_now
+from edge.config.station import DecisionSettings
 from edge.engines.protocol import Engine
 from edge.errors import DataError
-from edge.pipeline.decision import decide
-from edge.pipeline.scorer import FrameScorer
-from edge.result import Verdict
+from edge.pipeline.inspector import Inspected, Inspector
+from edge.result import Inspection, Verdict
 from edge.training.dataset import ImageSet, Sample, read_mask, read_pixels
-from edge.training.metrics import auroc, pixel_metrics, rank
+from edge.training.metrics import PixelRanking, Ranking, auroc, rank, rank_pixels
+from edge.training.region_metrics import (
+    Located,
+    Overlap,
+    RegionMetrics,
+    overlap,
+    region_metrics,
+)
+from edge.training.types_metrics import TypeMetrics, called, type_metrics, type_scores
 
 # Maps and masks meet at the picture's own aspect ratio, its longer side at most this.
 EVALUATION_SIDE = 512
+NAN = float("nan")
+NO_PIXELS = PixelRanking(Ranking(NAN, NAN, NAN), NAN, np.full((2, 0), NAN))
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One test picture: what it is and what the bundle says of it."""
+    """One test picture: what it is, what the line says of it, and, with a mask, what it hit."""
 
     sample: Sample
-    score: float
-    verdict: Verdict
-    milliseconds: float
+    inspection: Inspection
+    overlap: Overlap | None
+
+    @property
+    def score(self) -> float:
+        """Score of the frame."""
+        return NAN if self.inspection.score is None else self.inspection.score
+
+    @property
+    def is_rejected(self) -> bool:
+        """The part does not pass."""
+        return self.inspection.verdict is not Verdict.PASS
+
+    @property
+    def called(self) -> str:
+        """The type it was given, `unknown` or `missed`."""
+        return called(self.inspection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +65,79 @@ class Evaluation:
 
     Image and pixel values are exact ranking metrics (edge.training.metrics). `false_reject_rate`
     and `recall` are at the shipped threshold, counting every part that does not pass as rejected.
-    `per_type` maps each defect type to its count, image AUROC against all good parts, and recall.
+    `per_type` maps each defect type to its count `n`, `image_auroc` against all good parts and
+    `recall`. `types` is None for a bundle that names no types.
     """
 
-    image_auroc: float
-    image_ap: float
-    image_f1_max: float
-    pixel_auroc: float
-    pixel_ap: float
-    pixel_f1_max: float
-    aupro: float
+    image: Ranking
+    pixel: PixelRanking
     false_reject_rate: float
     recall: float
     per_type: dict[str, dict[str, float]]
+    regions: RegionMetrics
+    types: TypeMetrics | None
     threshold: float
     good: int
     defective: int
     masks: int
     judged: tuple[Judged, ...]
 
+    @property
+    def image_auroc(self) -> float:
+        """Area under the ROC curve of the pictures' scores."""
+        return self.image.auroc
+
+    @property
+    def pixel_auroc(self) -> float:
+        """Area under the ROC curve of all pixels."""
+        return self.pixel.ranking.auroc
+
+    @property
+    def aupro(self) -> float:
+        """Area under the per-region-overlap curve up to a false-positive rate of 0.3."""
+        return self.pixel.aupro
+
+    @property
+    def milliseconds(self) -> NDArray[np.float64]:
+        """Frame to verdict, per picture, (n,)."""
+        return np.array([item.inspection.times.processing_ms for item in self.judged])
+
+    def type_row(self, kind: str) -> dict[str, float]:
+        """One type's `per_type` row, with `auroc`, `ap`, `f1` and `accuracy` of its name."""
+        named = self.types.per_type[kind] if self.types else None
+        ranking = asdict(named) if named else dict.fromkeys(("auroc", "ap", "f1", "accuracy"), NAN)
+        return {**self.per_type[kind], **ranking}
+
     def as_json(self) -> dict[str, Any]:
-        """One flat object; values that do not exist are null."""
-        names = (
-            "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
-            "aupro", "false_reject_rate", "recall", "threshold", "good", "defective", "masks",
-        )  # fmt: skip
-        data: dict[str, Any] = {name: _number(getattr(self, name)) for name in names}
-        data["per_type"] = {
-            kind: {name: _number(value) for name, value in row.items()}
-            for kind, row in self.per_type.items()
-        }
-        times = [item.milliseconds for item in self.judged]
-        data["frame_ms_p50"] = _number(float(np.median(times)))
-        return data
+        """One object; values that do not exist are null."""
+        image, pixel, regions, types = self.image, self.pixel.ranking, self.regions, self.types
+        p50, p95 = np.percentile(self.milliseconds, [50, 95])
+        data: dict[str, Any] = {
+            "image_auroc": image.auroc, "image_ap": image.ap, "image_f1_max": image.f1_max,
+            "pixel_auroc": pixel.auroc, "pixel_ap": pixel.ap, "pixel_f1_max": pixel.f1_max,
+            "aupro": self.aupro, "false_reject_rate": self.false_reject_rate,
+            "recall": self.recall, "threshold": self.threshold,
+            "good": self.good, "defective": self.defective, "masks": self.masks,
+            "type_accuracy": types.accuracy if types else None,
+            "type_unknown_rate": types.unknown_rate if types else None,
+            "region_recall": regions.recall,
+            "region_type_accuracy": regions.type_accuracy if types else None,
+            "false_alarms_per_part": {
+                "good": regions.false_alarms_good, "defective": regions.false_alarms_defective,
+            },
+            "per_type": {kind: self.type_row(kind) for kind in self.per_type},
+            "frame_ms_p50": float(p50), "frame_ms_p95": float(p95),
+            "confusion": None,
+        }  # fmt: skip
+        if types:
+            matrix = types.confusion
+            data["confusion"] = {
+                "labels": list(matrix.labels),
+                "predicted": list(matrix.predicted),
+                "counts": matrix.counts.tolist(),
+            }
+        rounded: dict[str, Any] = _rounded(data)
+        return rounded
 
 
 def evaluate(
@@ -82,69 +147,78 @@ def evaluate(
 
     Raises:
         DataError: the set has no test pictures, or one is unreadable.
-        InferenceError: the engine fails.
+        EngineError: the engine fails.
     """
     if not images.test:
         raise DataError(f"--data {images.name}: no pictures under test/")
-    scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
+    judge = make_judge(bundle, engine)
     judged: list[Judged] = []
     maps: list[NDArray[np.float32]] = []
     masks: list[NDArray[np.bool_]] = []
     for sample in images.test:
-        pixels = read_pixels(sample.path)
-        scored = scorer.score(pixels)
-        verdict = decide(bundle, scored.score, scored.quality_problem).verdict
-        elapsed = scored.preprocess_ms + scored.infer_ms
-        judged.append(Judged(sample, scored.score, verdict, elapsed))
-        if sample.is_good or sample.mask is not None:
-            size_wh = evaluation_size(pixels.shape[1], pixels.shape[0])
-            maps.append(cv2.resize(scored.map, size_wh, interpolation=cv2.INTER_LINEAR))
+        inspection, anomaly_map = judge(sample)
+        match = None
+        if sample.mask is not None:
+            match = overlap(inspection.regions, read_mask(sample, inspection.size_wh))
+        judged.append(Judged(sample, inspection, match))
+        if anomaly_map is not None and (sample.is_good or sample.mask is not None):
+            size_wh = evaluation_size(*inspection.size_wh)
+            maps.append(cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR))
             masks.append(read_mask(sample, size_wh))
         advance(1)
-    return _measure(bundle, judged, maps, masks)
+    has_masks = any(mask.any() for mask in masks)
+    return measure(bundle, judged, rank_pixels(maps, masks) if has_masks else NO_PIXELS)
 
 
-def _measure(
-    bundle: Bundle,
-    judged: Sequence[Judged],
-    maps: Sequence[NDArray[np.float32]],
-    masks: Sequence[NDArray[np.bool_]],
-) -> Evaluation:
+def make_judge(bundle: Bundle, engine: Engine) -> Callable[[Sample], Inspected]:
+    """Return the line's judgement of a sample; its map is overwritten by the next one.
+
+    The function raises EngineError at the first inference that fails, where a line would go on,
+    and DataError for an unreadable picture.
+    """
+    inspector = Inspector(bundle, engine, DecisionSettings(max_engine_failures=1))
+    return lambda sample: inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))
+
+
+def measure(bundle: Bundle, judged: Sequence[Judged], pixel: PixelRanking) -> Evaluation:
+    """Compute all metrics of judged parts; `pixel` is NO_PIXELS for a set without masks."""
+    kinds = [item.sample.label for item in judged]
     labels = np.array([not item.sample.is_good for item in judged])
     scores = np.array([item.score for item in judged])
-    rejected = np.array([item.verdict is not Verdict.PASS for item in judged])
-    kinds = np.array([item.sample.label for item in judged])
-    image = rank(labels, scores)
-    nan = float("nan")
-    pixel_auroc = pixel_ap = pixel_f1 = pixel_pro = nan
-    if any(mask.any() for mask in masks):
-        pixel, pixel_pro = pixel_metrics(maps, masks)
-        pixel_auroc, pixel_ap, pixel_f1 = pixel.auroc, pixel.ap, pixel.f1_max
+    rejected = np.array([item.is_rejected for item in judged])
     per_type = {}
-    for kind in sorted(set(kinds[labels])):
-        chosen = (kinds == kind) | ~labels
-        per_type[str(kind)] = {
-            "n": float(np.sum(kinds == kind)),
+    for kind in sorted({item.sample.label for item in judged if not item.sample.is_good}):
+        is_kind = np.array([label == kind for label in kinds])
+        chosen = is_kind | ~labels
+        per_type[kind] = {
+            "n": float(is_kind.sum()),
             "image_auroc": auroc(labels[chosen], scores[chosen]),
-            "recall": float(rejected[kinds == kind].mean()),
+            "recall": float(rejected[is_kind].mean()),
         }
+    names = bundle.recipe.defect_types
+    named = None
+    if names:
+        surest = np.array([type_scores(item.inspection.regions, names) for item in judged])
+        named = type_metrics(kinds, [item.called for item in judged], surest, names)
     return Evaluation(
-        image_auroc=image.auroc,
-        image_ap=image.ap,
-        image_f1_max=image.f1_max,
-        pixel_auroc=pixel_auroc,
-        pixel_ap=pixel_ap,
-        pixel_f1_max=pixel_f1,
-        aupro=pixel_pro,
-        false_reject_rate=float(rejected[~labels].mean()) if (~labels).any() else nan,
-        recall=float(rejected[labels].mean()) if labels.any() else nan,
+        image=rank(labels, scores),
+        pixel=pixel,
+        false_reject_rate=float(rejected[~labels].mean()) if (~labels).any() else NAN,
+        recall=float(rejected[labels].mean()) if labels.any() else NAN,
         per_type=per_type,
+        regions=region_metrics([_located(item) for item in judged]),
+        types=named,
         threshold=bundle.thresholds.score.value,
         good=int((~labels).sum()),
         defective=int(labels.sum()),
-        masks=sum(bool(mask.any()) for mask in masks),
+        masks=sum(item.overlap is not None and item.overlap.defects > 0 for item in judged),
         judged=tuple(judged),
     )
+
+
+def _located(item: Judged) -> Located:
+    sample = item.sample
+    return Located(sample.label, sample.is_good, item.inspection.regions, item.overlap)
 
 
 def evaluation_size(width: int, height: int) -> tuple[int, int]:
@@ -153,5 +227,10 @@ def evaluation_size(width: int, height: int) -> tuple[int, int]:
     return round(width * shrink), round(height * shrink)
 
 
-def _number(value: float) -> float | None:
-    return None if isinstance(value, float) and math.isnan(value) else round(value, 6)
+def _rounded(value: Any) -> Any:
+    """Copy plain data with NaN as None and floats at six digits."""
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 Labels = NDArray[np.bool_]
 Scores = NDArray[np.floating]
 AUPRO_LIMIT = 0.3
+CURVE_POINTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,48 @@ class Ranking:
     f1_max: float
 
 
+class Curves(NamedTuple):
+    """ROC and precision-recall curve at every distinct score, highest first; NaN if undefined."""
+
+    false_rate: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelRanking:
+    """All pixels of a data set together.
+
+    Attributes:
+        ranking: of the pixels.
+        aupro: exact, at false-positive rate 0.3.
+        overlap_xy: (2, CURVE_POINTS) false-positive rate and per-region overlap, to draw.
+    """
+
+    ranking: Ranking
+    aupro: float
+    overlap_xy: NDArray[np.float64]
+
+
 def rank(labels: Labels, scores: Scores) -> Ranking:
     """Compute the three ranking metrics of (n,) labels and scores with a single sort."""
     labels, scores = labels.ravel(), scores.ravel()
     order = np.argsort(-scores, kind="stable")
     return _ranking(labels[order], _ends_of_ties(scores[order]))
+
+
+def curves(labels: Labels, scores: Scores) -> Curves:
+    """Compute the curves behind `rank`."""
+    order = np.argsort(-scores.ravel(), kind="stable")
+    ends = _ends_of_ties(scores.ravel()[order])
+    found = np.cumsum(labels.ravel()[order], dtype=np.int64)[ends]
+    taken = ends + 1
+    with np.errstate(invalid="ignore"):
+        return Curves(
+            (taken - found) / np.float64(np.count_nonzero(~labels)),
+            found / np.float64(np.count_nonzero(labels)),
+            found / taken,
+        )
 
 
 def auroc(labels: Labels, scores: Scores) -> float:
@@ -47,12 +86,22 @@ def pixel_metrics(maps: Sequence[Scores], masks: Sequence[Labels]) -> tuple[Rank
         maps: one (h, w) map per picture; sizes may differ.
         masks: one (h, w) bool mask per picture, empty for good parts.
     """
+    result = rank_pixels(maps, masks)
+    return result.ranking, result.aupro
+
+
+def rank_pixels(maps: Sequence[Scores], masks: Sequence[Labels]) -> PixelRanking:
+    """As `pixel_metrics`, with the curve."""
     scores = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
     labels = np.concatenate([mask.ravel() for mask in masks])
     order = np.argsort(-scores, kind="stable")
     ends = _ends_of_ties(scores[order])
     del scores
-    return _ranking(labels[order], ends), _aupro(masks, labels, order, ends)
+    x, y = _overlap_curve(masks, labels, order, ends, AUPRO_LIMIT)
+    # Closer together where the curve is steep.
+    grid = AUPRO_LIMIT * np.linspace(0, 1, CURVE_POINTS) ** 2
+    drawn = np.stack([grid, np.interp(grid, x, y)])
+    return PixelRanking(_ranking(labels[order], ends), _area(x, y) / AUPRO_LIMIT, drawn)
 
 
 def aupro(maps: Sequence[Scores], masks: Sequence[Labels], limit: float = AUPRO_LIMIT) -> float:
@@ -64,7 +113,8 @@ def aupro(maps: Sequence[Scores], masks: Sequence[Labels], limit: float = AUPRO_
     scores = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
     labels = np.concatenate([mask.ravel() for mask in masks])
     order = np.argsort(-scores, kind="stable")
-    return _aupro(masks, labels, order, _ends_of_ties(scores[order]), limit)
+    x, y = _overlap_curve(masks, labels, order, _ends_of_ties(scores[order]), limit)
+    return _area(x, y) / limit
 
 
 def _ends_of_ties(ordered: Scores) -> NDArray[np.intp]:
@@ -89,17 +139,18 @@ def _ranking(ordered_labels: Labels, ends: NDArray[np.intp]) -> Ranking:
     return Ranking(area, ap, f1)
 
 
-def _aupro(
+def _overlap_curve(
     masks: Sequence[Labels],
     labels: Labels,
     order: NDArray[np.intp],
     ends: NDArray[np.intp],
-    limit: float = AUPRO_LIMIT,
-) -> float:
+    limit: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False-positive rate up to `limit`, and mean overlap; NaN without regions or normal pixels."""
     weights, regions = _region_weights(masks)
     negatives = int(np.count_nonzero(~labels))
     if regions == 0 or negatives == 0:
-        return float("nan")
+        return np.array([0.0, limit]), np.full(2, np.nan)
     overlap = np.cumsum(weights[order], dtype=np.float64)[ends] / regions
     false_rate = np.cumsum(~labels[order], dtype=np.int64)[ends] / negatives
     x = np.concatenate([[0.0], false_rate])
@@ -110,7 +161,7 @@ def _aupro(
         share = (limit - x[cut - 1]) / (x[cut] - x[cut - 1])
         y = np.append(y[:cut], y[cut - 1] + share * (y[cut] - y[cut - 1]))
         x = np.append(x[:cut], limit)
-    return _area(x, y) / limit
+    return x, y
 
 
 def _region_weights(masks: Sequence[Labels]) -> tuple[NDArray[np.float64], int]:

@@ -32,7 +32,7 @@ def draw_overlay(
     frame = cv2.resize(pixels_bgr, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
     heat = frame.copy()
     if anomaly_map is not None and inspection.threshold:
-        heat = _heat(frame, anomaly_map, inspection.threshold)
+        heat = draw_heat(frame, anomaly_map, inspection.threshold)
     colour = COLOURS_BGR[inspection.verdict]
     for region in inspection.regions:
         x, y, w, h = (value * zoom for value in region.bbox_xywh)
@@ -43,7 +43,8 @@ def draw_overlay(
     return np.vstack([bar, both])
 
 
-def _heat(frame: Image, anomaly_map: NDArray[np.float32], threshold: float) -> Image:
+def draw_heat(frame: Image, anomaly_map: NDArray[np.float32], threshold: float) -> Image:
+    """Blend the map into (H, W, 3) uint8 BGR: clear at half the threshold, opaque from it on."""
     size_wh = (frame.shape[1], frame.shape[0])
     level = cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR) / threshold
     colours = cv2.applyColorMap(

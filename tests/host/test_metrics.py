@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.training.metrics import aupro, auroc, pixel_metrics, rank
+from edge.training.metrics import aupro, auroc, curves, pixel_metrics, rank, rank_pixels
 
 
 def scene(seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -28,6 +28,22 @@ def test_hand_case() -> None:
     assert result.auroc == 0.75
     assert result.ap == pytest.approx(1 / 2 + 1 / 3)
     assert result.f1_max == pytest.approx(0.8)
+
+
+def test_the_curves_of_the_hand_case() -> None:
+    drawn = curves(np.array([1, 0, 1, 0], bool), np.array([0.9, 0.8, 0.8, 0.1]))
+    assert drawn.false_rate.tolist() == [0, 0.5, 1]
+    assert drawn.recall.tolist() == [0.5, 1, 1]
+    assert drawn.precision.tolist() == pytest.approx([1, 2 / 3, 1 / 2])
+
+
+def test_the_overlap_curve_encloses_aupro() -> None:
+    maps, masks = scene()
+    result = rank_pixels(maps, masks)
+    x, y = result.overlap_xy
+    assert (x[0], x[-1]) == (0, pytest.approx(0.3))
+    assert np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2 / 0.3 == pytest.approx(result.aupro, abs=1e-3)
+    assert np.isnan(rank_pixels(maps[:1], masks[:1]).overlap_xy[1]).all(), "no defect in this one"
 
 
 def test_ties_count_half_whatever_their_order() -> None:
