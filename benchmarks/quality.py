@@ -1,7 +1,9 @@
 """Train, build and evaluate a preset on the development sets, beside PatchCore and PaDiM.
 
-    python -m benchmarks.quality --sets pcb_traces cookie --seeds 0 --out docs/quality.md
+    python -m benchmarks.quality --seeds 0 1 2 --out docs/quality.md
 
+Rows and finished runs in the work folder are kept, unless --again: an interrupted measurement
+goes on.
 Thresholds, sizes and weights are chosen on held-out good parts; test pictures only give the
 figures. The references get the same features, network size and training pictures; PatchCore reads
 them on its customary grid of stride 8.
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ from edge.training.evaluate import evaluate, evaluation_size
 from edge.training.feature_cache import extract
 from edge.training.frames import InputShape, network_inputs
 from edge.training.metrics import pixel_metrics, rank
-from edge.training.run import read_model, read_record
+from edge.training.run import MODEL, read_model, read_record
 
 
 def main() -> None:
@@ -43,13 +44,21 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
     parser.add_argument("--out", type=Path, help="markdown file to write")
     parser.add_argument("--no-references", action="store_true")
+    parser.add_argument("--again", action="store_true", help="forget rows measured before")
     options = parser.parse_args()
-    rows = []
-    for name in options.sets:
-        for seed in options.seeds:
-            rows += measure(name, seed, options)
-            for row in rows[-3:]:
-                print(json.dumps(row), flush=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    store = options.work / "rows.jsonl"
+    if options.again:
+        store.unlink(missing_ok=True)
+    rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
+    for seed in options.seeds:
+        for name in options.sets:
+            if any((row["set"], row["seed"]) == (name, seed) for row in rows):
+                continue
+            rows += (new := measure(name, seed, options))
+            with store.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in new)
+    rows = [row for row in rows if row["set"] in options.sets and row["seed"] in options.seeds]
     if options.out:
         options.out.write_text(render(rows, options), encoding="utf-8")
 
@@ -57,13 +66,14 @@ def main() -> None:
 def measure(name: str, seed: int, options: argparse.Namespace) -> list[dict]:
     data = find_set(name, options.work)
     run, bundle_folder = (options.work / f"{name}-{seed}{kind}" for kind in ("", "-bundle"))
-    shutil.rmtree(run, ignore_errors=True)
-    start = time.perf_counter()
-    command(
-        "train", "--data", data, "--out", run, "--seed", seed, "--preset", options.preset,
-        *options.train_args.split(),
-    )  # fmt: skip
-    seconds = time.perf_counter() - start
+    seconds = None
+    if options.again or not (run / MODEL).is_file():
+        start = time.perf_counter()
+        command(
+            "train", "--data", data, "--out", run, "--seed", seed, "--preset", options.preset,
+            *(["--fresh"] if options.again else []), *options.train_args.split(),
+        )  # fmt: skip
+        seconds = round(time.perf_counter() - start)
     command("build", run, "--out", bundle_folder)
     bundle = open_bundle(bundle_folder)
     images = read_image_set(data)
@@ -73,7 +83,7 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> list[dict]:
     rows = [
         {
             "set": name, "seed": seed, "method": f"inp-former {options.preset}",
-            "size": bundle.recipe.size_wh, "train_s": round(seconds),
+            "size": bundle.recipe.size_wh, "train_s": seconds,
             "alpha": bundle.thresholds.score.alpha, "bound95": bundle.thresholds.score.bound95,
             **ours,
         }
