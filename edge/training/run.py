@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from safetensors.torch import load_file, save_file
@@ -22,7 +22,10 @@ from torch import Tensor
 from edge.config.reader import Settings, read_settings
 from edge.errors import ConfigError, TrainingError
 from edge.models.detector import Detector
+from edge.models.multiads import MultiAdsDetector
+from edge.models.multiads_settings import MethodSettings, MultiAdsSettings
 from edge.models.settings import ModelSettings
+from edge.training.multiads.settings import AdapterTraining
 
 RECORD = "run.yaml"
 MODEL = "model.safetensors"
@@ -30,11 +33,16 @@ CALIBRATION = "calibration.json"
 LOG = "log.jsonl"
 FEATURES = "features"
 
+# The network of a run, by its method.
+Network = Detector | MultiAdsDetector
+
 
 class TrainingSettings(Settings):
     """How the trainable part is trained; defaults follow INP-Former's published protocol.
 
     Attributes:
+        shots: train on so many good pictures of each product and their 22 changed copies (see
+            few_shot); None takes all pictures as they are.
         steps: optimiser steps.
         batch: pictures per step.
         tokens: random tokens per picture that the decoder rebuilds in a step; the prototypes
@@ -43,9 +51,13 @@ class TrainingSettings(Settings):
         peak_lr, final_lr, warmup: see optimizer.learning_rate.
         clip: limit of the gradient's norm over everything trained.
         gamma: exponent of soft mining; `coherence` is the weight of the coherence loss.
+        soft_coherence, squared_mining, head_steps: INP-Former++: match tokens to mixtures of
+            prototypes, mine squared errors beside cosines, steps of the residual head if the
+            model has one.
     """
 
     seed: int = 0
+    shots: int | None = None
     steps: int = 1500
     batch: int = 16
     tokens: int = 256
@@ -56,10 +68,17 @@ class TrainingSettings(Settings):
     clip: float = 0.1
     gamma: float = 3.0
     coherence: float = 0.2
+    soft_coherence: bool = False
+    squared_mining: bool = False
+    head_steps: int = 400
 
 
 class DataRecord(Settings):
-    """Which pictures took part. Paths stay out: names and counts identify the set."""
+    """Which pictures took part. Paths stay out: names and counts identify the set.
+
+    `products` names them if there are several; the groups of a calibration then begin with
+    "product/".
+    """
 
     name: str
     train_images: int
@@ -68,6 +87,7 @@ class DataRecord(Settings):
     held_out_groups: int
     has_groups: bool
     frame_wh: tuple[int, int]
+    products: tuple[str, ...] = ()
 
 
 class SizeTrial(Settings):
@@ -77,8 +97,34 @@ class SizeTrial(Settings):
     auroc: float
 
 
+class AdapterRecord(Settings):
+    """What a MultiADS run learned its types from.
+
+    Attributes:
+        products: data sets with labelled defects; `vocabulary`: their types in bank order.
+        own_defects: labelled pictures of the judged product itself; they test nothing any more.
+        best_epoch, validation_ap: known once training has finished.
+    """
+
+    products: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    train_pictures: int
+    validation_pictures: int
+    own_defects: tuple[str, ...] = ()
+    best_epoch: int | None = None
+    validation_ap: float | None = None
+
+
+class Origin(Settings):
+    """A model that this run did not train: the checkpoint file or the run it was taken from."""
+
+    kind: Literal["checkpoint", "run"]
+    name: str
+    sha256: str
+
+
 class RunRecord(Settings):
-    """run.yaml."""
+    """run.yaml; `adapters` for runs of MultiADS."""
 
     created_by: str
     created_at: str
@@ -87,9 +133,11 @@ class RunRecord(Settings):
     data: DataRecord
     tiles_wh: tuple[int, int] = (1, 1)
     overlap: float = 0.0
-    model: ModelSettings
-    training: TrainingSettings
+    model: MethodSettings
+    training: TrainingSettings | AdapterTraining
     size_trials: tuple[SizeTrial, ...] = ()
+    origin: Origin | None = None
+    adapters: AdapterRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +175,7 @@ def read_record(folder: Path) -> RunRecord:
         raise TrainingError("; ".join(error.problems)) from error
 
 
-def write_model(folder: Path, detector: Detector) -> None:
+def write_model(folder: Path, detector: Network) -> None:
     """Write model.safetensors."""
     state = {name: value.contiguous() for name, value in detector.state_dict().items()}
     aside = folder / f"{MODEL}.part"
@@ -135,7 +183,7 @@ def write_model(folder: Path, detector: Detector) -> None:
     aside.replace(folder / MODEL)
 
 
-def read_model(folder: Path, record: RunRecord) -> Detector:
+def read_model(folder: Path, record: RunRecord) -> Network:
     """Build the run's detector with its weights, in evaluation mode.
 
     Raises:
@@ -144,7 +192,7 @@ def read_model(folder: Path, record: RunRecord) -> Detector:
     path = folder / MODEL
     if not path.is_file():
         raise TrainingError(f"{folder}: training is not finished; run edge-train again to go on")
-    detector = Detector(record.model)
+    detector = _network(record.model)
     _load(detector, load_file(path), path)
     detector.requires_grad_(False)
     return detector.eval()
@@ -168,6 +216,11 @@ def read_calibration(folder: Path) -> Calibration:
         TrainingError: it is missing or damaged.
     """
     path = folder / CALIBRATION
+    if not path.is_file() and read_record(folder).origin is not None:
+        raise TrainingError(
+            f"{folder}: imported without pictures, so it has no threshold; edge-import it again "
+            "with --data GOOD_PICTURES"
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return Calibration(
@@ -180,7 +233,13 @@ def read_calibration(folder: Path) -> Calibration:
         raise TrainingError(f"{path}: missing or damaged ({error}); train again") from error
 
 
-def _load(detector: Detector, state: dict[str, Tensor], path: Path) -> None:
+def _network(settings: ModelSettings | MultiAdsSettings) -> Network:
+    if isinstance(settings, MultiAdsSettings):
+        return MultiAdsDetector(settings)
+    return Detector(settings)
+
+
+def _load(detector: Network, state: dict[str, Tensor], path: Path) -> None:
     try:
         detector.load_state_dict(state)
     except RuntimeError as error:

@@ -12,6 +12,7 @@ from edge.models import weights
 from edge.models.backbones.dinov2 import DinoV2, VitShape, resize_positions
 from edge.models.backbones.efficientnet_lite import EfficientNetLite0, from_published
 from edge.models.features import PyramidFeatures, VitFeatures, to_grid
+from edge.models.settings import VitSettings
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +219,54 @@ def test_pyramid_levels_meet_on_one_grid(lite0: EfficientNetLite0) -> None:
     assert torch.equal(to_grid(ramp, (2, 4))[0, 0, 0], torch.tensor([0.5, 2.5, 4.5, 6.5]))
     with pytest.raises(ValueError, match="multiples of 32"):
         PyramidFeatures(backbone, 16, (80, 64))
+
+
+def test_the_authors_own_files_are_read_too(tiny_vit: tuple[Path, object], tmp_path: Path) -> None:
+    folder, _ = tiny_vit
+    stored = weights.read_dinov2(str(folder))
+    authors = {
+        "cls_token": stored["cls_token"],
+        "register_tokens": stored["register_tokens"],
+        "mask_token": torch.zeros(1, 24),
+        "pos_embed": stored["positions"],
+        "patch_embed.proj.weight": stored["patch_embed.weight"],
+        "patch_embed.proj.bias": stored["patch_embed.bias"],
+        "norm.weight": torch.ones(24),
+    }
+    authors |= {name: value for name, value in stored.items() if name.startswith("blocks.")}
+    torch.save(authors, tmp_path / "dinov2_reg4_pretrain.pth")
+    shape = VitShape(width=24, depth=4, heads=3, position_grid=4)
+    mine, theirs = (DinoV2(shape, (1, 3), (3, 5)) for _ in range(2))
+    weights.load_backbone(mine, str(tmp_path / "dinov2_reg4_pretrain.pth"))
+    weights.load_backbone(theirs, str(folder))
+    for name, value in mine.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
+    alone = DinoV2(shape, (1, 3), (3, 5))
+    weights.load_backbone(alone, str(folder / "model.safetensors"))
+    assert torch.equal(alone.positions, theirs.positions), "the weight file alone will do"
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(TrainingError, match="not a DINOv2-with-registers folder, hub name or auth"):
+        weights.load_backbone(mine, str(tmp_path / "other.pth"))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(384, 6), (768, 12), (1024, 16)])
+def test_the_shape_is_read_off_an_authors_file(tmp_path: Path, width: int, heads: int) -> None:
+    """Small, base and large, as a preset's settings."""
+    from edge.models.presets import find_preset, model_settings
+
+    authors = {
+        "cls_token": torch.zeros(1, 1, width),
+        "register_tokens": torch.zeros(1, 4, width),
+        "pos_embed": torch.zeros(1, 1 + 37 * 37, width),
+        "patch_embed.proj.weight": torch.zeros(width, 3, 14, 14),
+        "patch_embed.proj.bias": torch.zeros(width),
+        "blocks.0.mlp.fc1.weight": torch.zeros(4 * width, 1).expand(-1, 2).clone(),
+        "blocks.23.norm1.weight": torch.zeros(width),
+    }
+    torch.save(authors, tmp_path / "w.pth")
+    backbone = model_settings(find_preset("accurate"), (56, 56), str(tmp_path / "w.pth")).backbone
+    assert isinstance(backbone, VitSettings)
+    found = (backbone.width, backbone.depth, backbone.heads, backbone.patch, backbone.registers)
+    assert found == (width, 24, heads, 14, 4)
+    assert backbone.taps == (4, 6, 8, 10, 12, 14, 16, 18)
+    assert (backbone.mlp_ratio, backbone.position_grid) == (4, 37)

@@ -17,6 +17,8 @@ LAYER_NORM_EPS = 1e-6
 # The published resize hands (grid + 0.1) / 37 to the interpolation as its scale; the sampled
 # coordinates depend on it, so parity does too.
 RESIZE_OFFSET = 0.1
+# Of every published size.
+HEAD_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,36 @@ def resize_positions(table: Tensor, grid_hw: tuple[int, int]) -> Tensor:
     if resized.shape[-2:] != (height, width):
         raise ValueError(f"positions became {tuple(resized.shape[-2:])}, expected {grid_hw}")
     return torch.cat([table[:, :1], resized.permute(0, 2, 3, 1).flatten(1, 2)], 1)
+
+
+def from_authors(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the names of the authors' own files; positions keep their grid.
+
+    The mask token and the final norm drop out: no output of ours depends on them.
+    """
+    renamed = {
+        "cls_token": state["cls_token"],
+        "register_tokens": state["register_tokens"],
+        "positions": state["pos_embed"],
+        "patch_embed.weight": state["patch_embed.proj.weight"],
+        "patch_embed.bias": state["patch_embed.proj.bias"],
+    }
+    blocks = {name: value for name, value in state.items() if name.startswith("blocks.")}
+    return renamed | blocks
+
+
+def shape_of(state: dict[str, Tensor]) -> VitShape:
+    """Shape of the network that a state in our names, with its stored positions, belongs to."""
+    width, _, patch, _ = state["patch_embed.weight"].shape
+    return VitShape(
+        width=width,
+        depth=1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks.")),
+        heads=width // HEAD_WIDTH,
+        patch=patch,
+        registers=state["register_tokens"].shape[1],
+        mlp_ratio=state["blocks.0.mlp.fc1.weight"].shape[0] // width,
+        position_grid=round((state["positions"].shape[1] - 1) ** 0.5),
+    )
 
 
 def from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:

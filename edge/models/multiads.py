@@ -1,0 +1,244 @@
+"""MultiADS: patch tokens against text vectors of defect types (ICCV 2025).
+
+"MultiADS: Defect-aware Supervision for Multi-type Anomaly Detection and Segmentation in Zero-Shot
+Learning". One linear adapter per backbone level maps frozen patch tokens into the text space; a
+softmax over {normal, type 1..K} per patch gives the type volume, 1 - p(normal) the anomaly map. A
+memory of normal patches adds the few-shot map.
+
+Symbols: B batch, N patch tokens on an h x w grid, m levels, D text width, C = 1 + K channels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.models.anomaly_map import CalibratedSum, TopMean
+from edge.models.backbones.clip import ClipShape, ClipVision
+from edge.models.backbones.dinov2 import DinoV2, VitShape
+from edge.models.backbones.efficientnet_lite import EfficientNetLite0
+from edge.models.features import Groups, PyramidFeatures, VitFeatures, mean_of
+from edge.models.inp_former import unit
+from edge.models.multiads_settings import ClipSettings, MultiAdsSettings, SoftmaxOrder
+from edge.models.settings import PyramidSettings, VitSettings
+
+# Differences of probabilities and cosine distances below a hundredth tell nothing: a branch that
+# is flat on good parts must not be blown up to the scale of the others.
+LEAST_SCALE = 0.01
+LEAST_PROBABILITY = 1e-6
+
+
+class TypedJudgement(NamedTuple):
+    """Output of the network.
+
+    Attributes:
+        map: (B, H / map stride, W / map stride) float32; around 0 on good pixels.
+        score: (B,) float32.
+        type_logits: (B, C, h, w) float32; the softmax over C is the mean probability of normal
+            (channel 0) and of each type over the levels.
+    """
+
+    map: Tensor
+    score: Tensor
+    type_logits: Tensor
+
+
+class Seen(NamedTuple):
+    """Frozen features of a batch: one (B, N, C_g) group per level, and CLIP's image vector."""
+
+    groups: Groups
+    image: Tensor | None
+
+
+class ClipFeatures(nn.Module):
+    """Tapped blocks of CLIP's image tower, one group each, with its projected class token."""
+
+    def __init__(self, backbone: ClipVision):
+        super().__init__()
+        self.backbone = backbone
+        self.grid_hw = backbone.grid_hw
+        self.channels = (backbone.shape.width,) * len(backbone.taps)
+
+    def forward(self, image: Tensor) -> Seen:
+        """Map a normalised (B, 3, H, W) image to groups (B, N, D) and image vector (B, P)."""
+        tokens = self.backbone(image)
+        return Seen(tokens.levels, tokens.image)
+
+
+class TypeAdapters(nn.Module):
+    """The trainable part: one linear layer with bias per level, into the text space."""
+
+    def __init__(self, channels: tuple[int, ...], text_width: int, temperature: float = 0.01):
+        super().__init__()
+        self.temperature = temperature
+        self.adapters = nn.ModuleList(nn.Linear(count, text_width) for count in channels)
+
+    def forward(self, groups: Groups, bank: Tensor) -> Groups:
+        """Logits of each level.
+
+        Args:
+            groups: m frozen (B, N, C_g).
+            bank: (C, D) unit rows for all pictures, or (B, C, D), one bank per picture.
+
+        Returns:
+            m (B, N, C): cosine with every row over the temperature.
+        """
+        return tuple(
+            unit(adapter(group)) @ bank.mT / self.temperature
+            for adapter, group in zip(self.adapters, groups, strict=True)
+        )
+
+
+def level_volumes(
+    logits: Groups, grid_hw: tuple[int, int], size_hw: tuple[int, int], order: SoftmaxOrder
+) -> tuple[Tensor, ...]:
+    """Probabilities of each level at `size_hw`, (B, C, H, W) each; they sum to 1 over C.
+
+    `order` is MultiAdsSettings.order.
+    """
+    grids = [level.mT.unflatten(-1, grid_hw) for level in logits]
+    if order == "softmax-first":
+        return tuple(enlarge(grid.softmax(1), size_hw) for grid in grids)
+    return tuple(enlarge(grid, size_hw).softmax(1) for grid in grids)
+
+
+def enlarge(grid: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Interpolate (B, C, h, w) to (B, C, H, W), bilinear with aligned corners as published."""
+    return F.interpolate(grid, size=size_hw, mode="bilinear", align_corners=True)
+
+
+class MultiAdsDetector(nn.Module):
+    """Frames in; anomaly map, score and types out. This is what exports and judges.
+
+    Branches of the map: the zero-shot map, and the distance to the few-shot memory if there is
+    one, each brought to the scale of good parts and averaged. The score is the mean of the map's
+    highest values, mixed with the image branch where the backbone has an image vector.
+    """
+
+    mean: Tensor
+    std: Tensor
+    bank: Tensor
+    image_offset: Tensor
+    image_scale: Tensor
+
+    def __init__(self, settings: MultiAdsSettings):
+        super().__init__()
+        self.settings = settings
+        self.features = _features(settings)
+        channels = self.features.channels
+        self.levels = len(channels)
+        self.adapters = TypeAdapters(channels, settings.text_width, settings.temperature)
+        self.register_buffer("bank", torch.zeros(1 + len(settings.types), settings.text_width))
+        self.memory = nn.ParameterList(
+            nn.Parameter(torch.zeros(settings.memory, count), requires_grad=False)
+            for count in channels
+            if settings.memory
+        )
+        width, height = settings.size_wh
+        self.map_hw = (height // settings.map_stride, width // settings.map_stride)
+        self.fuse = CalibratedSum(2 if settings.memory else 1)
+        self.top = TopMean(settings.top_ratio, self.map_hw[0] * self.map_hw[1])
+        self.register_buffer("image_offset", torch.zeros(()))
+        self.register_buffer("image_scale", torch.ones(()))
+        backbone = self.features.backbone
+        for name, values in (("mean", backbone.mean), ("std", backbone.std)):
+            constant = torch.tensor(values).view(1, 3, 1, 1) * 255
+            self.register_buffer(name, constant, persistent=False)
+
+    def extract(self, frames: Tensor) -> Seen:
+        """Frozen features of (B, H, W, 3) uint8 RGB frames."""
+        image = (frames.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        seen = self.features(image)
+        return seen if isinstance(seen, Seen) else Seen(seen, None)
+
+    def volume(self, logits: Groups) -> Tensor:
+        """Type volume at the map's size, (B, C, H, W): the sum of all levels' probabilities.
+
+        `logits` are the adapters' for this detector's bank, (B, N, C) each.
+        """
+        if self.settings.order == "softmax-first":
+            # Enlarging is linear: once for the sum instead of once per level.
+            return enlarge(self.grid_volume(logits), self.map_hw)
+        volumes = level_volumes(logits, self.features.grid_hw, self.map_hw, self.settings.order)
+        return torch.stack(volumes).sum(0)
+
+    def grid_volume(self, logits: Groups) -> Tensor:
+        """Type volume on the grid, (B, C, h, w)."""
+        total = torch.stack([level.softmax(-1) for level in logits]).sum(0)
+        return total.mT.unflatten(-1, self.features.grid_hw)
+
+    def memory_map(self, groups: Groups) -> Tensor:
+        """Few-shot map on the grid, (B, 1, h, w): the mean over levels of 1 - highest cosine."""
+        distances = [
+            1 - (unit(group) @ bank.T).amax(-1)
+            for group, bank in zip(groups, self.memory, strict=True)
+        ]
+        return mean_of(distances).unflatten(-1, self.features.grid_hw).unsqueeze(1)
+
+    def image_anomaly(self, image: Tensor) -> Tensor:
+        """a_x, (B,) in 0..1: 1 - p(normal) of the image vectors (B, D)."""
+        logits = image @ self.bank.T / self.settings.temperature
+        return 1 - logits.softmax(-1)[:, 0]
+
+    def branches(self, groups: Groups, logits: Groups) -> Tensor:
+        """Uncalibrated maps of all branches, (B, K, H, W): zero-shot in 0..1, then few-shot."""
+        zero_shot = (self.levels - self.volume(logits)[:, :1]) / self.levels
+        if not self.memory:
+            return zero_shot
+        return torch.cat([zero_shot, enlarge(self.memory_map(groups), self.map_hw)], 1)
+
+    def judge(self, branches: Tensor, image: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Map (B, H, W) and score (B,) from branch maps and image vectors."""
+        anomaly_map = self.fuse(branches)[:, 0]
+        score = self.top(anomaly_map)
+        share = self.settings.image_share
+        if image is not None and share:
+            level = (self.image_anomaly(image) - self.image_offset) / self.image_scale
+            score = (1 - share) * score + share * level
+        return anomaly_map, score
+
+    def forward(self, frames: Tensor) -> TypedJudgement:
+        """Judge (B, H, W, 3) uint8 RGB frames already at network size."""
+        groups, image = self.extract(frames)
+        logits = self.adapters(groups, self.bank)
+        anomaly_map, score = self.judge(self.branches(groups, logits), image)
+        mean = self.grid_volume(logits) / self.levels
+        return TypedJudgement(anomaly_map, score, mean.clamp_min(LEAST_PROBABILITY).log())
+
+    @torch.no_grad()
+    def set_memory(self, groups: Groups) -> None:
+        """Fill the few-shot memory with all patch tokens of k good frames, (k, N, C_g) each."""
+        for bank, group in zip(self.memory, groups, strict=True):
+            bank.copy_(unit(group.flatten(0, 1)))
+
+    @torch.no_grad()
+    def calibrate(self, branches: Tensor, images: Tensor | None) -> None:
+        """Bring all branches to the scale of good frames held out of training.
+
+        Args:
+            branches: (n, K, H, W) of those frames.
+            images: their (n, D) image vectors, if the backbone has them.
+        """
+        self.fuse.calibrate(branches)
+        self.fuse.scale.clamp_min_(LEAST_SCALE)
+        if images is not None:
+            values = self.image_anomaly(images).double().sort().values
+            middle, high = (values[round(rank * (len(values) - 1))] for rank in (0.5, 0.999))
+            self.image_offset.copy_(middle)
+            self.image_scale.copy_((high - middle).clamp_min(LEAST_SCALE))
+
+
+def _features(settings: MultiAdsSettings) -> PyramidFeatures | VitFeatures | ClipFeatures:
+    backbone = settings.backbone
+    if isinstance(backbone, PyramidSettings):
+        return PyramidFeatures(EfficientNetLite0(backbone.taps), backbone.stride, settings.size_wh)
+    grid_hw = (settings.size_wh[1] // backbone.patch, settings.size_wh[0] // backbone.patch)
+    if isinstance(backbone, ClipSettings):
+        clip = ClipShape(**backbone.model_dump(exclude={"name", "taps"}))
+        return ClipFeatures(ClipVision(clip, backbone.taps, grid_hw))
+    assert isinstance(backbone, VitSettings)  # noqa: S101 - narrowing only
+    vit = VitShape(**backbone.model_dump(exclude={"name", "taps", "groups"}))
+    return VitFeatures(DinoV2(vit, backbone.taps, grid_hw), backbone.groups)

@@ -1,0 +1,85 @@
+"""What a MultiADS model is, as data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edge.config.reader import Settings
+from edge.models.backbones.clip import Activation
+from edge.models.settings import ModelSettings, PyramidSettings, VitSettings
+
+SoftmaxOrder = Literal["softmax-first", "upsample-first"]
+
+
+class ClipSettings(Settings):
+    """CLIP's image tower; see edge.models.backbones.clip.ClipShape.
+
+    Attributes:
+        taps: block indices from 0, one level each.
+    """
+
+    name: Literal["clip"]
+    width: int
+    depth: int
+    heads: int
+    patch: int
+    projection: int
+    position_grid: int
+    mlp_ratio: int = 4
+    activation: Activation = "quick_gelu"
+    taps: tuple[int, ...]
+
+    @property
+    def stride(self) -> int:
+        """Pixels of network input per grid cell."""
+        return self.patch
+
+
+class MultiAdsSettings(Settings):
+    """One MultiADS detector at one network size.
+
+    Attributes:
+        text_width: D of the text bank.
+        product: folder or name of the product that the bank describes.
+        types: names of the K defect types; bank row and type channel i + 1 is `types[i]`.
+        temperature: of the softmax over normal and types.
+        order: `softmax-first` takes the softmax on the grid and enlarges probabilities; the
+            published `upsample-first` enlarges logits: close, not equal, at many times the cost.
+        memory: vectors per level of the few-shot memory, 0 = zero-shot.
+        image_share: weight of the image vector in the score; only CLIP has one.
+        map_stride: pixels of network input per map pixel.
+        top_ratio: share of the map's highest pixels whose mean enters the score.
+    """
+
+    method: Literal["multiads"] = "multiads"
+    size_wh: tuple[int, int]
+    backbone: Annotated[PyramidSettings | VitSettings | ClipSettings, Field(discriminator="name")]
+    text_width: int
+    product: str
+    types: tuple[str, ...] = Field(min_length=1)
+    temperature: float = Field(default=0.01, gt=0)
+    order: SoftmaxOrder = "softmax-first"
+    memory: int = Field(default=0, ge=0)
+    image_share: float = Field(default=0.0, ge=0, le=1)
+    map_stride: int = Field(default=2, ge=1)
+    top_ratio: float = Field(default=0.001, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> MultiAdsSettings:
+        step = self.backbone.stride
+        if min(self.size_wh) < step or any(side % step for side in self.size_wh):
+            raise ValueError(f"size_wh: expected positive multiples of {step}")
+        if self.image_share and not isinstance(self.backbone, ClipSettings):
+            raise ValueError("image_share: only a clip backbone has an image vector; expected 0")
+        if self.image_share and self.text_width != getattr(self.backbone, "projection", None):
+            projection = getattr(self.backbone, "projection", None)
+            raise ValueError(f"text_width: the image vector has {projection}, the bank must too")
+        if len(set(self.types)) < len(self.types):
+            raise ValueError("types: a type is listed twice")
+        return self
+
+
+# What a run or bundle may hold, told apart by `method`.
+MethodSettings = Annotated[ModelSettings | MultiAdsSettings, Field(discriminator="method")]

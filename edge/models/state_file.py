@@ -1,0 +1,36 @@
+"""State dicts as files: read as data, never as code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+def read_tensors(path: Path) -> State:
+    """Read a state dict from safetensors or from torch's format, as data only.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds something else than named tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, SafetensorError, EOFError) as error:
+        raise ValueError(f"{path.name} is not a plain state dict: {_first_line(error)}") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path.name} holds something else than named tensors")
+    return state
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Defect types in words, and the text encoders that turn them into vectors."""

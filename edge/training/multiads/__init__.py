@@ -1,0 +1,1 @@
+"""Training of MultiADS: type adapters from labelled defects of one or several products."""

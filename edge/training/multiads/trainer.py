@@ -1,0 +1,177 @@
+"""The training loop of the type adapters over cached features: seeded, resumable, flat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from edge.errors import TrainingError
+from edge.models.multiads import TypeAdapters, level_volumes
+from edge.models.multiads_settings import SoftmaxOrder
+from edge.training.multiads.inputs import TypedInputs
+from edge.training.multiads.losses import type_loss
+from edge.training.multiads.settings import AdapterTraining
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """How logits become volumes in the loss: grid, map size and order of softmax."""
+
+    grid_hw: tuple[int, int]
+    map_hw: tuple[int, int]
+    order: SoftmaxOrder
+
+
+class AdapterTrainer:
+    """Owns the adapters, their optimiser, the place in the schedule and the best epoch so far.
+
+    All randomness of an epoch comes from (seed, epoch), so a resumed run takes the steps that an
+    uninterrupted one would have taken. A checkpoint is written after every epoch.
+
+    Args:
+        adapters: trained in place; holds the best epoch's weights when `run` returns.
+        banks: (P, C, D), the text bank of every product over the training vocabulary.
+    """
+
+    def __init__(
+        self,
+        adapters: TypeAdapters,
+        banks: Tensor,
+        shapes: Shapes,
+        settings: AdapterTraining,
+        folder: Path,
+    ):
+        self.adapters, self.banks, self.shapes = adapters, banks, shapes
+        self.settings, self.folder = settings, folder
+        self.parameters = dict(adapters.named_parameters())
+        self.optimizer = torch.optim.Adam(
+            self.parameters.values(), lr=settings.lr, betas=settings.betas
+        )
+        self.values: list[float] = []
+        self.best = {name: value.detach().clone() for name, value in self.parameters.items()}
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch that was best on the validation part, counted from 1; the first among equals."""
+        return 1 + int(np.argmax(self.values))
+
+    def run(
+        self,
+        inputs: TypedInputs,
+        validate: Callable[[], float],
+        advance: Callable[[int], None],
+    ) -> None:
+        """Train to the last epoch, then put the best epoch's weights in place.
+
+        `validate` judges the adapters as they are, higher is better; `advance` counts inputs.
+
+        Raises:
+            TrainingError: the loss is not finite, or the checkpoint belongs to something else.
+        """
+        self._restore()
+        advance(len(self.values) * inputs.pictures)
+        while len(self.values) < self.settings.epochs_over(inputs.pictures):
+            loss = self._epoch(inputs, len(self.values), advance)
+            value = validate()
+            if not self.values or value > max(self.values):
+                self.best = {n: p.detach().clone() for n, p in self.parameters.items()}
+            self.values.append(value)
+            self._log(loss, value)
+            self._save()
+        self._take(self.best)
+
+    def clear(self) -> None:
+        """Delete the checkpoint once the finished model is written."""
+        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def _epoch(self, inputs: TypedInputs, epoch: int, advance: Callable[[int], None]) -> float:
+        order = epoch_order(inputs, self.settings, epoch)
+        losses = []
+        for start in range(0, len(order), self.settings.batch):
+            indices = order[start : start + self.settings.batch]
+            loss = self._loss(*inputs.batch(indices))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            losses.append(float(loss.detach()))
+            if not np.isfinite(losses[-1]):
+                raise TrainingError(
+                    f"epoch {epoch + 1}: the loss is {losses[-1]}; lower the learning rate or "
+                    "check the data"
+                )
+            advance(len(indices))
+        return float(np.mean(losses))
+
+    def _loss(self, groups: tuple[Tensor, ...], ids: Tensor, products: Tensor) -> Tensor:
+        shapes = self.shapes
+        logits = self.adapters(groups, self.banks[products])
+        volumes = level_volumes(logits, shapes.grid_hw, shapes.map_hw, shapes.order)
+        return type_loss(volumes, ids, self.settings.dice_target)
+
+    def _log(self, loss: float, value: float) -> None:
+        entry = {"epoch": len(self.values), "loss": round(loss, 6), "validation": round(value, 6)}
+        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+    def _take(self, weights: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(weights[name])
+
+    def _save(self) -> None:
+        tensors = {f"best.{name}": value for name, value in self.best.items()}
+        for name, parameter in self.parameters.items():
+            tensors[f"weight.{name}"] = parameter.detach()
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"state.{key}.{name}"] = value
+        aside = self.folder / f"{CHECKPOINT}.part"
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()},
+            aside,
+            metadata={
+                "values": json.dumps(self.values),
+                "settings": self.settings.model_dump_json(),
+            },
+        )
+        aside.replace(self.folder / CHECKPOINT)
+
+    def _restore(self) -> None:
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return
+        with safe_open(str(path), framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        if metadata.get("settings") != self.settings.model_dump_json():
+            raise TrainingError(
+                f"{path}: made with other training settings; use the same options, or --fresh"
+            )
+        tensors = load_file(path)
+        self._take({name: tensors[f"weight.{name}"] for name in self.parameters})
+        self.best = {name: tensors[f"best.{name}"] for name in self.parameters}
+        for name, parameter in self.parameters.items():
+            self.optimizer.state[parameter] = {
+                key: tensors[f"state.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+        self.values = [float(value) for value in json.loads(metadata["values"])]
+
+
+def epoch_order(inputs: TypedInputs, settings: AdapterTraining, epoch: int) -> list[int]:
+    """Inputs of one epoch: every picture once, some of them with a mosaic in their place."""
+    rng = np.random.default_rng((settings.seed, epoch))
+    order = rng.permutation(inputs.pictures)
+    mosaics = len(inputs.products) - inputs.pictures
+    if mosaics:
+        replaced = rng.random(len(order)) < settings.mosaic
+        order[replaced] = inputs.pictures + rng.integers(mosaics, size=int(replaced.sum()))
+    return [int(index) for index in order]
