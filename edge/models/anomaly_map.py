@@ -76,9 +76,7 @@ class SmoothMap(nn.Module):
     def __init__(self, size_hw: tuple[int, int]):
         super().__init__()
         self.size_hw = size_hw
-        position = torch.arange(KERNEL_SIZE, dtype=torch.float64) - KERNEL_SIZE // 2
-        line = torch.exp(-(position**2) / (2 * SIGMA**2))
-        line = (line / line.sum()).float()
+        line = gaussian_line().float()
         self.register_buffer("kernel", torch.outer(line, line)[None, None], persistent=False)
 
     def forward(self, grid: Tensor) -> Tensor:
@@ -99,6 +97,13 @@ class TopMean(nn.Module):
     def forward(self, anomaly_map: Tensor) -> Tensor:
         """Map (B, H, W) to (B,)."""
         return anomaly_map.flatten(1).topk(self.count, sorted=False).values.mean(1)
+
+
+def gaussian_line() -> Tensor:
+    """Weights of the smoothing along one axis, (5,) float64, of sum one."""
+    position = torch.arange(KERNEL_SIZE, dtype=torch.float64) - KERNEL_SIZE // 2
+    line = torch.exp(-(position**2) / (2 * SIGMA**2))
+    return line / line.sum()
 
 
 def _quantile(values: Tensor, rank: float) -> Tensor:

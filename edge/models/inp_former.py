@@ -37,6 +37,8 @@ class InpFormerSettings:
         depth: decoder blocks, shared out evenly over the groups.
         heads: attention heads; D must be a multiple.
         mlp_ratio: hidden width of every MLP in units of D.
+        norm_eps: of every LayerNorm. Bottleneck outputs are small: with published weights the
+            difference between 1e-8 and 1e-6 shows in the fourth digit.
     """
 
     channels: tuple[int, ...]
@@ -46,6 +48,7 @@ class InpFormerSettings:
     depth: int = 8
     heads: int = 6
     mlp_ratio: int = 4
+    norm_eps: float = LAYER_NORM_EPS
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -96,11 +99,11 @@ class PrototypeExtractor(nn.Module):
     One LayerNorm serves queries and context alike; both residuals are present.
     """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: int):
+    def __init__(self, width: int, heads: int, mlp_ratio: int, norm_eps: float = LAYER_NORM_EPS):
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
+        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.project = nn.Linear(width, width)
@@ -125,11 +128,11 @@ class GuidedDecoderBlock(nn.Module):
     residual is absent, so a defect token cannot slip past the attention; the second is kept.
     """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: int):
+    def __init__(self, width: int, heads: int, mlp_ratio: int, norm_eps: float = LAYER_NORM_EPS):
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
+        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.scale = nn.Parameter(torch.ones(heads, 1, 1))
@@ -158,15 +161,16 @@ class InpFormer(nn.Module):
         super().__init__()
         self.settings = settings
         width, heads, ratio = settings.width, settings.heads, settings.mlp_ratio
+        eps = settings.norm_eps
         self.enter: nn.Module = nn.Identity()
         self.leave = nn.ModuleList()
         if settings.merge == "concat":
             self.enter = nn.Linear(sum(settings.channels), width)
             self.leave = nn.ModuleList(nn.Linear(width, c) for c in settings.channels)
-        self.extractor = PrototypeExtractor(width, heads, ratio)
+        self.extractor = PrototypeExtractor(width, heads, ratio, eps)
         self.bottleneck = Mlp(width, ratio)
         self.decoder = nn.ModuleList(
-            GuidedDecoderBlock(width, heads, ratio) for _ in range(settings.depth)
+            GuidedDecoderBlock(width, heads, ratio, eps) for _ in range(settings.depth)
         )
         for module in self.modules():
             if isinstance(module, nn.Linear):

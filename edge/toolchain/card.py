@@ -14,6 +14,11 @@ def card_text(
     width, height = recipe.size_wh
     tiles = "whole frames" if recipe.tiles_wh == (1, 1) else f"{recipe.tiles_wh} tiles"
     scale = f"{recipe.mm_per_px} mm per pixel" if recipe.mm_per_px else "no scale: areas in pixels"
+    trained = f"{data.train_images} good pictures of {data.name} (seed {record.training.seed})"
+    if record.origin is not None:
+        trained = (
+            f"other pictures: imported from {record.origin.name} ({record.origin.sha256[:12]})"
+        )
     groups = "known parts" if data.has_groups else "parts unknown: every picture counts as one"
     return f"""# {recipe.product}
 
@@ -25,7 +30,7 @@ a good part will pass.
 |---|---|
 | method | {record.model.method}, preset {record.preset}, backbone weights: {record.weights} |
 | input | {tiles}, resized to {width} x {height}; {scale} |
-| trained on | {data.train_images} good pictures of {data.name} (seed {record.training.seed}) |
+| trained on | {trained} |
 | held out | {data.held_out_images} good pictures from {data.held_out_groups} parts ({groups}) |
 | threshold | {threshold.value:.4f}, split-conformal, rank {threshold.rank} of {threshold.n} |
 | false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \

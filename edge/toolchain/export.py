@@ -14,18 +14,20 @@ import torch
 
 from edge.bundle.manifest import GraphFile, TensorSpec
 from edge.errors import ExportError
-from edge.models.detector import Detector
+from edge.training.run import Network
 
 # The exporter's own default; TensorRT 10.3 is the oldest parser that documents it.
 OPSET = 20
 INPUT = "frame"
-OUTPUTS = ("map", "score")
+# The third one only where the model names defect types.
+OUTPUTS = ("map", "score", "type_logits")
 
 
-def export_detector(detector: Detector, path: Path) -> GraphFile:
+def export_detector(detector: Network, path: Path) -> GraphFile:
     """Write the detector as a checked FP32 ONNX file with batch 1.
 
-    The graph takes (1, H, W, 3) uint8 RGB and returns `map` (1, h, w) and `score` (1,) float32.
+    The graph takes (1, H, W, 3) uint8 RGB and returns `map` (1, h, w) and `score` (1,) float32, and
+    `type_logits` (1, 1 + types, h', w') float32 if the detector has types; channel 0 is normal.
 
     Raises:
         ExportError: the exporter fails or writes something else than was asked for.
@@ -33,6 +35,9 @@ def export_detector(detector: Detector, path: Path) -> GraphFile:
     width, height = detector.settings.size_wh
     frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        outputs = detector(frame)
+    names = OUTPUTS[: len(outputs)]
     try:
         # The exporter reports its steps on stdout, which belongs to our own results.
         with redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet():
@@ -45,7 +50,7 @@ def export_detector(detector: Detector, path: Path) -> GraphFile:
                 opset_version=OPSET,
                 external_data=False,
                 input_names=[INPUT],
-                output_names=list(OUTPUTS),
+                output_names=list(names),
                 verbose=False,
             )
         model = onnx.load(str(path))
@@ -54,15 +59,13 @@ def export_detector(detector: Detector, path: Path) -> GraphFile:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ExportError(f"{path.name}: export failed: {first}") from error
     onnx.save(model, str(path))
-    with torch.no_grad():
-        outputs = detector(frame)
     return GraphFile(
         file=path.name,
         precision="fp32",
         inputs=(TensorSpec(name=INPUT, shape=tuple(frame.shape), dtype="uint8"),),
         outputs=tuple(
             TensorSpec(name=name, shape=tuple(value.shape), dtype="float32")
-            for name, value in zip(OUTPUTS, outputs, strict=True)
+            for name, value in zip(names, outputs, strict=True)
         ),
     )
 

@@ -12,18 +12,18 @@ import torch
 
 from edge.bundle.manifest import GOLDEN_SCHEMA, Golden, GoldenImage, Recipe, Threshold
 from edge.bundle.store import GOLDEN, GOLDEN_MAPS
-from edge.models.detector import Detector
 from edge.pipeline.scorer import FrameScorer, stitch
 from edge.toolchain.parity import TOLERANCES, Outcome
 from edge.training.dataset import read_pixels
 from edge.training.frames import InputShape, network_inputs
 from edge.training.golden import GoldenPicture
+from edge.training.run import Network
 from edge.vision.preprocess import tile_boxes
 
 
 @torch.no_grad()
 def reference_outcomes(
-    detector: Detector, recipe: Recipe, pictures: Sequence[GoldenPicture]
+    detector: Network, recipe: Recipe, pictures: Sequence[GoldenPicture]
 ) -> list[Outcome]:
     """What the trained model itself says of the golden pictures, tiles joined as on the line."""
     shape = InputShape(recipe.size_wh, recipe.tiles_wh, recipe.overlap)

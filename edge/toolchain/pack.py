@@ -39,16 +39,19 @@ from edge.bundle.store import (
 )
 from edge.engines.onnx_engine import OnnxEngine
 from edge.errors import ParityError, ToolchainError
-from edge.models.detector import Detector
+from edge.models.multiads_settings import MultiAdsSettings
 from edge.pipeline.scorer import FrameScorer
 from edge.toolchain.card import card_text
 from edge.toolchain.export import export_detector
 from edge.toolchain.golden import engine_outcome, reference_outcomes, write_golden_set
 from edge.toolchain.parity import Outcome, compare
+from edge.toolchain.products import ProductScores, write_products
 from edge.toolchain.thresholds import fit_threshold
 from edge.training.golden import GoldenPicture, read_golden
 from edge.training.run import (
     Calibration,
+    DataRecord,
+    Network,
     RunRecord,
     read_calibration,
     read_model,
@@ -113,7 +116,7 @@ def _write(
     run: Path,
     record: RunRecord,
     calibration: Calibration,
-    detector: Detector,
+    detector: Network,
     threshold: Threshold,
     options: PackOptions,
     advance: Callable[[int], None],
@@ -130,11 +133,16 @@ def _write(
         tiles_wh=record.tiles_wh,
         overlap=record.overlap,
         mm_per_px=options.mm_per_px,
+        defect_types=record.model.types if isinstance(record.model, MultiAdsSettings) else (),
         frame_quality=quality_range(list(calibration.grey)),
     )
     _write_yaml(folder / RECIPE, recipe)
     thresholds = Thresholds(
-        schema=THRESHOLDS_SCHEMA, score=threshold, scores_file=SCORES, created_at=now
+        schema=THRESHOLDS_SCHEMA,
+        score=threshold,
+        scores_file=SCORES,
+        created_at=now,
+        products=write_products(folder, by_product(calibration, record.data), options.alpha),
     )
     _write_json(folder / THRESHOLDS, thresholds)
     _write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
@@ -157,6 +165,19 @@ def _write(
         files=_hashes(folder),
     )
     _write_json(folder / MANIFEST, manifest)
+
+
+def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductScores]:
+    """Share a calibration out over the products that it was made on; empty for a single one."""
+    products = {}
+    for name in data.products:
+        rows = [i for i, group in enumerate(calibration.groups) if group.startswith(f"{name}/")]
+        products[name] = ProductScores(
+            scores=[calibration.scores[row] for row in rows],
+            groups=[calibration.groups[row] for row in rows],
+            grey=[calibration.grey[row] for row in rows],
+        )
+    return products
 
 
 def _check_parity(

@@ -41,10 +41,32 @@ def soft_mining_loss(frozen: Groups, rebuilt: Groups, gamma: float = 3.0) -> Ten
     return mean_of(losses)
 
 
+def squared_mining_loss(frozen: Groups, rebuilt: Groups, gamma: float = 3.0) -> Tensor:
+    """Mean over groups of the squared error, with mined gradients; INP-Former++'s second distance.
+
+    The cosine leaves a token's length free, this does not. Errors count relative to the group's
+    mean square, so that groups of different scale weigh alike; the mining weight of a token comes
+    from its own squared error. Arguments as in soft_mining_loss.
+    """
+    losses = []
+    for target, output in zip(frozen, rebuilt, strict=True):
+        fixed = target.detach()
+        with torch.no_grad():
+            weight = relative_weight((fixed - output).square().mean(-1), gamma)
+        mined = ScaleGradient.apply(output, weight)
+        scale = fixed.square().mean().clamp_min(1e-12)
+        losses.append((fixed - mined).square().mean() / scale)
+    return mean_of(losses)
+
+
 @torch.no_grad()
 def mining_weight(target: Tensor, output: Tensor, gamma: float) -> Tensor:
     """Weight of each token's gradient, (B, N, 1): (d / mean over batch and tokens)^gamma."""
-    distance = cosine_distance(target.float(), output.float())
+    return relative_weight(cosine_distance(target.float(), output.float()), gamma)
+
+
+def relative_weight(distance: Tensor, gamma: float) -> Tensor:
+    """(d / mean d)^gamma of distances (B, N), as (B, N, 1)."""
     relative = distance / distance.mean().clamp_min(1e-12)
     return relative.pow(gamma).clamp_max(MAX_WEIGHT).unsqueeze(-1)
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from edge.errors import TrainingError
 from edge.models.features import Groups
 from edge.models.inp_former import InpFormer, prototype_distance
+from edge.models.inp_former_plus import soft_prototype_distance
 from edge.training.feature_cache import FeatureCache
-from edge.training.losses import coherence_loss, soft_mining_loss
+from edge.training.losses import coherence_loss, soft_mining_loss, squared_mining_loss
 from edge.training.optimizer import StableAdamW, learning_rate
 from edge.training.run import LOG, TrainingSettings
 
@@ -83,7 +84,8 @@ class Trainer:
     def _loss(self, groups: Groups) -> Tensor:
         settings = self.settings
         tokens, prototypes = self.network.read(groups)
-        distance = prototype_distance(tokens, prototypes)
+        match = soft_prototype_distance if settings.soft_coherence else prototype_distance
+        distance = match(tokens, prototypes)
         count = tokens.shape[1]
         if 0 < settings.tokens < count:
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.step)
@@ -92,6 +94,8 @@ class Trainer:
             groups = tuple(group[:, chosen] for group in groups)
         rebuilt = self.network.rebuild(tokens, prototypes)
         mined = soft_mining_loss(groups, rebuilt, settings.gamma)
+        if settings.squared_mining:
+            mined = mined + squared_mining_loss(groups, rebuilt, settings.gamma)
         return mined + settings.coherence * coherence_loss(distance)
 
     def _log(self, loss: float) -> None:

@@ -9,9 +9,11 @@ from edge.models.inp_former import (
     GuidedDecoderBlock,
     InpFormer,
     InpFormerSettings,
+    cosine_distance,
     prototype_distance,
 )
 from edge.training.losses import coherence_loss, mining_weight, soft_mining_loss
+from edge.training.optimizer import StableAdamW
 
 
 def settings(**changes: object) -> InpFormerSettings:
@@ -120,6 +122,36 @@ def test_tokens_are_decoded_one_by_one() -> None:
         whole = network.rebuild(tokens, prototypes)
         part = network.rebuild(tokens[:, 3:9], prototypes)
     assert all(torch.allclose(a[:, 3:9], b, atol=1e-6) for a, b in zip(whole, part))
+
+
+def test_a_strange_square_stands_out_after_a_short_training() -> None:
+    """Check 5 of the specification, on tokens: normal ones are four words, the square a fifth."""
+    torch.manual_seed(0)
+    words = torch.randn(2, 4, 48)
+
+    def picture(batch: int) -> tuple[torch.Tensor, ...]:
+        kinds = torch.randint(0, 4, (batch, 100))
+        return tuple(word[kinds] + 0.15 * torch.randn(batch, 100, 48) for word in words)
+
+    network = InpFormer(settings())
+    optimizer = StableAdamW(network.parameters(), lr=1e-3)
+    for _ in range(80):
+        frozen = picture(8)
+        rebuilt = network(frozen)
+        loss = soft_mining_loss(frozen, rebuilt.groups) + 0.2 * coherence_loss(rebuilt.distance)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    square = torch.zeros(10, 10, dtype=torch.bool)
+    square[3:6, 4:7] = True
+    square = square.flatten()
+    frozen = picture(1)
+    for group in frozen:
+        group[:, square] = torch.randn(48)
+    with torch.no_grad():
+        rebuilt = network(frozen).groups
+    level = sum(cosine_distance(a, b)[0] for a, b in zip(frozen, rebuilt))
+    assert float(level[square].mean()) > 3 * float(level[~square].median())
 
 
 def test_pyramid_groups_keep_their_widths() -> None:

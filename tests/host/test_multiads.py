@@ -107,7 +107,7 @@ def test_a_filtered_list_changes_only_the_denominator() -> None:
     kept = [level.softmax(-1) for level in detector.adapters(groups, detector.bank[[0, 1, 3]])]
     for all_types, some in zip(whole, kept, strict=True):
         wanted = all_types[..., [0, 1, 3]] / all_types[..., [0, 1, 3]].sum(-1, keepdim=True)
-        assert torch.allclose(some, wanted, atol=1e-5)
+        assert torch.allclose(some, wanted, atol=1e-4)
         assert not torch.allclose(some, all_types[..., [0, 1, 3]], atol=1e-3)
 
 

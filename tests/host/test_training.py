@@ -166,6 +166,7 @@ def test_taps_are_the_published_ones() -> None:
     assert tap_blocks(24) == (4, 6, 8, 10, 12, 14, 16, 18)
     assert PRESETS["standard"].vit == (384, 12, 6)
     assert PRESETS["accurate"].vit == (768, 12, 12)
+    assert PRESETS["large"].vit == (1024, 24, 16)
 
 
 def test_a_finished_run_holds_everything(run: Path) -> None:
@@ -200,7 +201,7 @@ def test_a_pasted_square_stands_out_after_a_short_training(run: Path, plates: Pa
 
     detector = read_model(run, read_record(run))
     pixels = read_pixels(next((plates / "test" / "good").iterdir())).copy()
-    pixels[50:80, 60:100] = (0, 200, 255)
+    pixels[50:80, 60:100] = (np.arange(40) // 4 % 2 * 255)[None, :, None]
     with torch.no_grad():
         branches = detector.branches(
             detector.extract(torch.from_numpy(network_inputs(pixels, InputShape((160, 128)))))

@@ -1,0 +1,136 @@
+"""edge-import: make runs from models that were trained elsewhere, or for another product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.cli.console import make_app, progress, run, setup_logging
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge.training.fit import Progress
+    from edge.training.run import RunRecord
+
+EPILOG = """Examples:\n
+  edge-import inp-former model.pth --size base --data good_parts/ --out runs/housing\n
+  edge-import inp-former model.pth --size small --zero-shot --data good_parts/ --out runs/new\n
+  edge-import run runs/housing --zero-shot --data other_parts/ --out runs/other
+"""
+Out = Annotated[Path, typer.Option(help="run folder to write", show_default=False)]
+ZeroShot = Annotated[
+    bool,
+    typer.Option(
+        "--zero-shot", help="judge by the distance to prototypes, for products never trained on"
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="replace the run that --out holds")]
+app = make_app()
+
+
+@app.callback(epilog=EPILOG)
+def about() -> None:
+    """Make runs from models that were trained elsewhere, or for another product."""
+    setup_logging("warning")
+
+
+@app.command("inp-former", epilog=EPILOG)
+def inp_former(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="model.pth of the published scripts, or its safetensors"),
+    ],
+    size: Annotated[str, typer.Option(help="small, base or large", show_default=False)],
+    out: Out,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="good pictures for the threshold, none of which the model has seen"),
+    ] = None,
+    input_size: Annotated[
+        str, typer.Option("--input", help="network size WIDTHxHEIGHT, multiples of 14")
+    ] = "392x392",
+    chain: Annotated[
+        str, typer.Option("--map", help="published, or calibrated as our own presets")
+    ] = "published",
+    zero_shot: ZeroShot = False,
+    seed: Annotated[int, typer.Option(min=0, help="of the golden set's synthetic defects")] = 0,
+    fresh: Fresh = False,
+) -> None:
+    """Import an official INP-Former checkpoint; names and shapes are checked one by one."""
+    from edge.training.importing import CheckpointRequest, import_checkpoint
+
+    if chain not in ("published", "calibrated"):
+        raise ConfigError(f"--map: expected published or calibrated, got {chain}")
+    request = CheckpointRequest(
+        checkpoint=checkpoint,
+        size=size,
+        data=data,
+        size_wh=_pair(input_size),
+        chain="published" if chain == "published" else "calibrated",
+        is_zero_shot=zero_shot,
+        seed=seed,
+        is_fresh=fresh,
+    )
+    with _bars() as stage:
+        record = import_checkpoint(request, out, stage)
+    _report(out, record)
+
+
+@app.command("run", epilog=EPILOG)
+def from_run(
+    source: Annotated[Path, typer.Argument(metavar="RUN", help="finished run to take over")],
+    out: Out,
+    data: Annotated[
+        Path, typer.Option(help="good pictures of the other product", show_default=False)
+    ],
+    zero_shot: ZeroShot = False,
+    fresh: Fresh = False,
+) -> None:
+    """Take a trained run over to another product: same weights, thresholds set anew."""
+    from edge.training.importing import reuse_run
+
+    with _bars() as stage:
+        record = reuse_run(source, data, out, stage, is_zero_shot=zero_shot, is_fresh=fresh)
+    _report(out, record)
+
+
+def _report(out: Path, record: RunRecord) -> None:
+    width, height = record.model.size_wh
+    if record.data.held_out_images:
+        print(
+            f"{out}: {record.preset} at {width}x{height}, {record.data.held_out_images} good "
+            f"pictures for the threshold; next: edge-build {out} --out BUNDLE"
+        )
+    else:
+        print(
+            f"{out}: {record.preset} at {width}x{height}, without threshold: to build a bundle, "
+            "import it again with --data GOOD_PICTURES"
+        )
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """One progress bar per stage; the previous one is full when the next begins."""
+    with ExitStack() as bars:
+
+        def stage(stage: str, total: int) -> Callable[[int], None]:
+            bars.close()
+            return bars.enter_context(progress(stage, total))
+
+        yield stage
+
+
+def _pair(text: str) -> tuple[int, int]:
+    left, _, right = text.lower().partition("x")
+    if not (left.isdecimal() and right.isdecimal() and int(left) > 0 and int(right) > 0):
+        raise ConfigError(f"--input: expected two numbers such as 392x392, got {text}")
+    return int(left), int(right)
+
+
+def main() -> None:
+    """Entry point."""
+    run(app)

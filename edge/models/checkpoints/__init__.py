@@ -1,0 +1,1 @@
+"""Models trained elsewhere: their names and shapes, translated to ours."""

@@ -1,0 +1,137 @@
+"""The branches beside INP-Former: memory, position and image statistics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from edge.models.detector import Detector
+from edge.models.image_statistics import ImageStatistics
+from edge.models.normal_memory import UnitGroups
+from edge.models.presets import find_preset, model_settings
+from edge.models.settings import BranchSettings
+from edge.models.weights import PACKAGE, load_backbone
+from edge.toolchain.export import export_detector
+from edge.training.branches import align_image, fill_branches, keep, with_branches
+from edge.training.coreset import coreset
+from edge.training.feature_cache import FeatureCache
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """Lite on a 6 x 4 grid with all branches; only the backbone is trained."""
+    torch.manual_seed(0)
+    settings = model_settings(find_preset("lite"), (96, 64), PACKAGE)
+    branches = BranchSettings(memory=64, position_dims=8, image_dims=4)
+    built = Detector(settings.model_copy(update={"branches": branches})).eval()
+    load_backbone(built.features.backbone, PACKAGE)
+    return built.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def cache(detector: Detector) -> FeatureCache:
+    """Features of 40 good frames: every place has its own look, and varies a little."""
+    torch.manual_seed(1)
+    places = torch.randn(24, sum(detector.features.channels))
+    tokens = places + 0.1 * torch.randn(40, 24, places.shape[1])
+    parts = tokens.half().split(list(detector.features.channels), dim=-1)
+    cache = FeatureCache([part.numpy() for part in parts])
+    fill_branches(detector, cache, seed=0)
+    return cache
+
+
+def test_unit_groups_give_every_group_the_same_length() -> None:
+    tokens = UnitGroups((3, 5))(torch.randn(2, 4, 8) * torch.tensor([9.0] * 3 + [0.1] * 5))
+    for group in (tokens[..., :3], tokens[..., 3:]):
+        assert torch.allclose(group.square().sum(-1), torch.tensor(0.5), atol=1e-5)
+
+
+def test_memory_knows_what_position_refuses(detector: Detector, cache: FeatureCache) -> None:
+    good = torch.cat(cache.batch([0]), -1)
+    moved = good.roll(1, dims=1)  # every look is known, none is where it belongs
+    strange = torch.randn_like(good)
+    memory = [float(detector.memory(detector.unit(x)).mean()) for x in (good, moved, strange)]
+    position = [float(detector.position(detector.unit(x)).mean()) for x in (good, moved, strange)]
+    assert memory[1] == pytest.approx(memory[0], abs=1e-6)
+    assert memory[2] > 5 * memory[0]
+    assert position[1] > 3 * position[0]
+
+
+def test_a_remembered_token_has_no_distance(detector: Detector, cache: FeatureCache) -> None:
+    assert len(cache) == 40
+    assert float(detector.memory(detector.memory.bank[None]).max()) < 2e-3
+
+
+def test_the_picture_as_a_whole_stands_out(detector: Detector, cache: FeatureCache) -> None:
+    tokens = torch.cat(cache.batch(list(range(40))), -1)
+    good = detector.image(tokens)
+    # Each token moves by less than good ones differ: no single place is unusual.
+    shifted = detector.image(tokens + 0.08)
+    assert shifted.min() > good.max()
+
+
+def test_image_statistics_of_few_pictures_stay_finite() -> None:
+    from edge.training.branches import _fill_image
+
+    image = ImageStatistics(channels=6, dims=4)
+    _fill_image(image, image.pooled(torch.randn(3, 10, 6)))
+    assert torch.isfinite(image(torch.randn(2, 10, 6))).all()
+
+
+def test_image_distances_meet_map_scores_on_good_parts(detector: Detector) -> None:
+    scores, distances = torch.linspace(1, 2, 101), torch.linspace(10, 30, 101)
+    align_image(detector, scores, distances)
+    offset, slope = detector.image_line
+    assert float(offset + slope * 20) == pytest.approx(1.5, abs=1e-4)
+    assert float(offset + slope * 29) == pytest.approx(1.95, abs=1e-4)
+    maps = torch.zeros(1, 6, 4, 6)
+    far = detector.judge(maps, torch.tensor([1000.0]))
+    assert float(far.score) == pytest.approx(float(offset + slope * 1000), rel=1e-5)
+    assert float(detector.judge(maps, torch.tensor([-1000.0])).score) == pytest.approx(
+        float(detector.judge(maps).score)
+    )
+
+
+def test_a_useless_branch_leaves_the_graph(detector: Detector, cache: FeatureCache) -> None:
+    groups = cache.batch([0])
+    smaller = keep(detector, {"memory": 0.0, "position": 0.5})
+    assert smaller.companions == ("position",)
+    assert smaller.settings.branches.memory == 0
+    before, after = detector.branches(groups), smaller.branches(groups)
+    assert torch.equal(after, before[:, [0, 1, 2, 3, 5]])
+    assert smaller.fuse.weight.tolist() == pytest.approx([1 / 6] * 4 + [1 / 3])
+
+
+def test_few_parts_cannot_calibrate_the_image_branch(detector: Detector) -> None:
+    assert with_branches(detector.settings, 29).branches.image_dims == 0
+    assert with_branches(detector.settings, 30).branches.image_dims == 4
+
+
+def test_a_coreset_has_one_vector_of_every_cluster() -> None:
+    centres = 10 * torch.eye(5, 16)
+    vectors = (centres[:, None] + 0.01 * torch.randn(5, 50, 16)).flatten(0, 1)
+    picked = coreset(vectors, 5, seed=3)
+    assert sorted((picked @ centres.T).argmax(1).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_all_branches_live_in_the_exported_graph(
+    detector: Detector, cache: FeatureCache, tmp_path: Path
+) -> None:
+    assert len(cache) == 40
+    detector.image_line.copy_(torch.tensor([0.5, 1.0]))
+    export_detector(detector, tmp_path / "all.onnx")
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "all.onnx"), providers=["CPUExecutionProvider"]
+    )
+    frame = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
+    found_map, found_score = session.run(None, {"frame": frame})
+    judgement = detector(torch.from_numpy(frame))
+    assert np.abs(found_map - judgement.map.numpy()).max() < 1e-3 * judgement.map.abs().max()
+    assert found_score[0] == pytest.approx(float(judgement.score), rel=1e-3)
+    # The image branch decides here: without it the score is lower.
+    maps = detector.branches(detector.extract(torch.from_numpy(frame)))
+    assert float(detector.judge(maps).score) < float(judgement.score)
