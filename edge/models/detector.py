@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edge.models.anomaly_map import CalibratedSum, GroupDistance, SmoothMap, TopMean
 from edge.models.backbones.dinov2 import DinoV2, VitShape
 from edge.models.backbones.efficientnet_lite import EfficientNetLite0
 from edge.models.features import Groups, PyramidFeatures, VitFeatures
-from edge.models.inp_former import InpFormer, InpFormerSettings
+from edge.models.image_statistics import ImageStatistics
+from edge.models.inp_former import InpFormer, InpFormerSettings, prototype_distance
+from edge.models.inp_former_plus import ResidualHead, residual
+from edge.models.normal_memory import NormalMemory, PositionMemory, UnitGroups
+from edge.models.published_map import PublishedMap
 from edge.models.settings import ModelSettings, PyramidSettings
 
 
@@ -36,6 +42,7 @@ class Detector(nn.Module):
 
     mean: Tensor
     std: Tensor
+    image_line: Tensor
 
     def __init__(self, settings: ModelSettings):
         super().__init__()
@@ -51,18 +58,74 @@ class Detector(nn.Module):
                 depth=net.depth,
                 heads=net.heads,
                 mlp_ratio=net.mlp_ratio,
+                norm_eps=net.norm_eps,
             )
         )
         width, height = settings.size_wh
         map_hw = (height // settings.map.stride, width // settings.map.stride)
         self.distance = GroupDistance(self.features.channels)
-        self.fuse = CalibratedSum(len(self.features.channels))
-        self.smooth = SmoothMap(map_hw)
+        self.is_zero_shot = net.judge_by == "prototypes"
+        self.fuse = CalibratedSum(1 if self.is_zero_shot else len(self.features.channels))
+        self.grid_hw = self.features.grid_hw
+        self.head: ResidualHead | None = None
+        if net.head is not None and not self.is_zero_shot:
+            self._add_head(net.head)
+        self._add_companions()
+        self.smooth: SmoothMap | PublishedMap = SmoothMap(map_hw)
+        if settings.map.chain == "published":
+            self.smooth = PublishedMap(self.grid_hw, (height, width))
+            map_hw = self.smooth.size_hw
         self.score = TopMean(settings.map.top_ratio, map_hw[0] * map_hw[1])
         backbone = self.features.backbone
         for name, values in (("mean", backbone.mean), ("std", backbone.std)):
             constant = torch.tensor(values).view(1, 3, 1, 1) * 255
             self.register_buffer(name, constant, persistent=False)
+
+    def _add_head(self, hidden: tuple[int, int]) -> None:
+        """Let INP-Former++'s head judge beside the reconstruction, with the same say."""
+        channels = self.features.channels
+        self.head = ResidualHead(sum(channels), self.features.grid_hw, hidden)
+        self.grid_hw = self.head.size_hw
+        self.fuse = CalibratedSum(len(channels) + 1)
+        share = 0.5 / len(channels)
+        self.fuse.weight.copy_(torch.tensor([share] * len(channels) + [0.5]))
+
+    def _add_companions(self) -> None:
+        """Let branches judge that compare with what good parts looked like."""
+        wanted = self.settings.branches
+        channels, (height, width) = self.features.channels, self.features.grid_hw
+        self.unit = UnitGroups(channels)
+        self.memory: NormalMemory | None = None
+        self.position: PositionMemory | None = None
+        self.image: ImageStatistics | None = None
+        self.own_branches = len(self.fuse.weight)
+        if wanted.memory:
+            self.memory = NormalMemory(wanted.memory, sum(channels))
+        if wanted.position_dims:
+            self.position = PositionMemory(height * width, sum(channels), wanted.position_dims)
+        if wanted.image_dims:
+            self.image = ImageStatistics(sum(channels), wanted.image_dims)
+            self.register_buffer("image_line", torch.tensor([0.0, 1.0]))
+        if self.companions:
+            own = self.fuse.weight
+            self.fuse = CalibratedSum(self.own_branches + len(self.companions))
+            self.fuse.weight[: self.own_branches] = own
+            self.fuse.weight.copy_(self.weights([1.0] * len(self.companions)))
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """Map branches beside INP-Former's own, in the order of `fuse`."""
+        present = {"memory": self.memory, "position": self.position}
+        return tuple(name for name, branch in present.items() if branch is not None)
+
+    def weights(self, shares: Sequence[float]) -> Tensor:
+        """Weights of `fuse` where each companion's share is relative to INP-Former's, which is 1.
+
+        INP-Former's own branches keep their weights among themselves; everything sums to 1.
+        """
+        own = self.fuse.weight[: self.own_branches]
+        weights = torch.cat([own / own.sum(), torch.tensor(list(shares), dtype=own.dtype)])
+        return weights / weights.sum()
 
     def extract(self, frames: Tensor) -> Groups:
         """Frozen features of (B, H, W, 3) uint8 RGB frames: one (B, N, C_g) per group."""
@@ -70,21 +133,51 @@ class Detector(nn.Module):
         return self.features((image - self.mean) / self.std)
 
     def branches(self, groups: Groups) -> Tensor:
-        """Uncalibrated grid maps of all branches, (B, K, h, w)."""
+        """Uncalibrated maps of all branches on `grid_hw`, (B, K, h, w): INP-Former's first."""
+        own = self._own_branches(groups)
+        if not self.companions:
+            return own
+        tokens = self.unit(torch.cat(groups, -1))
+        found = [branch(tokens) for branch in (self.memory, self.position) if branch is not None]
+        grids = torch.stack(found, 1).reshape(-1, len(found), *self.features.grid_hw)
+        if self.grid_hw != self.features.grid_hw:
+            grids = F.interpolate(grids, size=self.grid_hw, mode="bilinear", align_corners=False)
+        return torch.cat([own, grids], 1)
+
+    def image_distance(self, groups: Groups) -> Tensor | None:
+        """How unusual each frame is as a whole, (B,); None without an image branch."""
+        return None if self.image is None else self.image(torch.cat(groups, -1))
+
+    def _own_branches(self, groups: Groups) -> Tensor:
         tokens, prototypes = self.inp_former.read(groups)
+        height, width = self.features.grid_hw
+        if self.is_zero_shot:
+            return prototype_distance(tokens, prototypes).reshape(-1, 1, height, width)
         rebuilt = self.inp_former.rebuild(tokens, prototypes)
         distances = self.distance(torch.cat(groups, -1), torch.cat(rebuilt, -1))
-        height, width = self.features.grid_hw
-        return distances.mT.reshape(-1, distances.shape[-1], height, width)
+        grids = distances.mT.reshape(-1, distances.shape[-1], height, width)
+        if self.head is None:
+            return grids
+        logits = self.head(residual(groups, rebuilt))
+        # Logits tell more defects apart than probabilities near 0; the published map, which is not
+        # calibrated, averages probabilities.
+        seen = logits.sigmoid() if self.settings.map.chain == "published" else logits
+        grids = F.interpolate(grids, size=self.grid_hw, mode="bilinear", align_corners=False)
+        return torch.cat([grids, seen], 1)
 
-    def judge(self, branches: Tensor) -> Judgement:
-        """Fuse branch maps (B, K, h, w) into map and score."""
+    def judge(self, branches: Tensor, image_distance: Tensor | None = None) -> Judgement:
+        """Fuse branch maps (B, K, h, w), and image distances (B,), into map and score."""
         anomaly_map = self.smooth(self.fuse(branches))
-        return Judgement(anomaly_map, self.score(anomaly_map))
+        score = self.score(anomaly_map)
+        if image_distance is not None:
+            offset, slope = self.image_line
+            score = torch.maximum(score, offset + slope * image_distance)
+        return Judgement(anomaly_map, score)
 
     def forward(self, frames: Tensor) -> Judgement:
         """Judge (B, H, W, 3) uint8 RGB frames already at network size."""
-        return self.judge(self.branches(self.extract(frames)))
+        groups = self.extract(frames)
+        return self.judge(self.branches(groups), self.image_distance(groups))
 
 
 def _features(settings: ModelSettings) -> PyramidFeatures | VitFeatures:

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.errors import ConfigError, TrainingError
 from edge.models.backbones.dinov2 import shape_of
 from edge.models.settings import (
+    BranchSettings,
     InpFormerNet,
     MapSettings,
     ModelSettings,
@@ -22,6 +23,8 @@ from edge.models.weights import PACKAGE, RANDOM, read_dinov2
 
 # A little more than the frame's own pixels still sharpens a convolutional grid.
 MAX_ENLARGEMENT = 1.25
+# Offered to every product; training leaves out what does not help (edge.training.branches).
+BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
             size_wh=size_wh,
             backbone=PyramidSettings(name="efficientnet_lite0", taps=(2, 4, 5, 6), stride=16),
             inp_former=InpFormerNet(width=96, depth=4, heads=4, mlp_ratio=2),
+            branches=BRANCHES,
             map=MapSettings(stride=2),
         )
     backbone = _vit_settings(preset, weights)
@@ -99,6 +103,7 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
         size_wh=size_wh,
         backbone=backbone,
         inp_former=InpFormerNet(width=backbone.width, depth=8, heads=backbone.heads, mlp_ratio=4),
+        branches=BRANCHES,
         map=MapSettings(stride=2),
     )
 

@@ -47,13 +47,22 @@ class VitSettings(Settings):
 
 
 class InpFormerNet(Settings):
-    """Shape of the INP-Former network; see edge.models.inp_former."""
+    """Shape of the INP-Former network; see edge.models.inp_former.
+
+    Attributes:
+        judge_by: what a defect is measured by: the distance of a token to its `reconstruction`, or
+            to the nearest of the picture's `prototypes` (zero-shot, for products not trained on).
+        head: hidden channels of INP-Former++'s residual head; None builds none.
+    """
 
     width: int
     depth: int
     heads: int
     mlp_ratio: int
     prototypes: int = Field(default=6, ge=1)
+    norm_eps: float = Field(default=1e-6, gt=0)
+    judge_by: Literal["reconstruction", "prototypes"] = "reconstruction"
+    head: tuple[int, int] | None = None
 
 
 class MapSettings(Settings):
@@ -62,19 +71,38 @@ class MapSettings(Settings):
     Attributes:
         stride: pixels of network input per map pixel.
         top_ratio: share of the map's highest pixels whose mean is the score.
+        chain: `calibrated` brings branches to a common scale and keeps borders at full strength;
+            `published` is INP-Former's own evaluation, see edge.models.published_map: its map has
+            256 pixels along the longer side, whatever the stride.
     """
 
+    chain: Literal["calibrated", "published"] = "calibrated"
     stride: int = Field(default=2, ge=1)
     top_ratio: float = Field(default=0.01, gt=0, le=1)
 
 
+class BranchSettings(Settings):
+    """What judges beside INP-Former; 0 leaves a branch out.
+
+    Attributes:
+        memory: remembered tokens of good parts, searched in the graph.
+        position_dims: principal components of the statistics per place of the frame.
+        image_dims: principal components of the statistics of the frame as a whole.
+    """
+
+    memory: int = Field(default=0, ge=0)
+    position_dims: int = Field(default=0, ge=0)
+    image_dims: int = Field(default=0, ge=0)
+
+
 class ModelSettings(Settings):
-    """One detector: backbone, method and map, at one network size."""
+    """One detector: backbone, method, branches and map, at one network size."""
 
     method: Literal["inp-former"] = "inp-former"
     size_wh: tuple[int, int]
     backbone: Annotated[PyramidSettings | VitSettings, Field(discriminator="name")]
     inp_former: InpFormerNet
+    branches: BranchSettings = BranchSettings()
     map: MapSettings = MapSettings()
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from edge.frame import Frame
 from edge.pipeline.decision import decide
 from edge.pipeline.scorer import FrameScorer, Scored
 from edge.result import Inspection, Reason, Region, StageTimes, Verdict
-from edge.vision.regions import find_regions
+from edge.vision.regions import find_regions, whole_frame
 
 
 class Inspected(NamedTuple):
@@ -84,8 +84,9 @@ class Inspector:
         threshold, mm_per_px = bundle.thresholds.score.value, bundle.recipe.mm_per_px
         regions: tuple[Region, ...] = ()
         if decision.verdict is Verdict.FAIL:
-            # The score is a mean of map values: above the threshold at least one pixel is, too.
             regions = find_regions(scored.map, threshold, frame.size_wh, mm_per_px)
+            # No pixel stands out: what is unusual is the picture as a whole.
+            regions = regions or (whole_frame(scored.map, frame.size_wh, mm_per_px),)
         return Inspection(
             verdict=decision.verdict,
             reason=decision.reason,

@@ -20,16 +20,26 @@ from edge.models.features import PyramidFeatures
 from edge.models.presets import Preset, candidate_sizes, model_settings
 from edge.models.settings import ModelSettings
 from edge.models.weights import load_backbone
-from edge.training.dataset import ImageSet, Sample, hold_out, read_image_set, read_pixels
+from edge.training.branches import (
+    TRIAL_PICTURES,
+    align_image,
+    fill_branches,
+    weigh_branches,
+    with_branches,
+)
+from edge.training.dataset import Sample, read_pixels
 from edge.training.feature_cache import cache_features, extract
+from edge.training.few_shot import FOLDER as SHOTS
+from edge.training.few_shot import write_shots
 from edge.training.frames import InputShape, input_batches
 from edge.training.golden import write_golden
+from edge.training.products import Products, read_products
+from edge.training.residual_head import head_units, train_head, with_head
 from edge.training.run import (
     FEATURES,
     MODEL,
     RECORD,
     Calibration,
-    DataRecord,
     RunRecord,
     SizeTrial,
     TrainingSettings,
@@ -61,16 +71,24 @@ class Progress(Protocol):
 class Request:
     """What the caller asks for; None means the preset's choice.
 
-    `size_wh` None chooses by trial on synthetic defects when the preset has several sizes.
+    `size_wh` None chooses by trial on synthetic defects when the preset has several sizes. Several
+    folders in `data` make one model for several products; `head` gives the hidden channels of
+    INP-Former++'s residual head, None leaves it out.
     """
 
-    data: Path
+    data: Path | Sequence[Path]
     preset: Preset
     weights: str | None = None
     size_wh: tuple[int, int] | None = None
     tiles_wh: tuple[int, int] = (1, 1)
     overlap: float = 0.0
     training: TrainingSettings | None = None
+    head: tuple[int, int] | None = None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Data folders, one per product."""
+        return (self.data,) if isinstance(self.data, Path) else tuple(self.data)
 
 
 def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
@@ -80,18 +98,14 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         DataError: the data folder cannot be used.
         TrainingError: the folder holds another or a finished run, or training fails.
     """
-    images = read_image_set(request.data)
-    if not images.train:
-        raise TrainingError(f"--data {request.data}: no pictures in train/good")
     training = request.training or TrainingSettings(steps=request.preset.steps)
-    train, held_out = hold_out(images.train, images.has_groups, training.seed)
-    frame_wh = _frame_size(train)
-    if (folder / RECORD).is_file():
-        record = _resume(folder, request, training)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        record = _new_record(request, training, images, (train, held_out), frame_wh, progress)
-        write_record(folder, record)
+    products = read_products(request.folders, training.seed, training.shots)
+    unfinished = _resume(folder, request, training) if (folder / RECORD).is_file() else None
+    train, held_out = _pictures(folder, products, training, is_new=unfinished is None)
+    record = unfinished or _new_record(request, training, products, train, progress)
+    write_record(folder, record)
+    if not isinstance(record.model, ModelSettings):
+        raise TrainingError(f"--out {folder}: holds a run of another method; choose another folder")
     detector = _build(record.model, record.weights, training.seed)
     shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
     _set_scale(detector, train, shape)
@@ -100,16 +114,37 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     cache = cache_features(folder / FEATURES, detector, train, shape, identity, advance)
     trainer = Trainer(detector.inp_former, training, folder)
     trainer.run(cache, progress("training", training.steps))
-    calibration = _calibrate(detector, held_out, shape, progress("calibration", len(held_out)))
+    if detector.head is not None:
+        units = head_units(detector, training, shape)
+        train_head(detector, train, shape, training, progress("head", units))
+    fill_branches(detector, cache, training.seed)
+    trial = progress("branches", len(held_out[:TRIAL_PICTURES]))
+    detector = weigh_branches(detector, held_out, shape, training.seed, trial)
+    record = record.model_copy(update={"model": detector.settings})
+    write_record(folder, record)
+    calibration = calibrate(detector, held_out, shape, progress("calibration", len(held_out)))
     write_calibration(folder, calibration)
     write_golden(folder, held_out, calibration.scores, training.seed)
     write_model(folder, detector)
     trainer.clear()
     shutil.rmtree(folder / FEATURES)
+    shutil.rmtree(folder / SHOTS, ignore_errors=True)
     return record
 
 
-def _frame_size(samples: Sequence[Sample]) -> tuple[int, int]:
+def _pictures(
+    folder: Path, products: Products, training: TrainingSettings, *, is_new: bool
+) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Pictures to train on, as files that last as long as the training, and those held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if training.shots is None:
+        return products.train, products.held_out
+    if is_new:
+        shutil.rmtree(folder / SHOTS, ignore_errors=True)
+    return write_shots(folder / SHOTS, products.train), products.held_out
+
+
+def frame_size(samples: Sequence[Sample]) -> tuple[int, int]:
     """Median width and height of some of the pictures."""
     step = max(1, len(samples) // SIZE_PICTURES)
     sizes = np.array([read_pixels(sample.path).shape[:2] for sample in samples[::step]])
@@ -124,7 +159,11 @@ def _resume(folder: Path, request: Request, training: TrainingSettings) -> RunRe
     weights = request.weights or request.preset.weights
     asked = (request.preset.name, weights, request.tiles_wh, request.overlap, training)
     found = (record.preset, record.weights, record.tiles_wh, record.overlap, record.training)
-    if asked != found or request.size_wh not in (None, record.model.size_wh):
+    is_other = isinstance(record.model, ModelSettings) and (
+        request.size_wh not in (None, record.model.size_wh)
+        or request.head != record.model.inp_former.head
+    )
+    if asked != found or is_other:
         raise TrainingError(
             f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
             "repeat those, choose another folder, or --fresh"
@@ -135,12 +174,11 @@ def _resume(folder: Path, request: Request, training: TrainingSettings) -> RunRe
 def _new_record(
     request: Request,
     training: TrainingSettings,
-    images: ImageSet,
-    split: tuple[Sequence[Sample], Sequence[Sample]],
-    frame_wh: tuple[int, int],
+    products: Products,
+    train: Sequence[Sample],
     progress: Progress,
 ) -> RunRecord:
-    preset, (train, held_out) = request.preset, split
+    preset, frame_wh = request.preset, frame_size(products.train)
     weights = request.weights or preset.weights
     tile_wh = tuple(side // count for side, count in zip(frame_wh, request.tiles_wh, strict=True))
     size_wh = request.size_wh
@@ -153,7 +191,7 @@ def _new_record(
                 candidates,
                 lambda size: _build(model_settings(preset, size, weights), weights, 0),
                 train,
-                held_out,
+                products.held_out,
                 training.seed,
                 progress("network size", len(candidates)),
             )
@@ -163,18 +201,13 @@ def _new_record(
         created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         preset=preset.name,
         weights=weights,
-        data=DataRecord(
-            name=images.name,
-            train_images=len(train),
-            train_groups=len({sample.group for sample in train}),
-            held_out_images=len(held_out),
-            held_out_groups=len({sample.group for sample in held_out}),
-            has_groups=images.has_groups,
-            frame_wh=frame_wh,
-        ),
+        data=products.record(frame_wh),
         tiles_wh=request.tiles_wh,
         overlap=request.overlap,
-        model=model_settings(preset, size_wh, weights),
+        model=with_branches(
+            with_head(model_settings(preset, size_wh, weights), request.head),
+            len({sample.group for sample in products.held_out}),
+        ),
         training=training,
         size_trials=trials,
     )
@@ -202,7 +235,7 @@ def _set_scale(detector: Detector, train: Sequence[Sample], shape: InputShape) -
 
 
 @torch.no_grad()
-def _calibrate(
+def calibrate(
     detector: Detector,
     samples: Sequence[Sample],
     shape: InputShape,
@@ -210,17 +243,24 @@ def _calibrate(
 ) -> Calibration:
     """Fix the branches' scales on held-out good parts, then score those parts.
 
-    Features come from the pictures, not from a half-precision cache: the threshold will stand on
-    one of these very scores.
+    The published map chain has no scales: its branches stay as they are. Features come from the
+    pictures, not from a half-precision cache: the threshold will stand on one of these very scores.
     """
-    branches, grey = [], []
+    branches, distances, grey = [], [], []
     for inputs in input_batches(samples, shape, JUDGE_BATCH):
-        branches.append(detector.branches(extract(detector, inputs)))
+        groups = extract(detector, inputs)
+        branches.append(detector.branches(groups))
+        distances.append(detector.image_distance(groups))
         grey += [grey_statistics(tile) for tile in inputs]
         advance(len(inputs) // shape.tiles)
     together: Tensor = torch.cat(branches)
-    detector.fuse.calibrate(together)
-    scores = detector.judge(together).score.reshape(len(samples), shape.tiles).amax(dim=1)
+    if detector.settings.map.chain == "calibrated":
+        detector.fuse.calibrate(together)
+    whole = None
+    if detector.image is not None:
+        whole = torch.cat([distance for distance in distances if distance is not None])
+        align_image(detector, detector.judge(together).score, whole)
+    scores = detector.judge(together, whole).score.reshape(len(samples), shape.tiles).amax(dim=1)
     frames = np.array(grey).reshape(len(samples), shape.tiles, 2).mean(axis=1)
     return Calibration(
         files=tuple(sample.path.name for sample in samples),

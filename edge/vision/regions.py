@@ -43,6 +43,22 @@ def find_regions(
     )
 
 
+def whole_frame(
+    anomaly_map: NDArray[np.float32], size_wh: tuple[int, int], mm_per_px: float | None = None
+) -> Region:
+    """Describe the whole frame as one region; arguments as in `find_regions`."""
+    width, height = size_wh
+    area_px = float(width * height)
+    return Region(
+        bbox_xywh=(0, 0, width, height),
+        polygon_xy=((0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)),
+        area_px=area_px,
+        area_mm2=None if mm_per_px is None else area_px * mm_per_px**2,
+        centroid_xy=(width / 2, height / 2),
+        peak=float(anomaly_map.max()),
+    )
+
+
 def _region(
     labels: NDArray[np.int32],
     label: int,

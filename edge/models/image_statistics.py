@@ -1,0 +1,46 @@
+"""The whole frame as one point: catches changes that no single place shows.
+
+A changed texture, a wrong part or a foreign lot moves mean and spread of the features everywhere a
+little. The highest values of a map do not see that; some even fall.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageStatistics(nn.Module):
+    """Mahalanobis distance of pooled features to those of good frames.
+
+    Mean and standard deviation of every channel, standardised, are split into their r strongest
+    principal components and the rest; the rest counts with the average variance.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    basis: Tensor
+    gain: Tensor
+    rest_gain: Tensor
+
+    def __init__(self, channels: int, dims: int):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(2 * channels))
+        self.register_buffer("scale", torch.ones(2 * channels))
+        self.register_buffer("basis", torch.zeros(2 * channels, dims))
+        self.register_buffer("gain", torch.zeros(dims))
+        self.register_buffer("rest_gain", torch.zeros(()))
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Mean and standard deviation over positions, (B, N, C) to (B, 2C)."""
+        mean = tokens.mean(1)
+        spread = ((tokens - mean.unsqueeze(1)) ** 2).mean(1).sqrt()
+        return torch.cat([mean, spread], -1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, N, C) to distances (B,)."""
+        z = (self.pooled(tokens) - self.centre) / self.scale
+        strongest = z @ self.basis
+        squared = strongest * strongest
+        rest = ((z * z).sum(-1) - squared.sum(-1)).clamp_min(0)
+        return ((squared * self.gain).sum(-1) + rest * self.rest_gain).sqrt()

@@ -1,0 +1,72 @@
+"""What good parts look like, kept as vectors and searched inside the graph.
+
+Two memories on the same unit tokens: `NormalMemory` knows what occurs anywhere (MultiADS's few-shot
+bank and PatchCore's coreset, section 7 of the MultiADS spec), `PositionMemory` what occurs where
+(PaDiM). The first serves parts in free pose, the second parts that lie the same way every time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+EPS = 1e-12
+
+
+class UnitGroups(nn.Module):
+    """Bring every group of a token to the same length, and the token to length one.
+
+    As in GroupDistance, sums over groups are products with an indicator matrix.
+    """
+
+    groups: Tensor
+
+    def __init__(self, channels: tuple[int, ...]):
+        super().__init__()
+        indicator = torch.block_diag(*(torch.ones(count, 1) for count in channels))
+        self.register_buffer("groups", indicator, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Scale (B, N, C) tokens; C holds the groups side by side."""
+        count = self.groups.shape[1]
+        lengths = ((tokens * tokens) @ self.groups * count + EPS).rsqrt()
+        return tokens * (lengths @ self.groups.T)
+
+
+class NormalMemory(nn.Module):
+    """Distance of each token to the nearest of M remembered tokens of good parts."""
+
+    bank: Tensor
+
+    def __init__(self, vectors: int, channels: int):
+        super().__init__()
+        self.register_buffer("bank", torch.zeros(vectors, channels))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map unit tokens (B, N, C) to Euclidean distances (B, N), 0..2."""
+        nearest = (tokens @ self.bank.T).amax(-1)
+        return (2 - 2 * nearest).clamp_min(0).sqrt()
+
+
+class PositionMemory(nn.Module):
+    """Mahalanobis distance of each token to the good tokens at the same place of the frame.
+
+    Tokens are projected to their d strongest principal components first.
+    """
+
+    basis: Tensor
+    mean: Tensor
+    whiten: Tensor
+
+    def __init__(self, positions: int, channels: int, dims: int):
+        super().__init__()
+        self.register_buffer("basis", torch.zeros(channels, dims))
+        self.register_buffer("mean", torch.zeros(positions, dims))
+        self.register_buffer("whiten", torch.zeros(positions, dims, dims))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map unit tokens (B, N, C) to distances (B, N) in standard deviations over all dims."""
+        centred = tokens @ self.basis - self.mean
+        # One small matrix per position, with the batch as rows.
+        z = centred.transpose(0, 1) @ self.whiten
+        return (z * z).sum(-1).sqrt().T

@@ -1,0 +1,195 @@
+"""The branches beside INP-Former: filled from good parts, weighed on synthetic defects.
+
+No branch may hurt a product: each one is tried on held-out good pictures with synthetic defects,
+and what does not tell those apart gets little weight or is left out of the graph altogether.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge.models.detector import Detector
+from edge.models.image_statistics import ImageStatistics
+from edge.models.normal_memory import PositionMemory
+from edge.models.settings import BranchSettings, ModelSettings
+from edge.training.coreset import coreset
+from edge.training.dataset import Sample, read_pixels
+from edge.training.feature_cache import FeatureCache, extract
+from edge.training.frames import InputShape, network_inputs
+from edge.training.metrics import auroc
+from edge.training.synthetic import add_defect
+
+# Tokens among which the memory's vectors are picked, and pictures that give position statistics.
+CANDIDATES = 30_000
+PICTURES = 600
+CHUNK = 16
+# Added to every position's covariance, in units of the mean variance: few pictures stand behind it.
+RIDGE = 0.12
+# Held-out pictures for the trial, and synthetic defects on each.
+TRIAL_PICTURES = 60
+DEFECTS_EACH = 4
+SHARES = (0.0, 0.5, 1.0)
+# Mixtures whose AUROC is within this of the best are as good as the best: their mean is taken.
+TOLERANCE = 0.005
+# A branch with less say than this is not worth its time.
+LEAST_SHARE = 0.05
+# Below this, held-out parts do not show how far the pictures of a product differ as a whole.
+IMAGE_LEAST_PARTS = 30
+
+
+def with_branches(model: ModelSettings, held_out_parts: int) -> ModelSettings:
+    """Leave out the image branch where too few independent held-out parts can calibrate it."""
+    if held_out_parts >= IMAGE_LEAST_PARTS:
+        return model
+    branches = model.branches.model_copy(update={"image_dims": 0})
+    return model.model_copy(update={"branches": branches})
+
+
+@torch.no_grad()
+def fill_branches(detector: Detector, cache: FeatureCache, seed: int) -> None:
+    """Take the constants of all branches from the training features."""
+    order = np.random.default_rng(seed).permutation(len(cache))
+    if detector.memory is not None:
+        each = -(-CANDIDATES // len(cache))
+        generator = torch.Generator().manual_seed(seed)
+        some = []
+        for tokens in _chunks(detector, cache, order, is_unit=True):
+            chosen = torch.randperm(tokens.shape[1], generator=generator)[:each]
+            some.append(tokens[:, chosen].flatten(0, 1))
+        vectors = coreset(torch.cat(some), len(detector.memory.bank), seed)
+        # Fewer tokens than places (tests): the last one fills up, which changes no distance.
+        missing = len(detector.memory.bank) - len(vectors)
+        detector.memory.bank.copy_(torch.cat([vectors, vectors[-1:].expand(missing, -1)]))
+    if detector.position is not None:
+        chunks = _chunks(detector, cache, order[:PICTURES], is_unit=True)
+        _fill_positions(detector.position, torch.cat([chunk.half() for chunk in chunks]))
+    if detector.image is not None:
+        chunks = _chunks(detector, cache, order, is_unit=False)
+        _fill_image(detector.image, torch.cat([detector.image.pooled(chunk) for chunk in chunks]))
+
+
+def _chunks(
+    detector: Detector, cache: FeatureCache, order: NDArray[np.int64], *, is_unit: bool
+) -> Iterator[Tensor]:
+    for start in range(0, len(order), CHUNK):
+        tokens = torch.cat(cache.batch([int(i) for i in order[start : start + CHUNK]]), -1)
+        yield detector.unit(tokens) if is_unit else tokens
+
+
+def _fill_positions(memory: PositionMemory, tokens: Tensor) -> None:
+    """Fit from (n, N, C) half-precision unit tokens."""
+    flat = tokens.flatten(0, 1)
+    some = flat[:: max(1, len(flat) // CANDIDATES)].float()
+    dims = memory.basis.shape[1]
+    memory.basis.copy_(_principal(some - some.mean(0))[0][:, :dims])
+    z = torch.stack([picture.float() @ memory.basis for picture in tokens])
+    memory.mean.copy_(z.mean(0))
+    centred = (z - memory.mean).transpose(0, 1).double()
+    covariance = centred.mT @ centred / max(1, len(z) - 1)
+    ridge = RIDGE * z.var(dim=(0, 1)).mean().double().clamp_min(1e-9)
+    lower = torch.linalg.cholesky(covariance + ridge * torch.eye(dims, dtype=torch.float64))
+    memory.whiten.copy_(torch.linalg.inv(lower).mT)
+
+
+def _fill_image(image: ImageStatistics, pooled: Tensor) -> None:
+    """Fit from (n, 2C) pooled features."""
+    image.centre.copy_(pooled.mean(0))
+    image.scale.copy_(pooled.std(0) + 1e-3 * image.centre.abs() + 1e-3)
+    basis, variances = _principal((pooled - image.centre) / image.scale)
+    dims = min(image.basis.shape[1], len(pooled) - 1)
+    average = variances.sum() / len(variances)
+    image.basis.zero_()
+    image.gain.zero_()
+    image.basis[:, :dims] = basis[:, :dims]
+    image.gain[:dims] = 1 / (variances[:dims] + average)
+    image.rest_gain.copy_(1 / average)
+
+
+def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Principal directions (C, C) and variances (C,) of (n, C) centred rows, strongest first."""
+    covariance = centred.T.double() @ centred.double() / max(1, len(centred) - 1)
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors.flip(1).float(), values.flip(0).clamp_min(0).float()
+
+
+@torch.no_grad()
+def weigh_branches(
+    detector: Detector,
+    held_out: Sequence[Sample],
+    shape: InputShape,
+    seed: int,
+    advance: Callable[[int], None],
+) -> Detector:
+    """Find every branch's share on synthetic defects; return a detector without the useless ones.
+
+    INP-Former always judges; memory and position join with a share each. The image branch takes no
+    part: local defects say nothing about it.
+    """
+    names = detector.companions
+    if not names:
+        return detector
+    step = max(1, len(held_out) // TRIAL_PICTURES)
+    maps, labels = [], []
+    rng = np.random.default_rng(seed)
+    for sample in held_out[::step][:TRIAL_PICTURES]:
+        pixels = read_pixels(sample.path)
+        pictures = [pixels] + [add_defect(pixels, rng)[0] for _ in range(DEFECTS_EACH)]
+        for index, picture in enumerate(pictures):
+            groups = extract(detector, network_inputs(picture, shape))
+            maps.append(detector.branches(groups))
+            labels.append(index > 0)
+        advance(1)
+    together, defective = torch.cat(maps), np.array(labels)
+    tiles = shape.tiles
+    good = torch.from_numpy(~defective).repeat_interleave(tiles)
+    detector.fuse.calibrate(together[good])
+
+    def separation(shares: Sequence[float]) -> float:
+        detector.fuse.weight.copy_(detector.weights(shares))
+        scores = detector.judge(together).score.reshape(-1, tiles).amax(1)
+        return float(auroc(defective, scores.numpy()))
+
+    trials = {shares: separation(shares) for shares in itertools.product(SHARES, repeat=len(names))}
+    best = max(trials.values())
+    chosen = np.mean([s for s, value in trials.items() if value >= best - TOLERANCE], axis=0)
+    return keep(detector, dict(zip(names, (float(share) for share in chosen), strict=True)))
+
+
+def keep(detector: Detector, shares: dict[str, float]) -> Detector:
+    """Rebuild a detector without the map branches whose share is below LEAST_SHARE."""
+    before = detector.settings.branches
+    left_out = {name for name, share in shares.items() if share < LEAST_SHARE}
+    branches = BranchSettings(
+        memory=0 if "memory" in left_out else before.memory,
+        position_dims=0 if "position" in left_out else before.position_dims,
+        image_dims=before.image_dims,
+    )
+    smaller = Detector(detector.settings.model_copy(update={"branches": branches})).eval()
+    wanted = smaller.state_dict()
+    state = {
+        name: value
+        for name, value in detector.state_dict().items()
+        if name in wanted and not name.startswith("fuse.")
+    }
+    smaller.load_state_dict(state | {k: v for k, v in wanted.items() if k.startswith("fuse.")})
+    smaller.fuse.weight.copy_(smaller.weights([shares[name] for name in smaller.companions]))
+    smaller.requires_grad_(False)
+    return smaller
+
+
+def align_image(detector: Detector, map_scores: Tensor, distances: Tensor) -> None:
+    """Bring the image branch to the scale of map scores, from (n,) values of held-out good parts.
+
+    Medians meet, and so do the 95 % quantiles.
+    """
+    (low, high), (middle, most) = (
+        (values.median(), values.quantile(0.95)) for values in (map_scores, distances)
+    )
+    slope = (high - low) / (most - middle).clamp_min(1e-6)
+    detector.image_line.copy_(torch.stack([low - slope * middle, slope]))
