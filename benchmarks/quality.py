@@ -27,6 +27,7 @@ from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
 from edge.engines.load import load_engine
 from edge.models.detector import Detector
+from edge.models.settings import BranchSettings
 from edge.training.dataset import hold_out, read_image_set, read_mask, read_pixels
 from edge.training.evaluate import evaluate, evaluation_size
 from edge.training.feature_cache import extract
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--preset", default="lite")
     parser.add_argument("--train-args", default="", help="more options for edge-train")
+    parser.add_argument("--name", default="fused", help="of our rows in the table")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
     parser.add_argument("--out", type=Path, help="markdown file to write")
     parser.add_argument("--no-references", action="store_true")
@@ -53,9 +55,11 @@ def main() -> None:
     rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
     for seed in options.seeds:
         for name in options.sets:
-            if any((row["set"], row["seed"]) == (name, seed) for row in rows):
+            known = {row["method"] for row in rows if (row["set"], row["seed"]) == (name, seed)}
+            if f"{options.name} {options.preset}" in known:
                 continue
-            rows += (new := measure(name, seed, options))
+            with_references = not options.no_references and "padim" not in known
+            rows += (new := measure(name, seed, options, with_references=with_references))
             with store.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in new)
     rows = [row for row in rows if row["set"] in options.sets and row["seed"] in options.seeds]
@@ -63,9 +67,13 @@ def main() -> None:
         options.out.write_text(render(rows, options), encoding="utf-8")
 
 
-def measure(name: str, seed: int, options: argparse.Namespace) -> list[dict]:
+def measure(
+    name: str, seed: int, options: argparse.Namespace, *, with_references: bool
+) -> list[dict]:
     data = find_set(name, options.work)
-    run, bundle_folder = (options.work / f"{name}-{seed}{kind}" for kind in ("", "-bundle"))
+    run, bundle_folder = (
+        options.work / f"{name}-{seed}-{options.name}{kind}" for kind in ("", "-bundle")
+    )
     seconds = None
     if options.again or not (run / MODEL).is_file():
         start = time.perf_counter()
@@ -82,13 +90,13 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> list[dict]:
     ours = result.as_json()
     rows = [
         {
-            "set": name, "seed": seed, "method": f"inp-former {options.preset}",
+            "set": name, "seed": seed, "method": f"{options.name} {options.preset}",
             "size": bundle.recipe.size_wh, "train_s": seconds,
             "alpha": bundle.thresholds.score.alpha, "bound95": bundle.thresholds.score.bound95,
             **ours,
         }
     ]  # fmt: skip
-    if not options.no_references:
+    if with_references:
         rows += references(name, seed, images, run)
     return rows
 
@@ -101,8 +109,9 @@ def references(name: str, seed: int, images, run: Path) -> list[dict]:
     grids = {}
     for method, stride in (("patchcore", 8), ("padim", record.model.backbone.stride)):
         backbone = record.model.backbone.model_copy(update={"stride": stride})
-        detector = Detector(record.model.model_copy(update={"backbone": backbone}))
-        detector.load_state_dict(read_model(run, record).state_dict())
+        plain = {"backbone": backbone, "branches": BranchSettings()}
+        detector = Detector(record.model.model_copy(update=plain))
+        detector.features.load_state_dict(read_model(run, record).features.state_dict())
         grids[method] = detector.eval()
 
     def features(detector, samples):
@@ -152,28 +161,44 @@ def command(name: str, *arguments) -> None:
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True)
 
 
-COLUMNS = (
-    "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro",
-)  # fmt: skip
+COLUMNS = {
+    "image_auroc": "image AUROC", "image_ap": "image AP", "image_f1_max": "image F1-max",
+    "pixel_auroc": "pixel AUROC", "pixel_ap": "pixel AP", "pixel_f1_max": "pixel F1-max",
+    "aupro": "AUPRO", "false_reject_rate": "false rejects", "alpha": "asked for",
+    "bound95": "bound", "recall": "recall", "ms": "ms per frame",
+}  # fmt: skip
 
 
 def render(rows: list[dict], options: argparse.Namespace) -> str:
+    """Write one table: a row per set and method, then the mean over sets, spread over seeds."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    lines = ["| set | method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for row in rows:
+        row["ms"] = row.get("frame_ms_p50", row.get("search_ms"))
+    lines = [
+        "| set | method | " + " | ".join(COLUMNS.values()) + " |",
+        "|---" * (len(COLUMNS) + 2) + "|",
+    ]
     for name in [*options.sets, "mean"]:
         for method in methods:
             chosen = [r for r in rows if r["method"] == method and name in (r["set"], "mean")]
-            cells = [cell([r.get(column) for r in chosen]) for column in COLUMNS]
+            cells = [cell(chosen, column) for column in COLUMNS]
             lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def cell(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None and not np.isnan(value)]
-    if not known:
+def cell(rows: list[dict], column: str) -> str:
+    """Mean over sets for each seed, then mean and deviation over seeds."""
+    by_seed = {}
+    for row in rows:
+        value = row.get(column)
+        if value is not None and not np.isnan(value):
+            by_seed.setdefault(row["seed"], []).append(value)
+    if not by_seed:
         return "-"
-    spread = f" ± {np.std(known):.3f}" if len(known) > 1 else ""
-    return f"{np.mean(known):.3f}{spread}"
+    values = [np.mean(found) for found in by_seed.values()]
+    digits = 1 if column == "ms" else 3
+    spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 if __name__ == "__main__":

@@ -71,6 +71,13 @@ def train(
             "be given several times"
         ),
     ] = None,
+    branches: Annotated[
+        bool,
+        typer.Option(
+            help="inp-former: try memory, position and image statistics beside INP-Former, and "
+            "keep what helps"
+        ),
+    ] = True,
     target: Annotated[
         Path | None,
         typer.Option(help="multiads: the product to judge; default the last --data"),
@@ -141,6 +148,7 @@ def train(
             record = _inp_former(
                 tuple(data), out, preset, weights, size_wh, tiles or "1x1", plus or (),
                 {"seed": seed, "steps": steps, "batch": batch, "shots": shots}, stage,
+                branches=branches,
             )  # fmt: skip
     width, height = record.model.size_wh
     print(
@@ -159,6 +167,8 @@ def _inp_former(
     plus: Sequence[str],
     training: Mapping[str, int | None],
     stage: Progress,
+    *,
+    branches: bool,
 ) -> RunRecord:
     tiles_wh = _pair(tiles, "--tiles")
     from edge.models.inp_former_plus import HEAD_CHANNELS
@@ -181,6 +191,7 @@ def _inp_former(
         overlap=0.1 if tiles_wh != (1, 1) else 0.0,
         training=TrainingSettings.model_validate(chosen_options | _given(training)),
         head=HEAD_CHANNELS if "head" in plus else None,
+        branches=branches,
     )
     return fit(request, out, stage)
 

@@ -43,8 +43,13 @@ LEAST_SHARE = 0.05
 IMAGE_LEAST_PARTS = 30
 
 
-def with_branches(model: ModelSettings, held_out_parts: int) -> ModelSettings:
-    """Leave out the image branch where too few independent held-out parts can calibrate it."""
+def with_branches(model: ModelSettings, held_out_parts: int | None) -> ModelSettings:
+    """Leave out the image branch where too few independent held-out parts can calibrate it.
+
+    None leaves out every branch.
+    """
+    if held_out_parts is None:
+        return model.model_copy(update={"branches": BranchSettings()})
     if held_out_parts >= IMAGE_LEAST_PARTS:
         return model
     branches = model.branches.model_copy(update={"image_dims": 0})

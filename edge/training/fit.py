@@ -73,7 +73,8 @@ class Request:
 
     `size_wh` None chooses by trial on synthetic defects when the preset has several sizes. Several
     folders in `data` make one model for several products; `head` gives the hidden channels of
-    INP-Former++'s residual head, None leaves it out.
+    INP-Former++'s residual head, None leaves it out; `branches` False lets INP-Former judge
+    alone.
     """
 
     data: Path | Sequence[Path]
@@ -84,6 +85,7 @@ class Request:
     overlap: float = 0.0
     training: TrainingSettings | None = None
     head: tuple[int, int] | None = None
+    branches: bool = True
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -206,7 +208,7 @@ def _new_record(
         overlap=request.overlap,
         model=with_branches(
             with_head(model_settings(preset, size_wh, weights), request.head),
-            len({sample.group for sample in products.held_out}),
+            len({sample.group for sample in products.held_out}) if request.branches else None,
         ),
         training=training,
         size_trials=trials,
