@@ -17,7 +17,7 @@ from edge.frame import Frame
 from edge.pipeline.decision import decide
 from edge.pipeline.scorer import FrameScorer, Scored
 from edge.result import Inspection, Reason, Region, StageTimes, Verdict
-from edge.vision.regions import find_regions, whole_frame
+from edge.vision.regions import find_regions, type_maps, whole_frame
 
 
 class Inspected(NamedTuple):
@@ -84,7 +84,11 @@ class Inspector:
         threshold, mm_per_px = bundle.thresholds.score.value, bundle.recipe.mm_per_px
         regions: tuple[Region, ...] = ()
         if decision.verdict is Verdict.FAIL:
-            regions = find_regions(scored.map, threshold, frame.size_wh, mm_per_px)
+            types = None
+            if scored.type_logits is not None:
+                map_wh = (scored.map.shape[1], scored.map.shape[0])
+                types = type_maps(scored.type_logits, bundle.recipe.defect_types, map_wh)
+            regions = find_regions(scored.map, threshold, frame.size_wh, mm_per_px, types)
             # No pixel stands out: what is unusual is the picture as a whole.
             regions = regions or (whole_frame(scored.map, frame.size_wh, mm_per_px),)
         return Inspection(

@@ -24,6 +24,8 @@ class Scored:
         map: (h, w) float32 over the whole frame; overwritten by the next frame.
         score: the worst tile's.
         quality_problem: why the frame looks wrong, or None.
+        type_logits: (1 + types, h', w') float32, row 0 normal; None when the graph names no types
+            or the frame is cut into tiles.
         preprocess_ms, infer_ms: time spent.
     """
 
@@ -32,6 +34,7 @@ class Scored:
     quality_problem: str | None
     preprocess_ms: float
     infer_ms: float
+    type_logits: NDArray[np.float32] | None = None
 
 
 class FrameScorer:
@@ -68,6 +71,7 @@ class FrameScorer:
             quality_problem=quality_problem(grey, accepted) if accepted else None,
             preprocess_ms=sum(view.preprocess_ms for view in scored),
             infer_ms=sum(view.infer_ms for view in scored),
+            type_logits=scored[0].type_logits if len(scored) == 1 else None,
         )
 
     def _score_view(
@@ -82,7 +86,8 @@ class FrameScorer:
         anomaly_map, score = outputs["map"][0], float(outputs["score"][0])
         if not (math.isfinite(score) and math.isfinite(float(anomaly_map.sum()))):
             raise InferenceError("engine: score or map is not finite; rebuild the engine")
-        view = _View(score, grey, (ready - start) * 1e3, (done - ready) * 1e3)
+        logits = outputs["type_logits"][0] if "type_logits" in outputs else None
+        view = _View(score, grey, (ready - start) * 1e3, (done - ready) * 1e3, logits)
         return anomaly_map.copy() if copy else anomaly_map, view
 
 
@@ -94,6 +99,7 @@ class _View:
     grey: tuple[float, float]
     preprocess_ms: float
     infer_ms: float
+    type_logits: NDArray[np.float32] | None
 
 
 def _mean(values: list[float]) -> float:

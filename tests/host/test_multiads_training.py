@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from edge.bundle.store import open_bundle
+from edge.config.station import EngineSettings
+from edge.engines.load import load_engine
 from edge.errors import ConfigError, DataError, TrainingError
 from edge.frame import GOOD
 from edge.models.multiads import MultiAdsDetector, TypeAdapters, level_volumes
@@ -18,6 +20,7 @@ from edge.models.multiads_settings import ClipSettings, MultiAdsSettings
 from edge.models.text.minilm import MiniLm
 from edge.toolchain.pack import PackOptions, pack_bundle
 from edge.training.dataset import Sample, hold_out, read_image_set, read_pixels
+from edge.training.evaluate import evaluate
 from edge.training.feature_cache import FeatureCache
 from edge.training.frames import InputShape, network_inputs
 from edge.training.multiads.fit import fit, validation_ap
@@ -339,7 +342,9 @@ def test_the_run_finds_defects_that_it_has_not_seen(typed_run: Path, plates: Pat
     assert auroc(np.array(labels), np.array(scores)) > 0.8
 
 
-def test_a_run_builds_a_bundle_that_names_types(typed_run: Path, tmp_path: Path) -> None:
+def test_a_run_builds_a_bundle_that_names_types(
+    typed_run: Path, plates: Path, tmp_path: Path
+) -> None:
     pack_bundle(typed_run, tmp_path / "b", PackOptions(alpha=0.1), lambda _: None)
     bundle = open_bundle(tmp_path / "b")
     settings = read_record(typed_run).model
@@ -348,6 +353,13 @@ def test_a_run_builds_a_bundle_that_names_types(typed_run: Path, tmp_path: Path)
     assert bundle.recipe.defect_types == settings.types
     assert [spec.name for spec in bundle.graph.outputs] == ["map", "score", "type_logits"]
     assert bundle.graph.outputs[2].shape == (1, 1 + len(settings.types), 8, 10)
+    with load_engine(bundle, EngineSettings()) as engine:
+        result = evaluate(bundle, engine, read_image_set(plates), lambda _: None)
+    assert result.types is not None
+    regions = [region for part in result.judged for region in part.inspection.regions]
+    assert regions
+    assert all(region.type_score is not None for region in regions)
+    assert {region.type for region in regions} <= {*settings.types, "unknown"}
 
 
 def test_other_options_and_finished_runs_are_refused(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.vision.regions import MAX_REGIONS, find_regions
+from edge.vision.regions import MAX_REGIONS, find_regions, type_maps, whole_frame
 
 
 def test_a_square_is_found_where_it_is() -> None:
@@ -50,3 +50,33 @@ def test_the_number_of_regions_is_bounded() -> None:
     assert len(regions) == MAX_REGIONS
     assert regions[0].peak == 1024
     assert regions[-1].peak == 1024 - MAX_REGIONS + 1
+
+
+def test_a_region_gets_the_type_that_prevails_inside_it() -> None:
+    anomaly_map = np.zeros((40, 60), np.float32)
+    anomaly_map[5:15, 5:15] = anomaly_map[25:35, 40:50] = 2.0
+    logits = np.zeros((3, 20, 30), np.float32)
+    logits[1, :, :15] = 4.0  # left half: scratch
+    logits[2, :, 15:] = 4.0  # right half: dent
+    types = type_maps(logits, ("scratch", "dent"), (60, 40))
+    assert types.probabilities.shape == (2, 40, 60)
+    found = {r.bbox_xywh[0]: r for r in find_regions(anomaly_map, 1.0, (60, 40), None, types)}
+    assert (found[5].type, found[40].type) == ("scratch", "dent")
+    # softmax of 4 against two zeros, and its share among the types alone
+    assert found[5].type_score == pytest.approx(np.exp(4) / (np.exp(4) + 1), abs=1e-3)
+
+
+def test_a_region_without_a_convincing_type_is_unknown() -> None:
+    anomaly_map = np.full((8, 8), 2.0, np.float32)
+    types = type_maps(np.zeros((4, 8, 8), np.float32), ("a", "b", "c"), (8, 8))
+    (region,) = find_regions(anomaly_map, 1.0, (8, 8), None, types)
+    assert region.type == "unknown"
+    assert region.type_score == pytest.approx(1 / 3)
+
+
+def test_the_whole_frame_is_a_region() -> None:
+    region = whole_frame(np.full((4, 6), 0.5, np.float32), (60, 40), mm_per_px=0.5)
+    assert region.bbox_xywh == (0, 0, 60, 40)
+    assert region.area_px == 2400
+    assert region.area_mm2 == pytest.approx(600)
+    assert region.peak == 0.5
