@@ -121,11 +121,13 @@ def open_bundle(folder: Path) -> Bundle:
     for name, expected in manifest.files.items():
         _verify(folder, name, expected)
     thresholds = _document(folder / THRESHOLDS, Thresholds)
+    recipe = _recipe(folder)
+    _check_types(folder, manifest, recipe)
     return Bundle(
         folder=folder.resolve(),
         id=hashlib.sha256(text).hexdigest(),
         manifest=manifest,
-        recipe=_recipe(folder),
+        recipe=recipe,
         thresholds=thresholds,
         scores=_scores(folder / thresholds.scores_file),
         product_scores={
@@ -157,6 +159,18 @@ def _verify(folder: Path, name: str, expected: str) -> None:
             f"bundle {folder}: {name} was altered (expected sha256 {expected[:12]}…, found "
             f"{found[:12]}…); copy the bundle again or rebuild it"
         )
+
+
+def _check_types(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
+    """The rows of a graph's type logits are normal and then the recipe's types, in order."""
+    for graph in manifest.graphs:
+        for output in graph.outputs:
+            named = 1 + len(recipe.defect_types)
+            if output.name == "type_logits" and output.shape[1] != named:
+                raise BundleCorrupt(
+                    f"bundle {folder}: {RECIPE} names {named - 1} defect types, {graph.file} tells "
+                    f"{output.shape[1] - 1} apart; rebuild the bundle"
+                )
 
 
 def _check_schema(folder: Path, text: bytes) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -24,8 +22,12 @@ def read_tensors(path: Path) -> State:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, SafetensorError, EOFError) as error:
-        raise ValueError(f"{path.name} is not a plain state dict: {_first_line(error)}") from error
+    except OSError:
+        raise
+    except Exception as error:  # on arbitrary bytes the reader fails in any way it likes
+        raise ValueError(
+            f"{path.name} is not a plain state dict: {type(error).__name__}: {_first_line(error)}"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path.name} holds something else than named tensors")

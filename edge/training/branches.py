@@ -123,6 +123,11 @@ def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
     return vectors.flip(1).float(), values.flip(0).clamp_min(0).float()
 
 
+def trial_pictures(held_out: Sequence[Sample]) -> Sequence[Sample]:
+    """Held-out pictures that the trial uses, spread over all of them."""
+    return held_out[:: max(1, len(held_out) // TRIAL_PICTURES)][:TRIAL_PICTURES]
+
+
 @torch.no_grad()
 def weigh_branches(
     detector: Detector,
@@ -139,10 +144,9 @@ def weigh_branches(
     names = detector.companions
     if not names:
         return detector
-    step = max(1, len(held_out) // TRIAL_PICTURES)
     maps, labels = [], []
     rng = np.random.default_rng(seed)
-    for sample in held_out[::step][:TRIAL_PICTURES]:
+    for sample in trial_pictures(held_out):
         pixels = read_pixels(sample.path)
         pictures = [pixels] + [add_defect(pixels, rng)[0] for _ in range(DEFECTS_EACH)]
         for index, picture in enumerate(pictures):

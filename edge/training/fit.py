@@ -21,9 +21,9 @@ from edge.models.presets import Preset, candidate_sizes, model_settings
 from edge.models.settings import ModelSettings
 from edge.models.weights import load_backbone
 from edge.training.branches import (
-    TRIAL_PICTURES,
     align_image,
     fill_branches,
+    trial_pictures,
     weigh_branches,
     with_branches,
 )
@@ -120,7 +120,7 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         units = head_units(detector, training, shape)
         train_head(detector, train, shape, training, progress("head", units))
     fill_branches(detector, cache, training.seed)
-    trial = progress("branches", len(held_out[:TRIAL_PICTURES]))
+    trial = progress("branches", len(trial_pictures(held_out)))
     detector = weigh_branches(detector, held_out, shape, training.seed, trial)
     record = record.model_copy(update={"model": detector.settings})
     write_record(folder, record)

@@ -48,8 +48,15 @@ class Trainer:
         Raises:
             TrainingError: the loss is not finite, or the checkpoint belongs to something else.
         """
-        # Tokens of dead channels end up in subnormals, which cost a CPU ten times the time.
+        # Tokens of dead channels end up in subnormals, which cost a CPU ten times the time. The
+        # switch is the whole process's: what comes after training must not lose small numbers.
         torch.set_flush_denormal(True)
+        try:
+            self._run(cache, advance)
+        finally:
+            torch.set_flush_denormal(False)
+
+    def _run(self, cache: FeatureCache, advance: Callable[[int], None]) -> None:
         self._restore()
         advance(self.step)
         self.network.train()

@@ -93,6 +93,7 @@ def toy(folder: Path, steps: int) -> tuple[Trainer, FeatureCache]:
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
     straight, cache = toy(tmp_path / "a", 230)
     straight.run(cache, lambda _: None)
+    assert float(torch.tensor(1e-39) * 1) > 0, "training left small numbers switched off"
 
     class Interrupted(Exception):
         pass

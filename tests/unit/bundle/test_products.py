@@ -72,3 +72,15 @@ def test_an_altered_threshold_of_a_product_is_seen(folder: Path) -> None:
     path.write_text(path.read_text().replace("1.5", "9.5"))
     with pytest.raises(BundleCorrupt, match=r"thresholds\.json was altered"):
         open_bundle(folder)
+
+
+def test_type_logits_and_named_types_must_agree(folder: Path) -> None:
+    manifest = json.loads((folder / "bundle.json").read_text())
+    logits = {"name": "type_logits", "shape": [1, 3, 16, 16], "dtype": "float32"}
+    manifest["graphs"][0]["outputs"].append(logits)
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleCorrupt, match=r"names 0 defect types, models/.* tells 2 apart"):
+        open_bundle(folder)
+    recipe = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(recipe.replace("defect_types: []", "defect_types: [a, b]"))
+    assert open_bundle(sign(folder)).recipe.defect_types == ("a", "b")
