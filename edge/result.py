@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Literal
 
 from edge.frame import Part
 
@@ -28,6 +29,7 @@ class Reason(str, Enum):
 
     SCORE_BELOW_THRESHOLD = "score_below_threshold"
     SCORE_ABOVE_THRESHOLD = "score_above_threshold"
+    REGIONS_VETOED = "regions_vetoed"
     IN_UNCERTAINTY_BAND = "in_uncertainty_band"
     IMAGE_QUALITY = "image_quality"
     OVERRUN = "overrun"
@@ -37,6 +39,8 @@ class Reason(str, Enum):
 
 
 UNKNOWN_TYPE = "unknown"
+# How the type logits inside a region become its type, see edge.vision.naming.
+TypeEvidence = Literal["summed", "pooled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Region:
         peak: highest map value inside.
         type: defect type, `unknown` when none convinces.
         type_score: confidence in the type, 0..1; None when no type was asked for.
+        false_alarm: probability that the place is normal after all, 0..1; None as above.
+        vetoed: set aside as a false alarm, see edge.pipeline.veto.
     """
 
     bbox_xywh: tuple[int, int, int, int]
@@ -62,6 +68,8 @@ class Region:
     peak: float
     type: str = UNKNOWN_TYPE
     type_score: float | None = None
+    false_alarm: float | None = None
+    vetoed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +116,8 @@ class Inspection:
     mm_per_px: float | None = None
     part: Part | None = None
     is_simulated: bool = False
+
+    @property
+    def upheld(self) -> tuple[Region, ...]:
+        """Regions that no veto has set aside."""
+        return tuple(region for region in self.regions if not region.vetoed)

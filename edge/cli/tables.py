@@ -43,6 +43,9 @@ def print_summary(
             f"precision {_percent(summary.precision)}, recall {_percent(summary.recall)}, "
             f"false rejects {_percent(summary.false_reject_rate)} ({summary.labelled} labelled)",
         )
+    if summary.type_accuracy is not None:
+        named = f"{_percent(summary.type_accuracy)} of the rejected defects"
+        table.add_row("defect type right", named)
     table.add_row("frames per second", f"{summary.parts_per_second:.1f}")
     table.add_row("frame to verdict", _milliseconds(summary.processing))
     table.add_row("capture to verdict", _milliseconds(summary.total))
@@ -75,6 +78,8 @@ def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
     values = (pixel.auroc, pixel.ap, pixel.f1_max, result.aupro)
     table.add_row("pixel", *(_ratio(v) for v in values))
     console.print(table)
+    if result.left_out:
+        console.print(f"left out: {result.left_out} test pictures that taught the bundle its types")
     stated = bundle.thresholds.score
     console.print(
         f"at threshold {result.threshold:.4f}: false rejects {_percent(result.false_reject_rate)} "
@@ -94,6 +99,13 @@ def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
             f"types: {_percent(result.types.accuracy)} of the detected defects named right, "
             f"{_percent(result.types.unknown_rate)} unknown"
         )
+    if result.veto:
+        console.print(
+            f"false alarms: {_percent(result.veto.negation_error)} called a defect, "
+            f"{_percent(result.veto.vetoed)} vetoed; passed by veto: "
+            f"{result.veto.passed_good} good and {result.veto.passed_defective} defective parts"
+        )
+    if result.types:
         console.print(_confusion(result.types.confusion))
 
 
@@ -128,11 +140,14 @@ def _confusion(matrix: Confusion) -> Table:
 def print_bundle(bundle: Bundle) -> None:
     """Print what was built and on what evidence."""
     threshold, parity = bundle.thresholds.score, bundle.manifest.parity[0]
+    types = ""
+    if parity.type_difference is not None:
+        types = f", types within {parity.type_difference:.1e}"
     Console().print(
         f"{bundle.folder}: threshold {threshold.value:.4f} for {threshold.alpha:.2%} false rejects "
         f"from {threshold.n} good pictures of {threshold.groups} parts (at most "
         f"{threshold.bound95:.1%} with 95 % confidence); parity with {parity.backend} passed on "
-        f"{parity.images} pictures, score within {parity.score_difference:.1e}",
+        f"{parity.images} pictures, score within {parity.score_difference:.1e}{types}",
         soft_wrap=True,
         highlight=False,
     )

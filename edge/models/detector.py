@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +15,12 @@ from edge.models.features import Groups, PyramidFeatures, VitFeatures
 from edge.models.image_statistics import ImageStatistics
 from edge.models.inp_former import InpFormer, InpFormerSettings, prototype_distance
 from edge.models.inp_former_plus import ResidualHead, residual
+from edge.models.judgement import Judgement, TypedJudgement
 from edge.models.normal_memory import NormalMemory, PositionMemory, UnitGroups
+from edge.models.promptmad_refiner import ReconstructionMask
 from edge.models.published_map import PublishedMap
 from edge.models.settings import ModelSettings, PyramidSettings
-
-
-class Judgement(NamedTuple):
-    """Output of the network.
-
-    Attributes:
-        map: (B, H / map stride, W / map stride) float32; around 0 on good pixels, see
-            CalibratedSum.
-        score: (B,) float32.
-    """
-
-    map: Tensor
-    score: Tensor
+from edge.models.type_branch import TypeBranch
 
 
 class Detector(nn.Module):
@@ -67,10 +56,21 @@ class Detector(nn.Module):
         self.is_zero_shot = net.judge_by == "prototypes"
         self.fuse = CalibratedSum(1 if self.is_zero_shot else len(self.features.channels))
         self.grid_hw = self.features.grid_hw
-        self.head: ResidualHead | None = None
-        if net.head is not None and not self.is_zero_shot:
-            self._add_head(net.head)
+        self.head: ResidualHead | ReconstructionMask | None = None
+        grid_hw, missed = self.features.grid_hw, sum(self.features.channels)
+        if settings.refiner is not None:
+            self._add_head(ReconstructionMask(settings.refiner, missed, grid_hw))
+        elif net.head is not None and not self.is_zero_shot:
+            self._add_head(ResidualHead(missed, grid_hw, net.head))
         self._add_companions()
+        self.types: TypeBranch | None = None
+        if settings.types:
+            self.types = TypeBranch(
+                sum(self.features.channels),
+                settings.text_width,
+                len(settings.types),
+                self.features.grid_hw,
+            )
         self.smooth: SmoothMap | PublishedMap = SmoothMap(map_hw)
         if settings.map.chain == "published":
             self.smooth = PublishedMap(self.grid_hw, (height, width))
@@ -81,11 +81,11 @@ class Detector(nn.Module):
             constant = torch.tensor(values).view(1, 3, 1, 1) * 255
             self.register_buffer(name, constant, persistent=False)
 
-    def _add_head(self, hidden: tuple[int, int]) -> None:
-        """Let INP-Former++'s head judge beside the reconstruction, with the same say."""
+    def _add_head(self, head: ResidualHead | ReconstructionMask) -> None:
+        """Let a head on the residual judge beside the reconstruction, with the same say."""
         channels = self.features.channels
-        self.head = ResidualHead(sum(channels), self.features.grid_hw, hidden)
-        self.grid_hw = self.head.size_hw
+        self.head = head
+        self.grid_hw = head.size_hw
         self.fuse = CalibratedSum(len(channels) + 1)
         share = 0.5 / len(channels)
         self.fuse.weight.copy_(torch.tensor([share] * len(channels) + [0.5]))
@@ -129,7 +129,8 @@ class Detector(nn.Module):
 
     def extract(self, frames: Tensor) -> Groups:
         """Frozen features of (B, H, W, 3) uint8 RGB frames: one (B, N, C_g) per group."""
-        image = frames.permute(0, 3, 1, 2).float()
+        # Float first: TensorRT takes uint8 as an input but computes nothing with it.
+        image = frames.float().permute(0, 3, 1, 2)
         return self.features((image - self.mean) / self.std)
 
     def branches(self, groups: Groups) -> Tensor:
@@ -174,10 +175,13 @@ class Detector(nn.Module):
             score = torch.maximum(score, offset + slope * image_distance)
         return Judgement(anomaly_map, score)
 
-    def forward(self, frames: Tensor) -> Judgement:
+    def forward(self, frames: Tensor) -> Judgement | TypedJudgement:
         """Judge (B, H, W, 3) uint8 RGB frames already at network size."""
         groups = self.extract(frames)
-        return self.judge(self.branches(groups), self.image_distance(groups))
+        judged = self.judge(self.branches(groups), self.image_distance(groups))
+        if self.types is None:
+            return judged
+        return TypedJudgement(*judged, self.types(torch.cat(groups, -1)))
 
 
 def _features(settings: ModelSettings) -> PyramidFeatures | VitFeatures:

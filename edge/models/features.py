@@ -41,8 +41,12 @@ class PyramidFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> Groups:
         """Map a normalised (B, 3, H, W) image to groups (B, N, C_g)."""
+        return self.tokens(self.backbone(image))
+
+    def tokens(self, levels: tuple[Tensor, ...]) -> Groups:
+        """Bring the backbone's stage outputs (B, C_g, H_g, W_g) to the grid: (B, N, C_g) each."""
         groups = []
-        for index, level in enumerate(self.backbone(image)):
+        for index, level in enumerate(levels):
             tokens = to_grid(level, self.grid_hw).flatten(2).transpose(1, 2)
             groups.append(tokens / self.rms[index])
         return tuple(groups)

@@ -10,6 +10,7 @@ Symbols: B batch, N patch tokens on an h x w grid, m levels, D text width, C = 1
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -22,28 +23,14 @@ from edge.models.backbones.dinov2 import DinoV2, VitShape
 from edge.models.backbones.efficientnet_lite import EfficientNetLite0
 from edge.models.features import Groups, PyramidFeatures, VitFeatures, mean_of
 from edge.models.inp_former import unit
-from edge.models.multiads_settings import ClipSettings, MultiAdsSettings, SoftmaxOrder
+from edge.models.judgement import TypedJudgement
+from edge.models.multiads_settings import AlignedSettings, ClipSettings, SoftmaxOrder
 from edge.models.settings import PyramidSettings, VitSettings
 
 # Differences of probabilities and cosine distances below a hundredth tell nothing: a branch that
 # is flat on good parts must not be blown up to the scale of the others.
 LEAST_SCALE = 0.01
 LEAST_PROBABILITY = 1e-6
-
-
-class TypedJudgement(NamedTuple):
-    """Output of the network.
-
-    Attributes:
-        map: (B, H / map stride, W / map stride) float32; around 0 on good pixels.
-        score: (B,) float32.
-        type_logits: (B, C, h, w) float32; the softmax over C is the mean probability of normal
-            (channel 0) and of each type over the levels.
-    """
-
-    map: Tensor
-    score: Tensor
-    type_logits: Tensor
 
 
 class Seen(NamedTuple):
@@ -64,8 +51,7 @@ class ClipFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> Seen:
         """Map a normalised (B, 3, H, W) image to groups (B, N, D) and image vector (B, P)."""
-        tokens = self.backbone(image)
-        return Seen(tokens.levels, tokens.image)
+        return Seen(*self.backbone(image))
 
 
 class TypeAdapters(nn.Module):
@@ -113,6 +99,9 @@ def enlarge(grid: Tensor, size_hw: tuple[int, int]) -> Tensor:
 class MultiAdsDetector(nn.Module):
     """Frames in; anomaly map, score and types out. This is what exports and judges.
 
+    Types added after training have text rows of their own, `added`: channels of the type logits,
+    but no part in the softmax that gives map and score.
+
     Branches of the map: the zero-shot map, and the distance to the few-shot memory if there is
     one, each brought to the scale of good parts and averaged. The score is the mean of the map's
     highest values, mixed with the image branch where the backbone has an image vector.
@@ -121,17 +110,21 @@ class MultiAdsDetector(nn.Module):
     mean: Tensor
     std: Tensor
     bank: Tensor
+    added: Tensor
     image_offset: Tensor
     image_scale: Tensor
 
-    def __init__(self, settings: MultiAdsSettings):
+    def __init__(self, settings: AlignedSettings):
         super().__init__()
         self.settings = settings
-        self.features = _features(settings)
+        self.features = self._features()
         channels = self.features.channels
         self.levels = len(channels)
         self.adapters = TypeAdapters(channels, settings.text_width, settings.temperature)
-        self.register_buffer("bank", torch.zeros(1 + len(settings.types), settings.text_width))
+        rows = 1 + len(settings.types) - settings.added
+        self.register_buffer("bank", torch.zeros(rows, settings.text_width))
+        if settings.added:
+            self.register_buffer("added", torch.zeros(settings.added, settings.text_width))
         self.memory = nn.ParameterList(
             nn.Parameter(torch.zeros(settings.memory, count), requires_grad=False)
             for count in channels
@@ -150,9 +143,27 @@ class MultiAdsDetector(nn.Module):
 
     def extract(self, frames: Tensor) -> Seen:
         """Frozen features of (B, H, W, 3) uint8 RGB frames."""
-        image = (frames.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        seen = self.features(image)
+        seen = self.features(self.normalised(frames))
         return seen if isinstance(seen, Seen) else Seen(seen, None)
+
+    def normalised(self, frames: Tensor) -> Tensor:
+        """Bring (B, H, W, 3) uint8 RGB frames to what the backbone takes, (B, 3, H, W)."""
+        # Float first: TensorRT takes uint8 as an input but computes nothing with it.
+        return (frames.float().permute(0, 3, 1, 2) - self.mean) / self.std
+
+    @property
+    def cached_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Tokens and channels of each group that `cacheable` returns."""
+        rows, columns = self.features.grid_hw
+        return tuple((rows * columns, count) for count in self.features.channels)
+
+    def cacheable(self, frames: Tensor) -> Groups:
+        """What training does not change of (B, H, W, 3) uint8 RGB frames, (B, N, C) groups."""
+        return self.extract(frames).groups
+
+    def resume(self, cached: Groups) -> Seen:
+        """Go on from `cacheable` to features."""
+        return Seen(cached, None)
 
     def volume(self, logits: Groups) -> Tensor:
         """Type volume at the map's size, (B, C, H, W): the sum of all levels' probabilities.
@@ -201,12 +212,29 @@ class MultiAdsDetector(nn.Module):
         return anomaly_map, score
 
     def forward(self, frames: Tensor) -> TypedJudgement:
-        """Judge (B, H, W, 3) uint8 RGB frames already at network size."""
+        """Judge (B, H, W, 3) uint8 RGB frames already at network size.
+
+        The softmax of the type logits is the mean probability of each row over the levels; an added
+        row's is relative to that of all others together.
+        """
         groups, image = self.extract(frames)
         logits = self.adapters(groups, self.bank)
         anomaly_map, score = self.judge(self.branches(groups, logits), image)
         mean = self.grid_volume(logits) / self.levels
-        return TypedJudgement(anomaly_map, score, mean.clamp_min(LEAST_PROBABILITY).log())
+        named = mean.clamp_min(LEAST_PROBABILITY).log()
+        if self.settings.added:
+            named = torch.cat([named, self.added_logits(groups, logits)], 1)
+        return TypedJudgement(anomaly_map, score, named)
+
+    def added_logits(self, groups: Groups, logits: Groups) -> Tensor:
+        """Logits of the added types on the grid, (B, added, h, w); `logits` are the bank's."""
+        # As logarithms: with a small temperature the ratio may exceed what a float holds.
+        relative = [
+            own - level.logsumexp(-1, keepdim=True)
+            for own, level in zip(self.adapters(groups, self.added), logits, strict=True)
+        ]
+        mean = torch.stack(relative).logsumexp(0) - math.log(self.levels)
+        return mean.clamp_min(math.log(LEAST_PROBABILITY)).mT.unflatten(-1, self.features.grid_hw)
 
     @torch.no_grad()
     def set_memory(self, groups: Groups) -> None:
@@ -220,25 +248,27 @@ class MultiAdsDetector(nn.Module):
 
         Args:
             branches: (n, K, H, W) of those frames.
-            images: their (n, D) image vectors, if the backbone has them.
+            images: their (n, D) image vectors, if the backbone has them; without a share in the
+                score they may be of another width than the bank.
         """
         self.fuse.calibrate(branches)
         self.fuse.scale.clamp_min_(LEAST_SCALE)
-        if images is not None:
+        if images is not None and self.settings.image_share:
             values = self.image_anomaly(images).double().sort().values
             middle, high = (values[round(rank * (len(values) - 1))] for rank in (0.5, 0.999))
             self.image_offset.copy_(middle)
             self.image_scale.copy_((high - middle).clamp_min(LEAST_SCALE))
 
-
-def _features(settings: MultiAdsSettings) -> PyramidFeatures | VitFeatures | ClipFeatures:
-    backbone = settings.backbone
-    if isinstance(backbone, PyramidSettings):
-        return PyramidFeatures(EfficientNetLite0(backbone.taps), backbone.stride, settings.size_wh)
-    grid_hw = (settings.size_wh[1] // backbone.patch, settings.size_wh[0] // backbone.patch)
-    if isinstance(backbone, ClipSettings):
-        clip = ClipShape(**backbone.model_dump(exclude={"name", "taps"}))
-        return ClipFeatures(ClipVision(clip, backbone.taps, grid_hw))
-    assert isinstance(backbone, VitSettings)  # noqa: S101 - narrowing only
-    vit = VitShape(**backbone.model_dump(exclude={"name", "taps", "groups"}))
-    return VitFeatures(DinoV2(vit, backbone.taps, grid_hw), backbone.groups)
+    def _features(self) -> PyramidFeatures | VitFeatures | ClipFeatures:
+        settings, backbone = self.settings, self.settings.backbone
+        if isinstance(backbone, PyramidSettings):
+            return PyramidFeatures(
+                EfficientNetLite0(backbone.taps), backbone.stride, settings.size_wh
+            )
+        grid_hw = (settings.size_wh[1] // backbone.patch, settings.size_wh[0] // backbone.patch)
+        if isinstance(backbone, ClipSettings):
+            clip = ClipShape(**backbone.model_dump(exclude={"name", "taps"}))
+            return ClipFeatures(ClipVision(clip, backbone.taps, grid_hw))
+        assert isinstance(backbone, VitSettings)  # noqa: S101 - narrowing only
+        vit = VitShape(**backbone.model_dump(exclude={"name", "taps", "groups"}))
+        return VitFeatures(DinoV2(vit, backbone.taps, grid_hw), backbone.groups)

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from edge.config.reader import Settings
 
+# Defect texts that a mask refiner reads; the product's other types are left out.
+MOST_DEFECT_TEXTS = 8
+
 
 class PyramidSettings(Settings):
     """EfficientNet-Lite0 stages on a common grid.
@@ -65,6 +68,22 @@ class InpFormerNet(Settings):
     head: tuple[int, int] | None = None
 
 
+class RefinerNet(Settings):
+    """PromptMAD's mask refiner behind a reconstruction; see edge.models.promptmad_refiner.
+
+    Attributes:
+        text_width: length of the text rows; `types`: what the defect rows describe.
+        upscaling: mask cells along one side of a grid cell.
+        steps: of the refinement: 10 as published, 1 or 2 after distillation; 0 leaves the coarse
+            mask as it is.
+    """
+
+    text_width: int
+    types: tuple[str, ...] = Field(max_length=MOST_DEFECT_TEXTS)
+    upscaling: int = Field(default=4, ge=1)
+    steps: int = Field(default=10, ge=0, le=10)
+
+
 class MapSettings(Settings):
     """From grid distances to the map and the score.
 
@@ -96,7 +115,13 @@ class BranchSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """One detector: backbone, method, branches and map, at one network size."""
+    """One detector: backbone, method, branches and map, at one network size.
+
+    Attributes:
+        types: defect types that regions are named by, in the order of their rows; empty for none.
+        text_width: D of their text vectors.
+        refiner: PromptMAD's mask as a branch of the map; takes the place of INP-Former++'s head.
+    """
 
     method: Literal["inp-former"] = "inp-former"
     size_wh: tuple[int, int]
@@ -104,9 +129,16 @@ class ModelSettings(Settings):
     inp_former: InpFormerNet
     branches: BranchSettings = BranchSettings()
     map: MapSettings = MapSettings()
+    types: tuple[str, ...] = ()
+    text_width: int = Field(default=0, ge=0)
+    refiner: RefinerNet | None = None
 
     @model_validator(mode="after")
-    def _size_fits(self) -> ModelSettings:
+    def _fits(self) -> ModelSettings:
+        if self.refiner is not None and self.inp_former.head is not None:
+            raise ValueError("refiner: the residual head is in its place; expected one of the two")
+        if self.refiner is not None and self.inp_former.judge_by == "prototypes":
+            raise ValueError("refiner: expected judge_by: reconstruction, which it reads")
         step = self.backbone.stride
         if min(self.size_wh) < step or any(side % step for side in self.size_wh):
             raise ValueError(f"size_wh: expected positive multiples of {step}")

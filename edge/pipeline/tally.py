@@ -10,7 +10,8 @@ from time import monotonic
 import numpy as np
 
 from edge.frame import GOOD
-from edge.result import Inspection, Verdict
+from edge.result import UNKNOWN_TYPE, Inspection, Verdict
+from edge.vision.naming import predicted_type
 
 # Enough for a steady p99; an unattended line must not grow.
 KEPT_TIMES = 10_000
@@ -31,7 +32,8 @@ class Summary:
 
     `processing` is decoded frame to verdict, `total` capture to verdict, over the last
     KEPT_TIMES parts. Precision and recall count every part that did not pass as rejected; they
-    are None without labelled defects or rejects.
+    are None without labelled defects or rejects. `type_accuracy` is the share of those defective
+    rejects whose type is right, None where no region was named.
     """
 
     parts: int
@@ -44,6 +46,7 @@ class Summary:
     precision: float | None
     recall: float | None
     false_reject_rate: float | None
+    type_accuracy: float | None
 
 
 class Tally:
@@ -53,6 +56,8 @@ class Tally:
         self._lock = threading.Lock()
         self._counts: Counter[Verdict] = Counter()
         self._truth: Counter[tuple[bool, bool]] = Counter()  # (is defective, was rejected)
+        self._named: Counter[bool] = Counter()  # was the type right, of defective rejects
+        self._names_types = False
         self._processing: deque[float] = deque(maxlen=KEPT_TIMES)
         self._total: deque[float] = deque(maxlen=KEPT_TIMES)
         self._first_s: float | None = None
@@ -69,10 +74,16 @@ class Tally:
             if part is not None and part.label is not None:
                 is_reject = inspection.verdict is not Verdict.PASS
                 self._truth[part.label != GOOD, is_reject] += 1
+                if is_reject and part.label != GOOD:
+                    self._count_name(part.label, predicted_type(inspection.regions))
             self._last_s = monotonic()
             if self._first_s is None:
                 # The first part was on its way before it was counted.
                 self._first_s = self._last_s - inspection.times.processing_ms / 1e3
+
+    def _count_name(self, label: str, name: str) -> None:
+        self._named[name == label] += 1
+        self._names_types |= name != UNKNOWN_TYPE
 
     @property
     def parts(self) -> int:
@@ -99,6 +110,9 @@ class Tally:
                 false_reject_rate=_share(
                     truth[False, True], truth[False, True] + truth[False, False]
                 ),
+                type_accuracy=_share(self._named[True], sum(self._named.values()))
+                if self._names_types
+                else None,
             )
 
 

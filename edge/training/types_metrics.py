@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge.frame import GOOD
 from edge.result import UNKNOWN_TYPE, Inspection, Region, Verdict
 from edge.training.metrics import rank
+from edge.vision.naming import predicted_type
 
 MISSED = "missed"
 
@@ -72,12 +73,6 @@ class TypeMetrics:
     unknown_rate: float
     confusion: Confusion
     per_type: dict[str, TypeRanking]
-
-
-def predicted_type(regions: Sequence[Region]) -> str:
-    """Name a part by its regions; `unknown` without a named region."""
-    named = [region for region in regions if region.type != UNKNOWN_TYPE]
-    return max(named, key=_evidence).type if named else UNKNOWN_TYPE
 
 
 def called(inspection: Inspection) -> str:
@@ -162,10 +157,6 @@ def _one_against_rest(
         f1=_share(2 * right, int(is_kind.sum() + is_called.sum())),
         accuracy=_share(right, int(np.sum(is_kind & is_detected))),
     )
-
-
-def _evidence(region: Region) -> float:
-    return (region.type_score or 0.0) * region.area_px
 
 
 def _share(count: int, of: int) -> float:

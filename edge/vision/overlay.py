@@ -16,6 +16,7 @@ COLOURS_BGR = {
     Verdict.UNDECIDED: (7, 193, 255),
     Verdict.ERROR: (158, 158, 158),
 }
+VETOED_BGR = (158, 158, 158)
 MIN_SIDE = 384
 BAR = 26
 
@@ -36,7 +37,7 @@ def draw_overlay(
     colour = COLOURS_BGR[inspection.verdict]
     for region in inspection.regions:
         x, y, w, h = (value * zoom for value in region.bbox_xywh)
-        cv2.rectangle(frame, (x, y), (x + w, y + h), colour, 2)
+        cv2.rectangle(frame, (x, y), (x + w, y + h), VETOED_BGR if region.vetoed else colour, 2)
     both = np.hstack([frame, heat])
     bar = np.full((BAR, both.shape[1], 3), 32, np.uint8)
     cv2.putText(bar, _caption(inspection), (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, 16)
@@ -58,9 +59,12 @@ def _caption(inspection: Inspection) -> str:
     parts = [inspection.verdict.value.upper()]
     if inspection.score is not None and inspection.threshold is not None:
         parts.append(f"score {inspection.score:.3f} / {inspection.threshold:.3f}")
-    types = sorted({region.type for region in inspection.regions})
+    types = sorted({region.type for region in inspection.upheld})
     if types:
         parts.append(", ".join(types))
+    vetoed = len(inspection.regions) - len(inspection.upheld)
+    if vetoed:
+        parts.append(f"{vetoed} vetoed")
     if inspection.part is not None:
         parts.append(inspection.part.id)
     return "  ".join(parts)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from edge.models.judgement import TypedJudgement
 from edge.models.multiads import (
     MultiAdsDetector,
     TypeAdapters,
-    TypedJudgement,
     enlarge,
     level_volumes,
 )

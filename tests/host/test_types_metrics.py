@@ -15,10 +15,10 @@ from edge.training.types_metrics import (
     MISSED,
     called,
     confuse,
-    predicted_type,
     type_metrics,
     type_scores,
 )
+from edge.vision.naming import predicted_type
 
 
 def region(kind: str, score: float | None, area_px: float = 10.0, peak: float = 2.0) -> Region:

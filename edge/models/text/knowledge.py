@@ -124,7 +124,7 @@ class Knowledge(Settings):
         """
         known = self.find(folder)
         if known is None:
-            return _unknown(words(folder))
+            return own_words(words(folder))
         return known if merge else known.model_copy(update={"name": words(folder)})
 
     def type_list(self, folders: Iterable[str], *, merge: bool = True) -> tuple[DefectType, ...]:
@@ -218,7 +218,8 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def _unknown(name: str) -> DefectType:
+def own_words(name: str) -> DefectType:
+    """Word a type that the table does not know by its name alone."""
     return DefectType(
         name=name,
         nouns=(f"a defect of the kind {name}",),

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.vision.regions import MAX_REGIONS, find_regions, type_maps, whole_frame
+from edge.vision.naming import Named
+from edge.vision.regions import MAX_REGIONS, find_regions, whole_frame
 
 
 def test_a_square_is_found_where_it_is() -> None:
@@ -52,31 +53,33 @@ def test_the_number_of_regions_is_bounded() -> None:
     assert regions[-1].peak == 1024 - MAX_REGIONS + 1
 
 
-def test_a_region_gets_the_type_that_prevails_inside_it() -> None:
-    anomaly_map = np.zeros((40, 60), np.float32)
-    anomaly_map[5:15, 5:15] = anomaly_map[25:35, 40:50] = 2.0
-    logits = np.zeros((3, 20, 30), np.float32)
-    logits[1, :, :15] = 4.0  # left half: scratch
-    logits[2, :, 15:] = 4.0  # right half: dent
-    types = type_maps(logits, ("scratch", "dent"), (60, 40))
-    assert types.probabilities.shape == (2, 40, 60)
-    found = {r.bbox_xywh[0]: r for r in find_regions(anomaly_map, 1.0, (60, 40), None, types)}
-    assert (found[5].type, found[40].type) == ("scratch", "dent")
-    # softmax of 4 against two zeros, and its share among the types alone
-    assert found[5].type_score == pytest.approx(np.exp(4) / (np.exp(4) + 1), abs=1e-3)
-
-
-def test_a_region_without_a_convincing_type_is_unknown() -> None:
-    anomaly_map = np.full((8, 8), 2.0, np.float32)
-    types = type_maps(np.zeros((4, 8, 8), np.float32), ("a", "b", "c"), (8, 8))
-    (region,) = find_regions(anomaly_map, 1.0, (8, 8), None, types)
-    assert region.type == "unknown"
-    assert region.type_score == pytest.approx(1 / 3)
-
-
 def test_the_whole_frame_is_a_region() -> None:
     region = whole_frame(np.full((4, 6), 0.5, np.float32), (60, 40), mm_per_px=0.5)
     assert region.bbox_xywh == (0, 0, 60, 40)
     assert region.area_px == 2400
     assert region.area_mm2 == pytest.approx(600)
     assert region.peak == 0.5
+
+
+def test_regions_are_named_by_their_own_pixels() -> None:
+    level = np.zeros((20, 30), np.float32)
+    level[2:6, 2:6], level[12:18, 20:28] = 3.0, 2.0
+    seen = []
+
+    def name(inside):
+        seen.append(inside)
+        return Named(f"peak {inside.max():.0f}", 0.75, inside.max() / 4)
+
+    regions = find_regions(level, 1.0, (300, 200), None, name)
+    assert [(r.type, r.type_score) for r in regions] == [("peak 3", 0.75), ("peak 2", 0.75)]
+    assert [r.false_alarm for r in regions] == [0.75, 0.5]
+    assert np.array_equal(seen[0] + seen[1], level)
+
+
+def test_a_whole_frame_is_named_by_its_most_conspicuous_place() -> None:
+    level = np.full((20, 30), 0.1, np.float32)
+    level[2:6, 2:6] = 0.5
+    region = whole_frame(
+        level, (300, 200), namer=lambda inside: Named(str(int((inside > 0).sum())), 1, 0.25)
+    )
+    assert (region.type, region.false_alarm) == ("16", 0.25)
