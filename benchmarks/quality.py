@@ -25,7 +25,7 @@ from benchmarks.image_sets import SETS, find_set
 from benchmarks.references import padim, patchcore
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
-from edge.engines.load import load_engine
+from edge.engines.load import load_engine, load_types_engine
 from edge.models.detector import Detector
 from edge.models.settings import BranchSettings
 from edge.training.dataset import hold_out, read_image_set, read_mask, read_pixels
@@ -85,8 +85,9 @@ def measure(
     command("build", run, "--out", bundle_folder)
     bundle = open_bundle(bundle_folder)
     images = read_image_set(data)
-    with load_engine(bundle, EngineSettings()) as engine:
-        result = evaluate(bundle, engine, images, lambda _: None)
+    settings = EngineSettings()
+    with load_engine(bundle, settings) as engine, load_types_engine(bundle, settings) as types:
+        result = evaluate(bundle, engine, images, lambda _: None, types)
     ours = result.as_json()
     rows = [
         {

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from edge.config.reader import Settings
+from edge.result import TypeEvidence
 
 BUNDLE_SCHEMA: Final = "edge-infer.bundle/1"
 THRESHOLDS_SCHEMA: Final = "edge-infer.thresholds/1"
@@ -35,10 +36,17 @@ class TensorSpec(Settings):
 
 
 class GraphFile(Settings):
-    """One ONNX file with everything needed to load it without opening it."""
+    """One ONNX file with everything needed to load it without opening it.
+
+    A graph of role `detect` gives map and score, and may name types itself; one of role `types`
+    gives `type_logits` (1, 1 + types, h, w) alone, row 0 normal, for parts that need a name. `form`
+    says for which runtimes an INT8 graph is made: no single one serves CPUs and TensorRT.
+    """
 
     file: InsidePath
-    precision: Literal["fp32"]
+    role: Literal["detect", "types"] = "detect"
+    form: Literal["any", "cpu", "trt"] = "any"
+    precision: Literal["fp32", "fp16", "int8"]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -46,7 +54,8 @@ class GraphFile(Settings):
 class ParityRecord(Settings):
     """Outcome of comparing the graph on one engine with the trained model, on the golden set.
 
-    Differences are maxima over all golden images; `map_correlation` is the lowest.
+    Differences are maxima over all golden images; `map_correlation` is the lowest. Types differ by
+    their probabilities; None where the bundle names none.
     """
 
     reference: str
@@ -56,6 +65,7 @@ class ParityRecord(Settings):
     score_difference: float
     map_difference: float
     map_correlation: float
+    type_difference: float | None = None
     verdict_flips: int
     passed: bool
 
@@ -79,6 +89,9 @@ class Manifest(Settings):
         missing = [graph.file for graph in self.graphs if graph.file not in self.files]
         if missing:
             raise ValueError(f"graphs without a hash: {missing}")
+        roles = [graph.role for graph in self.graphs if graph.precision == "fp32"]
+        if roles.count("detect") != 1 or roles.count("types") > 1:
+            raise ValueError(f"expected one FP32 graph that judges, one at most for types: {roles}")
         return self
 
 
@@ -103,6 +116,12 @@ class Recipe(Settings):
         colour_order: channel order of the network input.
         mm_per_px: scale of the source frame; areas are in mm2 only when it is known.
         defect_types: names a region may get.
+        type_evidence: how a region gets one, see edge.vision.naming.
+        types_size_wh: network input of the types graph, which takes the frame as a whole; None
+            when there is no such graph.
+        veto_above: a region whose types call it normal with a higher probability is vetoed, see
+            edge.pipeline.veto; None vetoes none.
+        veto_passes: a part passes if every region of it is vetoed.
         frame_quality: see FrameQuality.
     """
 
@@ -113,7 +132,19 @@ class Recipe(Settings):
     colour_order: Literal["rgb"] = "rgb"
     mm_per_px: float | None = Field(default=None, gt=0)
     defect_types: tuple[str, ...] = ()
+    type_evidence: TypeEvidence = "summed"
+    types_size_wh: tuple[int, int] | None = None
+    veto_above: float | None = Field(default=None, gt=0, lt=1)
+    veto_passes: bool = False
     frame_quality: FrameQuality | None = None
+
+    @model_validator(mode="after")
+    def _can_veto(self) -> Recipe:
+        if self.veto_above is not None and not self.defect_types:
+            raise ValueError("veto_above: a recipe without defect_types has nothing to veto with")
+        if self.veto_passes and self.veto_above is None:
+            raise ValueError("veto_passes: goes with veto_above; set both or neither")
+        return self
 
 
 class Threshold(Settings):
@@ -164,12 +195,26 @@ class Thresholds(Settings):
 
 
 class GoldenImage(Settings):
-    """One golden picture and what the trained model said of it."""
+    """One golden picture and what the trained model said of it.
+
+    `type` is what it called the part, `unknown` when no type convinced; None for a part that passes
+    or a bundle that names no types.
+    """
 
     file: InsidePath
     label: str
     score: float
     verdict: Literal["pass", "fail"]
+    type: str | None = None
+
+
+class OwnPictures(Settings):
+    """Labelled pictures of the product itself that the types were learned from: they test nothing.
+
+    Named relative to the data folder, such as `test/open/012.png`.
+    """
+
+    pictures: tuple[str, ...]
 
 
 class Golden(Settings):

@@ -20,6 +20,7 @@ from edge.bundle.manifest import (
     GoldenImage,
     GraphFile,
     Manifest,
+    OwnPictures,
     Recipe,
     Thresholds,
 )
@@ -30,6 +31,7 @@ MANIFEST = "bundle.json"
 RECIPE = "recipe.yaml"
 THRESHOLDS = "thresholds.json"
 SCORES = "calibration/scores.json"
+OWN_PICTURES = "calibration/own_pictures.json"
 GOLDEN = "golden/golden.json"
 GOLDEN_MAPS = "golden/maps.npz"
 CARD = "card.md"
@@ -43,7 +45,7 @@ class Bundle:
 
     `scores` are the calibration scores of good parts, ascending; `product_scores` are those of the
     single products, for a bundle that serves several. `product` is the one that `thresholds`,
-    `scores` and `recipe` are of, None for all parts alike.
+    `scores` and `recipe` are of, None for all parts alike. `own_pictures`: see OwnPictures.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Bundle:
     scores: tuple[float, ...]
     product_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     product: str | None = None
+    own_pictures: tuple[str, ...] = ()
 
     def for_product(self, name: str) -> Bundle:
         """Return the same bundle and graph with the threshold, scores and quality of one product.
@@ -78,8 +81,17 @@ class Bundle:
 
     @property
     def graph(self) -> GraphFile:
-        """The graph that is the truth: FP32."""
-        return next(graph for graph in self.manifest.graphs if graph.precision == "fp32")
+        """The graph that judges and is the truth: FP32."""
+        return self._graphs("detect")[0]
+
+    @property
+    def types_graph(self) -> GraphFile | None:
+        """The graph that names types beside the one that judges, if there is one."""
+        return next(iter(self._graphs("types")), None)
+
+    def _graphs(self, role: str) -> list[GraphFile]:
+        graphs = self.manifest.graphs
+        return [graph for graph in graphs if graph.role == role and graph.precision == "fp32"]
 
     def path(self, file: str) -> Path:
         """Absolute path of a file inside the bundle."""
@@ -133,6 +145,7 @@ def open_bundle(folder: Path) -> Bundle:
         product_scores={
             name: _scores(folder / own.scores_file) for name, own in thresholds.products.items()
         },
+        own_pictures=_own_pictures(folder, manifest),
     )
 
 
@@ -162,8 +175,13 @@ def _verify(folder: Path, name: str, expected: str) -> None:
 
 
 def _check_types(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
-    """The rows of a graph's type logits are normal and then the recipe's types, in order."""
+    """The rows of a graph's type logits are normal and then the recipe's types, in order.
+
+    A types graph gives them of frames at the recipe's size.
+    """
     for graph in manifest.graphs:
+        if graph.role == "types":
+            _check_types_graph(folder, graph, recipe)
         for output in graph.outputs:
             named = 1 + len(recipe.defect_types)
             if output.name == "type_logits" and output.shape[1] != named:
@@ -171,6 +189,26 @@ def _check_types(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
                     f"bundle {folder}: {RECIPE} names {named - 1} defect types, {graph.file} tells "
                     f"{output.shape[1] - 1} apart; rebuild the bundle"
                 )
+
+
+def _check_types_graph(folder: Path, graph: GraphFile, recipe: Recipe) -> None:
+    if "type_logits" not in {output.name for output in graph.outputs}:
+        raise BundleCorrupt(
+            f"bundle {folder}: {graph.file}: expected an output type_logits, found "
+            f"{', '.join(output.name for output in graph.outputs)}; rebuild the bundle"
+        )
+    height, width = graph.inputs[0].shape[1:3]
+    if recipe.types_size_wh != (width, height):
+        raise BundleCorrupt(
+            f"bundle {folder}: {RECIPE}: types_size_wh: expected {(width, height)} as {graph.file} "
+            f"takes it, found {recipe.types_size_wh}; rebuild the bundle"
+        )
+
+
+def _own_pictures(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    if OWN_PICTURES not in manifest.files:
+        return ()
+    return _document(folder / OWN_PICTURES, OwnPictures).pictures
 
 
 def _check_schema(folder: Path, text: bytes) -> None:

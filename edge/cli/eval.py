@@ -37,14 +37,15 @@ def evaluate_bundle(
     Pixel metrics are taken at the picture's own aspect ratio, longer side at most 512, masks cut at
     one half; AUPRO is exact up to a false-positive rate of 0.3. Type metrics are over detected
     defects; a region hits a defect when their IoU is at least 0.1 or its centre lies inside.
+    Labelled pictures that taught the bundle its types are left out of everything.
     """
     setup_logging("warning")
     from edge.bundle.store import open_bundle
     from edge.cli.tables import print_evaluation
     from edge.config.station import EngineSettings
-    from edge.engines.load import load_engine
+    from edge.engines.load import load_engine, load_types_engine
     from edge.training.dataset import read_image_set
-    from edge.training.evaluate import evaluate, make_judge
+    from edge.training.evaluate import evaluate, make_judge, unseen
     from edge.training.report.document import check_writable, write_report
     from edge.training.report.galleries import shown
 
@@ -54,12 +55,14 @@ def evaluate_bundle(
     if product is not None:
         opened = opened.for_product(product)
     images = read_image_set(data)
-    with load_engine(opened, EngineSettings(threads=threads)) as engine:
-        with progress(f"judging {images.name}", len(images.test)) as advance:
-            result = evaluate(opened, engine, images, advance)
+    count = len(unseen(opened, images))
+    settings = EngineSettings(threads=threads)
+    with load_engine(opened, settings) as engine, load_types_engine(opened, settings) as types:
+        with progress(f"judging {images.name}", count) as advance:
+            result = evaluate(opened, engine, images, advance, types)
         if report is not None:
             with progress("drawing pictures", shown(result)) as advance:
-                judge = make_judge(opened, engine)
+                judge = make_judge(opened, engine, types)
                 write_report(report, result, opened, images.name, judge, advance)
     if as_json:
         print(json.dumps(result.as_json()))

@@ -93,9 +93,9 @@ class Changeover:
         return self._thread is None or not self._thread.is_alive()
 
     def close(self) -> None:
-        """Free the running engine; after `stop`, and when nothing judges any more."""
+        """Free the running engines; after `stop`, and when nothing judges any more."""
         if self.current is not None:
-            self.current.engine.close()
+            self.current.close()
 
     def _begin(self, name: str | None, job: Callable[[], None], done: Done) -> bool:
         with self._lock:
@@ -134,7 +134,7 @@ class Changeover:
             with suppress(PublishError):
                 self._choice.restore(before)
             if self.current is None or prepared.engine is not self.current.engine:
-                prepared.engine.close()
+                prepared.close()
             raise
 
     def _exchange(self, prepared: Prepared | None) -> None:
@@ -150,4 +150,4 @@ class Changeover:
         name = prepared.name if prepared else None
         log.info("recipe active recipe=%s before=%s", name, old.name if old else None)
         if old is not None and (prepared is None or old.engine is not prepared.engine):
-            old.engine.close()
+            old.close()

@@ -20,4 +20,4 @@ def check_station(config: StationConfig) -> None:
         tls_context(config.mqtt)
     recipes = Recipes(config)
     for name in recipes.all:
-        recipes.load(name).engine.close()
+        recipes.load(name).close()

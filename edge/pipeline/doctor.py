@@ -18,7 +18,7 @@ from typing import Literal
 from edge import __version__
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings, MqttSettings
-from edge.engines.load import load_engine
+from edge.engines.load import load_engine, load_types_engine
 from edge.errors import EdgeError
 from edge.mqtt.link import Link
 
@@ -40,6 +40,7 @@ HINTS = {
     "cv2": "pip install 'edge-inspection[cpu]'; on a Jetson it comes with JetPack",
     "onnxruntime": "pip install 'edge-inspection[cpu]'",
     "tensorrt": "comes with JetPack or the TensorRT packages",
+    "openvino": "pip install 'edge-inspection[openvino]'",
     "amqtt": "pip install 'edge-inspection[demo]'",
     "torch": "pip install 'edge-inspection[train]'",
 }
@@ -172,7 +173,8 @@ def _broker(settings: MqttSettings) -> Finding:
 def _bundle(folder: Path) -> Finding:
     try:
         bundle = open_bundle(folder)
-        with load_engine(bundle, EngineSettings()) as engine:
+        settings = EngineSettings()
+        with load_engine(bundle, settings) as engine, load_types_engine(bundle, settings):
             info = engine.info
     except EdgeError as error:
         return Finding("bundle", "problem", str(error))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.bundle.store import MANIFEST, Bundle, open_bundle, sha256
 from edge.config.station import RecipeSettings, StationConfig
-from edge.engines.load import engine_key, load_engine
+from edge.engines.load import engine_key, load_engine, load_types_engine
 from edge.engines.protocol import Engine
 from edge.errors import BundleError
 from edge.mqtt.identity import ModelInfo
@@ -24,15 +24,23 @@ log = logging.getLogger(__name__)
 class Prepared:
     """A recipe whose engine is loaded and has judged a golden picture as it should.
 
-    `bundle` is of the recipe's product, `whole` the same for all products alike.
+    `bundle` is of the recipe's product, `whole` the same for all products alike; `types_engine` is
+    loaded if the bundle has a types graph.
     """
 
     name: str
     bundle: Bundle
     whole: Bundle
     engine: Engine
+    types_engine: Engine | None
     inspector: Inspector
     model: ModelInfo
+
+    def close(self) -> None:
+        """Free the engines."""
+        self.engine.close()
+        if self.types_engine is not None:
+            self.types_engine.close()
 
 
 class Recipes:
@@ -65,7 +73,7 @@ class Recipes:
             self.first = config.product or bundle.recipe.product
 
     def load(self, name: str, running: Prepared | None = None) -> Prepared:
-        """Make a recipe ready; the engine of `running` is taken over if its bundle is the same.
+        """Make a recipe ready; the engines of `running` are taken over if its bundle is the same.
 
         Raises:
             BundleError: the bundle cannot be used, or does not serve the product.
@@ -77,19 +85,21 @@ class Recipes:
         bundle = self._for_product(name, whole, wanted)
         with ExitStack() as undo:
             if running is not None and running.whole.id == whole.id:
-                engine = running.engine
+                engine, types_engine = running.engine, running.types_engine
             else:
                 engine = undo.enter_context(load_engine(whole, self._config.engine))
+                types_engine = undo.enter_context(load_types_engine(whole, self._config.engine))
                 # The golden verdicts are those of the threshold for all products alike.
-                Inspector(whole, engine, self._config.decision).self_test()
-            inspector = Inspector(bundle, engine, self._config.decision)
+                Inspector(whole, engine, self._config.decision, types_engine).self_test()
+            inspector = Inspector(bundle, engine, self._config.decision, types_engine)
             undo.pop_all()
         log.info(
             "recipe prepared recipe=%s product=%s bundle=%s version=%s id=%s ms=%.0f",
             name, bundle.product, bundle.manifest.name, bundle.manifest.version, bundle.id[:12],
             1e3 * (time.perf_counter() - began),
         )  # fmt: skip
-        return Prepared(name, bundle, whole, engine, inspector, model_info(name, bundle, engine))
+        model = model_info(name, bundle, engine)
+        return Prepared(name, bundle, whole, engine, types_engine, inspector, model)
 
     def _open(self, wanted: RecipeSettings, running: Prepared | None) -> Bundle:
         """Open a bundle, unless it has been verified and is not exchanged on the disk since."""
@@ -120,7 +130,7 @@ def _is_at(bundle: Bundle, folder: Path) -> bool:
 def model_info(name: str, bundle: Bundle, engine: Engine) -> ModelInfo:
     """Describe recipe, bundle and engine for payloads."""
     manifest, info = bundle.manifest, engine.info
-    passed = any(
+    passed = info.is_proven or any(
         record.passed and record.backend == info.backend and record.backend_version == info.version
         for record in manifest.parity
     )

@@ -87,6 +87,8 @@ class FrameScorer:
         if not (math.isfinite(score) and math.isfinite(float(anomaly_map.sum()))):
             raise InferenceError("engine: score or map is not finite; rebuild the engine")
         logits = outputs["type_logits"][0] if "type_logits" in outputs else None
+        if logits is not None and not np.isfinite(logits).all():
+            raise InferenceError("engine: type logits are not finite; rebuild the engine")
         view = _View(score, grey, (ready - start) * 1e3, (done - ready) * 1e3, logits)
         return anomaly_map.copy() if copy else anomaly_map, view
 

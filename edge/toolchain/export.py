@@ -14,6 +14,7 @@ import torch
 
 from edge.bundle.manifest import GraphFile, TensorSpec
 from edge.errors import ExportError
+from edge.toolchain.types_graph import TypeNamer
 from edge.training.run import Network
 
 # The exporter's own default; TensorRT 10.3 is the oldest parser that documents it.
@@ -32,12 +33,22 @@ def export_detector(detector: Network, path: Path) -> GraphFile:
     Raises:
         ExportError: the exporter fails or writes something else than was asked for.
     """
+    return _export(detector, path, OUTPUTS)
+
+
+def export_types(namer: TypeNamer, path: Path) -> GraphFile:
+    """Write the graph that names types; as `export_detector`, with `type_logits` alone."""
+    graph = _export(namer, path, OUTPUTS[2:])
+    return graph.model_copy(update={"role": "types"})
+
+
+def _export(detector: Network | TypeNamer, path: Path, names: tuple[str, ...]) -> GraphFile:
     width, height = detector.settings.size_wh
     frame = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         outputs = detector(frame)
-    names = OUTPUTS[: len(outputs)]
+    names = names[: len(outputs)]
     try:
         # The exporter reports its steps on stdout, which belongs to our own results.
         with redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet():

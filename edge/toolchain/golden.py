@@ -13,19 +13,29 @@ import torch
 from edge.bundle.manifest import GOLDEN_SCHEMA, Golden, GoldenImage, Recipe, Threshold
 from edge.bundle.store import GOLDEN, GOLDEN_MAPS
 from edge.pipeline.scorer import FrameScorer, stitch
+from edge.pipeline.type_scorer import TypeScorer
 from edge.toolchain.parity import TOLERANCES, Outcome
+from edge.toolchain.types_graph import TypesRun
 from edge.training.dataset import read_pixels
 from edge.training.frames import InputShape, network_inputs
 from edge.training.golden import GoldenPicture
 from edge.training.run import Network
+from edge.vision.naming import namer, predicted_type
 from edge.vision.preprocess import tile_boxes
+from edge.vision.regions import find_regions
 
 
 @torch.no_grad()
 def reference_outcomes(
-    detector: Network, recipe: Recipe, pictures: Sequence[GoldenPicture]
+    detector: Network,
+    recipe: Recipe,
+    pictures: Sequence[GoldenPicture],
+    types: TypesRun | None = None,
 ) -> list[Outcome]:
-    """What the trained model itself says of the golden pictures, tiles joined as on the line."""
+    """What the trained model itself says of the golden pictures, tiles joined as on the line.
+
+    `types` is the run that names types where the detector does not.
+    """
     shape = InputShape(recipe.size_wh, recipe.tiles_wh, recipe.overlap)
     outcomes = []
     for picture in pictures:
@@ -35,14 +45,24 @@ def reference_outcomes(
         boxes = tile_boxes(frame_wh, recipe.tiles_wh, recipe.overlap)
         maps = list(judgement.map.numpy())
         whole = maps[0] if len(maps) == 1 else stitch(maps, boxes, frame_wh)
-        outcomes.append(Outcome(whole, float(judgement.score.max())))
+        logits = None
+        if types is not None:
+            frame = network_inputs(pixels, InputShape(types.settings.size_wh))
+            logits = types.logits(torch.from_numpy(frame)).numpy()
+        elif (named := getattr(judgement, "type_logits", None)) is not None and len(maps) == 1:
+            logits = named[0].numpy()
+        outcomes.append(Outcome(whole, float(judgement.score.max()), logits))
     return outcomes
 
 
-def engine_outcome(scorer: FrameScorer, picture: GoldenPicture) -> Outcome:
+def engine_outcome(
+    scorer: FrameScorer, picture: GoldenPicture, type_scorer: TypeScorer | None = None
+) -> Outcome:
     """What an engine says of a golden picture, through the line's own pre-processing."""
-    scored = scorer.score(read_pixels(picture.path))
-    return Outcome(scored.map.copy(), scored.score)
+    pixels = read_pixels(picture.path)
+    scored = scorer.score(pixels)
+    logits = scored.type_logits if type_scorer is None else type_scorer.score(pixels).logits
+    return Outcome(scored.map.copy(), scored.score, None if logits is None else logits.copy())
 
 
 def write_golden_set(
@@ -50,6 +70,7 @@ def write_golden_set(
     pictures: Sequence[GoldenPicture],
     reference: Sequence[Outcome],
     threshold: Threshold,
+    recipe: Recipe,
 ) -> None:
     """Copy the pictures into the bundle and write what the trained model said of them."""
     (folder / GOLDEN).parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +80,13 @@ def write_golden_set(
         shutil.copyfile(picture.path, folder / file)
         verdict: Any = "fail" if outcome.score > threshold.value else "pass"
         images.append(
-            GoldenImage(file=file, label=picture.label, score=outcome.score, verdict=verdict)
+            GoldenImage(
+                file=file,
+                label=picture.label,
+                score=outcome.score,
+                verdict=verdict,
+                type=_type_of(outcome, threshold.value, recipe),
+            )
         )
     # Maps of frames of different sizes may differ in shape: one array per picture.
     arrays = {f"map{index}": outcome.map for index, outcome in enumerate(reference)}
@@ -75,3 +102,12 @@ def write_golden_set(
     )
     text = golden.model_dump_json(indent=2, by_alias=True)
     (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")
+
+
+def _type_of(outcome: Outcome, threshold: float, recipe: Recipe) -> str | None:
+    """What a part is called by its regions; None when it passes, or nothing names types."""
+    if outcome.type_logits is None or not outcome.score > threshold:
+        return None
+    size_wh = (outcome.map.shape[1], outcome.map.shape[0])
+    name = namer(recipe.type_evidence, recipe.defect_types, outcome.type_logits, size_wh)
+    return predicted_type(find_regions(outcome.map, threshold, size_wh, namer=name))

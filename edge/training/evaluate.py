@@ -28,6 +28,7 @@ from edge.training.region_metrics import (
     region_metrics,
 )
 from edge.training.types_metrics import TypeMetrics, called, type_metrics, type_scores
+from edge.training.veto_metrics import VetoMetrics, veto_metrics
 
 # Maps and masks meet at the picture's own aspect ratio, its longer side at most this.
 EVALUATION_SIDE = 512
@@ -66,7 +67,8 @@ class Evaluation:
     Image and pixel values are exact ranking metrics (edge.training.metrics). `false_reject_rate`
     and `recall` are at the shipped threshold, counting every part that does not pass as rejected.
     `per_type` maps each defect type to its count `n`, `image_auroc` against all good parts and
-    `recall`. `types` is None for a bundle that names no types.
+    `recall`. `types` and `veto` are None for a bundle that names no types. `left_out` counts the
+    set's test pictures that taught the bundle its types: they are in none of the figures.
     """
 
     image: Ranking
@@ -81,6 +83,8 @@ class Evaluation:
     defective: int
     masks: int
     judged: tuple[Judged, ...]
+    left_out: int = 0
+    veto: VetoMetrics | None = None
 
     @property
     def image_auroc(self) -> float:
@@ -118,6 +122,7 @@ class Evaluation:
             "aupro": self.aupro, "false_reject_rate": self.false_reject_rate,
             "recall": self.recall, "threshold": self.threshold,
             "good": self.good, "defective": self.defective, "masks": self.masks,
+            "left_out": self.left_out,
             "type_accuracy": types.accuracy if types else None,
             "type_unknown_rate": types.unknown_rate if types else None,
             "region_recall": regions.recall,
@@ -127,6 +132,7 @@ class Evaluation:
             },
             "per_type": {kind: self.type_row(kind) for kind in self.per_type},
             "frame_ms_p50": float(p50), "frame_ms_p95": float(p95),
+            "veto": asdict(self.veto) if self.veto else None,
             "confusion": None,
         }  # fmt: skip
         if types:
@@ -140,26 +146,47 @@ class Evaluation:
         return rounded
 
 
-def evaluate(
-    bundle: Bundle, engine: Engine, images: ImageSet, advance: Callable[[int], None]
-) -> Evaluation:
-    """Judge the test pictures of `images`; `advance(1)` is called after each.
+def unseen(bundle: Bundle, images: ImageSet) -> tuple[Sample, ...]:
+    """Test pictures of `images` without those that taught the bundle its types.
 
     Raises:
-        DataError: the set has no test pictures, or one is unreadable.
-        EngineError: the engine fails.
+        DataError: nothing is left to test.
     """
     if not images.test:
         raise DataError(f"--data {images.name}: no pictures under test/")
-    judge = make_judge(bundle, engine)
+    own = set(bundle.own_pictures)
+    samples = tuple(s for s in images.test if f"test/{s.label}/{s.path.name}" not in own)
+    if not samples:
+        raise DataError(
+            f"--data {images.name}: the bundle learned its types from all {len(images.test)} "
+            "pictures under test/; give others"
+        )
+    return samples
+
+
+def evaluate(
+    bundle: Bundle,
+    engine: Engine,
+    images: ImageSet,
+    advance: Callable[[int], None],
+    types_engine: Engine | None = None,
+) -> Evaluation:
+    """Judge the `unseen` pictures of `images`; `advance(1)` is called after each.
+
+    Raises:
+        DataError: the set has no such pictures, or one is unreadable.
+        EngineError: an engine fails.
+    """
+    samples = unseen(bundle, images)
+    judge = make_judge(bundle, engine, types_engine)
     judged: list[Judged] = []
     maps: list[NDArray[np.float32]] = []
     masks: list[NDArray[np.bool_]] = []
-    for sample in images.test:
+    for sample in samples:
         inspection, anomaly_map = judge(sample)
         match = None
         if sample.mask is not None:
-            match = overlap(inspection.regions, read_mask(sample, inspection.size_wh))
+            match = overlap(inspection.upheld, read_mask(sample, inspection.size_wh))
         judged.append(Judged(sample, inspection, match))
         if anomaly_map is not None and (sample.is_good or sample.mask is not None):
             size_wh = evaluation_size(*inspection.size_wh)
@@ -167,20 +194,26 @@ def evaluate(
             masks.append(read_mask(sample, size_wh))
         advance(1)
     has_masks = any(mask.any() for mask in masks)
-    return measure(bundle, judged, rank_pixels(maps, masks) if has_masks else NO_PIXELS)
+    pixel = rank_pixels(maps, masks) if has_masks else NO_PIXELS
+    return measure(bundle, judged, pixel, len(images.test) - len(samples))
 
 
-def make_judge(bundle: Bundle, engine: Engine) -> Callable[[Sample], Inspected]:
+def make_judge(
+    bundle: Bundle, engine: Engine, types_engine: Engine | None = None
+) -> Callable[[Sample], Inspected]:
     """Return the line's judgement of a sample; its map is overwritten by the next one.
 
     The function raises EngineError at the first inference that fails, where a line would go on,
     and DataError for an unreadable picture.
     """
-    inspector = Inspector(bundle, engine, DecisionSettings(max_engine_failures=1))
+    settings = DecisionSettings(max_engine_failures=1)
+    inspector = Inspector(bundle, engine, settings, types_engine)
     return lambda sample: inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))
 
 
-def measure(bundle: Bundle, judged: Sequence[Judged], pixel: PixelRanking) -> Evaluation:
+def measure(
+    bundle: Bundle, judged: Sequence[Judged], pixel: PixelRanking, left_out: int = 0
+) -> Evaluation:
     """Compute all metrics of judged parts; `pixel` is NO_PIXELS for a set without masks."""
     kinds = [item.sample.label for item in judged]
     labels = np.array([not item.sample.is_good for item in judged])
@@ -196,9 +229,10 @@ def measure(bundle: Bundle, judged: Sequence[Judged], pixel: PixelRanking) -> Ev
             "recall": float(rejected[is_kind].mean()),
         }
     names = bundle.recipe.defect_types
-    named = None
+    named, veto = None, None
     if names:
-        surest = np.array([type_scores(item.inspection.regions, names) for item in judged])
+        veto = veto_metrics([(item.sample.is_good, item.inspection) for item in judged])
+        surest = np.array([type_scores(item.inspection.upheld, names) for item in judged])
         named = type_metrics(kinds, [item.called for item in judged], surest, names)
     return Evaluation(
         image=rank(labels, scores),
@@ -213,12 +247,14 @@ def measure(bundle: Bundle, judged: Sequence[Judged], pixel: PixelRanking) -> Ev
         defective=int(labels.sum()),
         masks=sum(item.overlap is not None and item.overlap.defects > 0 for item in judged),
         judged=tuple(judged),
+        left_out=left_out,
+        veto=veto,
     )
 
 
 def _located(item: Judged) -> Located:
     sample = item.sample
-    return Located(sample.label, sample.is_good, item.inspection.regions, item.overlap)
+    return Located(sample.label, sample.is_good, item.inspection.upheld, item.overlap)
 
 
 def evaluation_size(width: int, height: int) -> tuple[int, int]:

@@ -7,6 +7,8 @@ import json
 import shutil
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_BUNDLE = ROOT / "demo" / "bundle"
 
@@ -70,3 +72,31 @@ def _set_threshold(folder: Path, value: float) -> None:
     for image in golden["images"]:
         image["verdict"] = "fail" if image["score"] > value else "pass"
     path.write_text(json.dumps(golden))
+
+
+def with_two_graphs(folder: Path) -> Path:
+    """Give a bundle the small graphs of tests/models: one finds red, one tells bright from dark."""
+    graphs = []
+    tensors = {
+        "detect": {"frame": [1, 256, 256, 3], "map": [1, 128, 128], "score": [1]},
+        "types": {"frame": [1, 64, 96, 3], "type_logits": [1, 3, 8, 12]},
+    }
+    for role, shapes in tensors.items():
+        file = f"models/{role}.onnx"
+        shutil.copyfile(ROOT / "tests" / "models" / f"{role}.onnx", folder / file)
+        frame, *outputs = (
+            {"name": name, "shape": shape, "dtype": "uint8" if name == "frame" else "float32"}
+            for name, shape in shapes.items()
+        )
+        own = {"file": file, "role": role, "precision": "fp32"}
+        graphs.append({**own, "inputs": [frame], "outputs": outputs})
+    edit_json(folder / "bundle.json", graphs=graphs)
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe |= {"size_wh": [256, 256], "types_size_wh": [96, 64], "frame_quality": None}
+    recipe |= {"defect_types": ["bright", "dark"], "type_evidence": "summed"}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, default_flow_style=None))
+    golden = json.loads((folder / "golden" / "golden.json").read_text())["images"]
+    # The golden pictures are grey: without any red.
+    golden = [{**image, "score": 0.0, "verdict": "pass", "type": None} for image in golden]
+    edit_json(folder / "golden" / "golden.json", images=golden)
+    return sign(folder)

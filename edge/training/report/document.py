@@ -64,6 +64,8 @@ def write_report(
         f"{result.good} good and {result.defective} defective parts, {result.masks} of them with "
         "a mask, judged by the code of the line at the shipped threshold."
     )
+    if result.left_out:
+        intro += f" {result.left_out} test pictures taught the bundle its types and are left out."
     body = [
         fill("<h1>{title}</h1>", title=title),
         paragraph(intro, is_quiet=True),

@@ -93,6 +93,7 @@ def identity_table(bundle: Bundle) -> Markup:
         "licence": manifest.licence,
         "network input": f"{width} x {height}, tiles {columns} x {lines}",
         "graph": f"{bundle.graph.file}, {bundle.graph.precision}",
+        "types graph": _types_graph(bundle),
         "defect types": ", ".join(recipe.defect_types) or "none",
         "threshold": f"{stated.value:.6g}, {stated.method}, rank {stated.rank} of {stated.n}",
         "evidence": f"{stated.n} good pictures of {stated.groups} independent parts",
@@ -108,6 +109,13 @@ def identity_table(bundle: Bundle) -> Markup:
         )
     rows = [[name, cell(value, "text")] for name, value in facts.items()]
     return table("What was measured, and what its threshold rests on", ["", "value"], rows)
+
+
+def _types_graph(bundle: Bundle) -> str:
+    graph, size_wh = bundle.types_graph, bundle.recipe.types_size_wh
+    if graph is None or size_wh is None:
+        return "none"
+    return f"{graph.file}, {graph.precision}, {size_wh[0]} x {size_wh[1]}"
 
 
 def rules_list() -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,12 +76,11 @@ def test_an_altered_threshold_of_a_product_is_seen(folder: Path) -> None:
 
 
 def test_type_logits_and_named_types_must_agree(folder: Path) -> None:
-    manifest = json.loads((folder / "bundle.json").read_text())
-    logits = {"name": "type_logits", "shape": [1, 3, 16, 16], "dtype": "float32"}
-    manifest["graphs"][0]["outputs"].append(logits)
-    (folder / "bundle.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleCorrupt, match=r"names 0 defect types, models/.* tells 2 apart"):
+    path = folder / "recipe.yaml"
+    named = path.read_text()
+    path.write_text(re.sub(r"(?m)^defect_types: .*$", "defect_types: [a, b]", named))
+    sign(folder)
+    with pytest.raises(BundleCorrupt, match=r"names 2 defect types, models/.* tells 6 apart"):
         open_bundle(folder)
-    recipe = (folder / "recipe.yaml").read_text()
-    (folder / "recipe.yaml").write_text(recipe.replace("defect_types: []", "defect_types: [a, b]"))
-    assert open_bundle(sign(folder)).recipe.defect_types == ("a", "b")
+    path.write_text(re.sub(r"(?m)^defect_types: .*$", "defect_types: [a, b, c, d, e, f]", named))
+    assert open_bundle(sign(folder)).recipe.defect_types == tuple("abcdef")

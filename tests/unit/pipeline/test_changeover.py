@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.config.station import RecipeSettings, StationConfig
@@ -20,7 +21,14 @@ from edge.pipeline.choice import Choice
 from edge.pipeline.control import Control
 from edge.pipeline.recipes import Recipes
 from tests.support.brokers import wait_until
-from tests.support.bundles import DEMO_BUNDLE, edit_json, make_bundle, make_bundle_for, sign
+from tests.support.bundles import (
+    DEMO_BUNDLE,
+    edit_json,
+    make_bundle,
+    make_bundle_for,
+    sign,
+    with_two_graphs,
+)
 from tests.support.mqtt_results import IDENTITY
 
 
@@ -32,6 +40,7 @@ def bundles(tmp_path_factory) -> dict[str, Path]:
         "all": make_bundle_for(folder, "all", {"lid": 0.5, "box": 1.5}),
         "drifted": with_golden(folder, "drifted", lambda image: {**image, "score": 0.3}),
         "empty": with_golden(folder, "empty", lambda image: None),
+        "typed": with_two_graphs(make_bundle_for(folder, "typed", {"jug": 0.5, "pot": 1.5})),
     }
 
 
@@ -55,6 +64,8 @@ def station(bundles: dict[str, Path], **changes) -> StationConfig:
             "gone": bundles["all"].parent / "nowhere",
             "drifted": bundles["drifted"],
             "empty": bundles["empty"],
+            "jug": RecipeSettings(bundle=bundles["typed"], product="jug"),
+            "pot": RecipeSettings(bundle=bundles["typed"], product="pot"),
         },
         "recipe": "housing",
         "camera": {"source": "test://conveyor"},
@@ -165,6 +176,22 @@ def test_products_of_one_bundle_share_the_engine(made: Changeover, inspector) ->
     assert made.current.engine is not engine
     with pytest.raises(InferenceError, match="after close"):
         engine.run({})
+
+
+def test_both_engines_of_a_bundle_come_and_go_together(made: Changeover, inspector) -> None:
+    assert made.current.types_engine is None
+    assert prepare(made, "jug") is None
+    jug = made.current
+    frame = {"frame": np.full((1, 64, 96, 3), 255, np.uint8)}
+    assert jug.types_engine.run(frame)["type_logits"].argmax(1).tolist() == [[[1] * 12] * 8]
+    assert prepare(made, "pot") is None
+    assert made.current.types_engine is jug.types_engine, "products of one bundle share it"
+    made.current.inspector.self_test()
+    assert prepare(made, "cover") is None
+    for engine in (jug.engine, jug.types_engine):
+        with pytest.raises(InferenceError, match="after close"):
+            engine.run(frame)
+    assert made.current.types_engine is None
 
 
 @pytest.mark.parametrize(
