@@ -6,13 +6,20 @@ millimetres appear only with a scale.
 
 from __future__ import annotations
 
+from edge.config.station import Language
+from edge.mqtt.finding import wording
 from edge.mqtt.identity import Identity, ModelInfo, rfc3339
 from edge.mqtt.payload import Payload, head, model_of, recipe_of, rounded, significant
 from edge.result import Inspection, Region
 
 
-def result_payload(inspection: Inspection, identity: Identity, model: ModelInfo) -> Payload:
-    """Describe one inspected part; the outbox adds `msg_id` and `seq`, which order it."""
+def result_payload(
+    inspection: Inspection, identity: Identity, model: ModelInfo, language: Language = "en"
+) -> Payload:
+    """Describe one inspected part; the outbox adds `msg_id` and `seq`, which order it.
+
+    `language` is that of the regions' findings.
+    """
     times = inspection.times
     payload: Payload = {
         **head("result", identity),
@@ -39,7 +46,7 @@ def result_payload(inspection: Inspection, identity: Identity, model: ModelInfo)
         "score": significant(inspection.score),
         "threshold": significant(inspection.threshold),
         "p_value": significant(inspection.p_value),
-        "defects": _defects(inspection),
+        "defects": _defects(inspection, language),
         "views": [_view(inspection)],
     }
     if inspection.detail:
@@ -67,28 +74,33 @@ def _view(inspection: Inspection) -> Payload:
     }
 
 
-def _defects(inspection: Inspection) -> list[Payload]:
-    """Group the regions by defect type, the most conspicuous type first."""
-    types: dict[str, list[Region]] = {}
-    for region in sorted(inspection.regions, key=lambda region: -region.peak):
-        types.setdefault(region.type, []).append(region)
-    return [_defect(name, regions, inspection) for name, regions in types.items()]
+def _defects(inspection: Inspection, language: Language) -> list[Payload]:
+    """Group the regions by defect type, the most conspicuous type first; vetoed ones apart."""
+    types: dict[tuple[bool, str], list[Region]] = {}
+    for region in sorted(inspection.regions, key=lambda region: (region.vetoed, -region.peak)):
+        types.setdefault((region.vetoed, region.type), []).append(region)
+    return [_defect(name, regions, inspection, language) for (_, name), regions in types.items()]
 
 
-def _defect(name: str, regions: list[Region], inspection: Inspection) -> Payload:
+def _defect(
+    name: str, regions: list[Region], inspection: Inspection, language: Language
+) -> Payload:
     scores = [region.type_score for region in regions if region.type_score is not None]
     areas = [region.area_mm2 for region in regions if region.area_mm2 is not None]
-    return {
+    payload: Payload = {
         "type": name,
         "type_score": rounded(max(scores), 4) if scores else None,
         "peak": significant(max(region.peak for region in regions)),
         "area_px": rounded(sum(region.area_px for region in regions), 1),
         "area_mm2": rounded(sum(areas), 3) if areas else None,
-        "regions": [_region(region, inspection) for region in regions],
+        "regions": [_region(region, inspection, language) for region in regions],
     }
+    if regions[0].vetoed:
+        payload["vetoed"] = True
+    return payload
 
 
-def _region(region: Region, inspection: Inspection) -> Payload:
+def _region(region: Region, inspection: Inspection, language: Language) -> Payload:
     scale = inspection.mm_per_px
     payload: Payload = {
         "view": inspection.camera,
@@ -98,7 +110,10 @@ def _region(region: Region, inspection: Inspection) -> Payload:
         "area_px": rounded(region.area_px, 1),
         "area_mm2": rounded(region.area_mm2, 3),
         "peak": significant(region.peak),
+        "finding": wording(language).finding(region, inspection.size_wh, scale),
     }
+    if region.vetoed:
+        payload |= {"vetoed": True, "false_alarm": rounded(region.false_alarm, 4)}
     if scale is not None:
         payload["centroid_mm"] = [rounded(value * scale, 3) for value in region.centroid_xy]
     return payload
