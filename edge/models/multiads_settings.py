@@ -1,4 +1,4 @@
-"""What a MultiADS model is, as data."""
+"""What a MultiADS model is, as data; and what every model that aligns patches with text is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from edge.config.reader import Settings
 from edge.models.backbones.clip import Activation
-from edge.models.settings import ModelSettings, PyramidSettings, VitSettings
+from edge.models.settings import PyramidSettings, VitSettings
 
 SoftmaxOrder = Literal["softmax-first", "upsample-first"]
 
@@ -37,28 +37,29 @@ class ClipSettings(Settings):
         return self.patch
 
 
-class MultiAdsSettings(Settings):
-    """One MultiADS detector at one network size.
+class AlignedSettings(Settings):
+    """One detector that compares every patch with text vectors, at one network size.
 
     Attributes:
         text_width: D of the text bank.
-        product: folder or name of the product that the bank describes.
         types: names of the K defect types; bank row and type channel i + 1 is `types[i]`.
+        added: so many of the last types were added by their words after training: they name
+            regions, but map and score do not know them, so the threshold stays valid.
         temperature: of the softmax over normal and types.
-        order: `softmax-first` takes the softmax on the grid and enlarges probabilities; the
-            published `upsample-first` enlarges logits: close, not equal, at many times the cost.
+        order: `softmax-first` takes the softmax on the grid and enlarges probabilities;
+            MultiADS's published `upsample-first` enlarges logits: close, not equal, at many times
+            the cost.
         memory: vectors per level of the few-shot memory, 0 = zero-shot.
         image_share: weight of the image vector in the score; only CLIP has one.
         map_stride: pixels of network input per map pixel.
         top_ratio: share of the map's highest pixels whose mean enters the score.
     """
 
-    method: Literal["multiads"] = "multiads"
     size_wh: tuple[int, int]
     backbone: Annotated[PyramidSettings | VitSettings | ClipSettings, Field(discriminator="name")]
     text_width: int
-    product: str
     types: tuple[str, ...] = Field(min_length=1)
+    added: int = Field(default=0, ge=0)
     temperature: float = Field(default=0.01, gt=0)
     order: SoftmaxOrder = "softmax-first"
     memory: int = Field(default=0, ge=0)
@@ -67,7 +68,7 @@ class MultiAdsSettings(Settings):
     top_ratio: float = Field(default=0.001, gt=0, le=1)
 
     @model_validator(mode="after")
-    def _fits(self) -> MultiAdsSettings:
+    def _fits(self) -> AlignedSettings:
         step = self.backbone.stride
         if min(self.size_wh) < step or any(side % step for side in self.size_wh):
             raise ValueError(f"size_wh: expected positive multiples of {step}")
@@ -78,8 +79,17 @@ class MultiAdsSettings(Settings):
             raise ValueError(f"text_width: the image vector has {projection}, the bank must too")
         if len(set(self.types)) < len(self.types):
             raise ValueError("types: a type is listed twice")
+        if self.added >= len(self.types):
+            raise ValueError(f"added: expected fewer than the {len(self.types)} types")
         return self
 
 
-# What a run or bundle may hold, told apart by `method`.
-MethodSettings = Annotated[ModelSettings | MultiAdsSettings, Field(discriminator="method")]
+class MultiAdsSettings(AlignedSettings):
+    """One MultiADS detector.
+
+    Attributes:
+        product: folder or name of the product that the bank describes.
+    """
+
+    method: Literal["multiads"] = "multiads"
+    product: str

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from pathlib import Path
@@ -18,50 +17,16 @@ from edge.models import weights
 from edge.models.backbones.clip import CLIP_SHAPES, ClipShape, ClipVision, resize_positions
 from edge.models.clip_weights import read_clip
 from edge.models.text.clip_text import ClipText
-
-# Two heads of 64: state dicts without a configuration imply CLIP's head width.
-VISION = {
-    "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 512,
-    "image_size": 32, "patch_size": 8, "projection_dim": 16,
-}  # fmt: skip
-TEXT = {
-    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 256,
-    "vocab_size": 514, "max_position_embeddings": 40, "projection_dim": 16,
-    "bos_token_id": 512, "eos_token_id": 513,
-}  # fmt: skip
-
-
-def write_tokenizer(folder: Path) -> None:
-    """CLIP's tokenizer without merges: bytes, bytes at a word's end, start and end."""
-    from tokenizers import pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    names = [*alphabet, *(f"{byte}</w>" for byte in alphabet), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {name: index for index, name in enumerate(names)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+from tests.support.tiny_clip import write_clip, write_tokenizer
 
 
 @pytest.fixture(scope="module", params=["quick_gelu", "gelu"])
 def clip(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Any]:
-    """A tiny random CLIP in the published format, 4x4 positions."""
-    from transformers import CLIPConfig, CLIPModel
-
-    torch.manual_seed(0)
-    activation = {"hidden_act": request.param}
-    config = CLIPConfig(
-        vision_config=VISION | activation, text_config=TEXT | activation, projection_dim=16
-    )
-    model = CLIPModel(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+    """The folder of a tiny random CLIP, and the model in it."""
     folder = tmp_path_factory.mktemp("clip")
-    model.save_pretrained(folder)
-    write_tokenizer(folder)
-    return folder, model
+    return folder, write_clip(folder, request.param)
 
 
 def tower(folder: Path, grid_hw: tuple[int, int] = (4, 4)) -> ClipVision:

@@ -94,6 +94,21 @@ def tiny_detector() -> MultiAdsDetector:
     return MultiAdsDetector(settings).eval().requires_grad_(False)
 
 
+def test_image_vectors_without_a_share_need_not_fit_the_bank() -> None:
+    """CLIP with random weights goes with another text encoder, of another width."""
+    fitting = tiny_detector().settings
+    detector = MultiAdsDetector(fitting.model_copy(update={"text_width": 10})).eval()
+    frames = torch.zeros((3, 32, 48, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        groups, images = detector.extract(frames)
+        assert images is not None
+        branches = detector.branches(groups, detector.adapters(groups, detector.bank))
+        detector.calibrate(branches, images)
+        score = detector.judge(branches, images)[1]
+    assert images.shape == (3, 12)
+    assert torch.isfinite(score).all()
+
+
 def test_mosaics_are_cached_with_the_ids_of_their_tiles(flawed: Sample, tmp_path: Path) -> None:
     good = Sample(flawed.path, GOOD, "2")
     pictures = [TypedPicture(flawed, 0, 1), TypedPicture(flawed, 0, 2), TypedPicture(good, 0, 0)]
@@ -350,6 +365,9 @@ def test_a_run_builds_a_bundle_that_names_types(
     settings = read_record(typed_run).model
     assert isinstance(settings, MultiAdsSettings)
     assert bundle.manifest.method == "multiads"
+    assert (bundle.graph.file, bundle.types_graph) == ("models/multiads.fp32.onnx", None)
+    assert len(bundle.own_pictures) == 3 * len(settings.types)
+    assert bundle.manifest.parity[0].type_difference is not None
     assert bundle.recipe.defect_types == settings.types
     assert [spec.name for spec in bundle.graph.outputs] == ["map", "score", "type_logits"]
     assert bundle.graph.outputs[2].shape == (1, 1 + len(settings.types), 8, 10)
@@ -375,8 +393,11 @@ def test_other_options_and_finished_runs_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--method", "other"], "--method: expected one of inp-former, multiads, got other"),
-        (["--epochs", "3"], "--epochs: expected with --method multiads only, got inp-former"),
+        (
+            ["--method", "other"],
+            "--method: expected one of inp-former, multiads, dapo, promptmad, ",
+        ),
+        (["--epochs", "3"], "--epochs: expected with --method multiads or dapo only, got inp-"),
         (["--method", "multiads", "--tiles", "2x2"], "--tiles: expected with --method inp-former"),
         (
             ["--plus", "hat"],

@@ -44,7 +44,7 @@ CLIP_SHAPES = {
 
 
 class ClipBlock(nn.Module):
-    """Pre-norm transformer block; `causal` for text."""
+    """Pre-norm transformer block."""
 
     def __init__(
         self,
@@ -52,11 +52,9 @@ class ClipBlock(nn.Module):
         heads: int,
         mlp_ratio: int = 4,
         activation: Activation = "quick_gelu",
-        *,
-        causal: bool = False,
     ):
         super().__init__()
-        self.heads, self.activation, self.causal = heads, activation, causal
+        self.heads, self.activation = heads, activation
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
@@ -64,12 +62,12 @@ class ClipBlock(nn.Module):
         self.fc1 = nn.Linear(width, width * mlp_ratio)
         self.fc2 = nn.Linear(width * mlp_ratio, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, T, D) to (B, T, D)."""
+    def forward(self, x: Tensor, *, causal: bool = False) -> Tensor:
+        """Map (B, T, D) to (B, T, D); `causal` lets a token see itself and what precedes it."""
         batch, count, width = x.shape
         qkv = self.qkv(self.norm1(x)).reshape(batch, count, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
         x = x + self.proj(attended.transpose(1, 2).reshape(batch, count, width))
         hidden = self.fc1(self.norm2(x))
         if self.activation == "quick_gelu":
@@ -89,6 +87,26 @@ class ClipTokens(NamedTuple):
 
     levels: tuple[Tensor, ...]
     image: Tensor
+
+
+class LayerTokens(nn.Module):
+    """Learned tokens in every layer of a transformer, right after its first token (DAPO section 3).
+
+    "Progressive": what a layer made of its tokens joins those of the next with a share of `blend`.
+    """
+
+    def __init__(self, depth: int, count: int, width: int, blend: float):
+        super().__init__()
+        self.count, self.blend = count, blend
+        self.tokens = nn.Parameter(torch.zeros(depth, count, width))
+
+    def forward(self, x: Tensor, layer: int) -> Tensor:
+        """Prepare (B, T, D) for a layer: 0 gets the tokens inserted, others have theirs renewed."""
+        own = self.tokens[layer].expand(len(x), -1, -1)
+        if layer == 0:
+            return torch.cat([x[:, :1], own, x[:, 1:]], 1)
+        renewed = self.blend * x[:, 1 : 1 + self.count] + (1 - self.blend) * own
+        return torch.cat([x[:, :1], renewed, x[:, 1 + self.count :]], 1)
 
 
 class ClipVision(nn.Module):
@@ -127,14 +145,22 @@ class ClipVision(nn.Module):
 
     def forward(self, image: Tensor) -> ClipTokens:
         """Map a normalised (B, 3, H, W) image to tokens and image vector."""
+        return self.encode(self.embed(image))
+
+    def embed(self, image: Tensor) -> Tensor:
+        """What enters the first block, (B, 1 + N, D): class token, then patches."""
         patches = self.patch_embed(image).flatten(2).transpose(1, 2)
         x = torch.cat([self.class_token.expand(image.shape[0], -1, -1), patches], 1)
-        x = self.pre_norm(x + self.positions)
+        return self.pre_norm(x + self.positions)
+
+    def encode(self, x: Tensor, extra: LayerTokens | None = None) -> ClipTokens:
+        """Run all blocks on (B, 1 + N, D), with `extra` tokens in each; outputs lack those."""
+        first = 1 if extra is None else 1 + extra.count
         levels = []
         for index, block in enumerate(self.blocks):
-            x = block(x)
+            x = block(x if extra is None else extra(x, index))
             if index in self.taps:
-                levels.append(x[:, 1:])
+                levels.append(x[:, first:])
         projected = self.projection(self.post_norm(x[:, 0]))
         return ClipTokens(tuple(levels), F.normalize(projected, dim=-1))
 

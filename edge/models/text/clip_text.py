@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.errors import TrainingError
-from edge.models.backbones.clip import LAYER_NORM_EPS, Activation, ClipBlock
+from edge.models.backbones.clip import LAYER_NORM_EPS, Activation, ClipBlock, LayerTokens
 from edge.models.clip_weights import depth_of, read_clip
 
 BATCH = 64
@@ -46,6 +46,10 @@ class ClipText:
         self.network.load_state_dict(clip.text)
         self.network.eval().requires_grad_(False)
         self.width = self.network.projection.out_features
+
+    def tokens(self, words: str) -> list[int]:
+        """Token ids of some words, with start and end."""
+        return list(self.tokenizer(words)["input_ids"])
 
     @torch.no_grad()
     def encode(self, sentences: Sequence[str]) -> Tensor:
@@ -83,19 +87,34 @@ class ClipTextTower(nn.Module):
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Parameter(torch.zeros(length, width))
         self.blocks = nn.ModuleList(
-            ClipBlock(width, heads, mlp_ratio, activation, causal=True) for _ in range(depth)
+            ClipBlock(width, heads, mlp_ratio, activation) for _ in range(depth)
         )
         self.final_norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.projection = nn.Linear(width, projection, bias=False)
 
     def forward(self, ids: Tensor, ends: Tensor) -> Tensor:
         """Map (n, T) int64 ids and the (n,) places of their end tokens to (n, D)."""
-        x = self.tokens(ids) + self.positions[: ids.shape[1]]
-        for block in self.blocks:
-            x = block(x)
-        # What follows the end token cannot reach it: attention is causal.
-        at_end = x[torch.arange(len(ids)), ends]
-        return self.projection(self.final_norm(at_end))
+        return self.encode(self.tokens(ids), ends)
+
+    def encode(
+        self, x: Tensor, places: Tensor, extra: LayerTokens | None = None, *, causal: bool = True
+    ) -> Tensor:
+        """Encode embedded tokens, learned ones among them.
+
+        Args:
+            x: (n, T, W) token embeddings without positions.
+            places: (n,) where the output is read, in the sequence with the extra tokens.
+            extra: tokens for every layer.
+            causal: as the tower was trained.
+
+        Returns:
+            (n, D), not of unit length.
+        """
+        x = x + self.positions[: x.shape[1]]
+        for index, block in enumerate(self.blocks):
+            x = block(x if extra is None else extra(x, index), causal=causal)
+        # What follows the place that is read cannot reach it if attention is causal.
+        return self.projection(self.final_norm(x[torch.arange(len(x)), places]))
 
 
 def _tokenizer(source: str, vocabulary: int) -> Any:

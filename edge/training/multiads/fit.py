@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edge import __version__
-from edge.errors import TrainingError
 from edge.models.features import PyramidFeatures
 from edge.models.multiads import MultiAdsDetector
 from edge.models.multiads_presets import default_weights, multiads_settings, text_encoder
 from edge.models.multiads_settings import MultiAdsSettings
 from edge.models.text.bank import TextBank
 from edge.models.weights import load_backbone
-from edge.training.dataset import ImageSet, Sample, hold_out, read_image_set
+from edge.training.dataset import Sample
 from edge.training.fit import Progress, frame_size
 from edge.training.frames import Image, InputShape, input_batches
 from edge.training.golden import write_golden
 from edge.training.mtas import over_products, segmentation
 from edge.training.multiads.inputs import TypedInputs, draw_mosaics, extract, prepare
-from edge.training.multiads.lesson import Lesson, Request, plan, target_types
+from edge.training.multiads.lesson import Lesson, Request, plan, read_target, target_types
+from edge.training.multiads.records import new_record, start_run, with_outcome
 from edge.training.multiads.settings import AdapterTraining
-from edge.training.multiads.trainer import AdapterTrainer, Shapes
+from edge.training.multiads.trainer import AdapterTrainer, EpochTrainer, Shapes
 from edge.training.run import (
     FEATURES,
-    MODEL,
-    RECORD,
-    AdapterRecord,
     Calibration,
-    DataRecord,
     RunRecord,
     read_record,
     write_calibration,
@@ -56,24 +50,49 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         TrainingError: the folder holds another or a finished run, or training fails.
     """
     training = request.training
-    target = read_image_set(request.target or request.data[-1])
-    if not target.train:
-        raise TrainingError(f"--target {target.name}: no pictures in train/good")
-    good, held_out = hold_out(target.train, target.has_groups, training.seed)
-    lesson = plan(request, target, good)
+    target, parts = read_target(request)
+    lesson = plan(request, target, parts[0])
     weights = request.weights or default_weights(request.preset)
     bank = TextBank(text_encoder(request.preset, weights))
-    record = _record(request, lesson, target, (good, held_out), weights, bank.width)
-    record = _start(folder, record)
-    detector = _build(record, bank)
+    settings = multiads_settings(
+        request.preset,
+        weights,
+        frame_size(parts[0]),
+        request.size_wh,
+        target.name,
+        target_types(request, target, lesson),
+        bank.width,
+        request.memory_frames,
+        request.order,
+    )
+    record = new_record(request, lesson, target, parts, weights, settings)
+    record = start_run(folder, record)
+    detector = _build(settings, record, bank)
     set_scale(detector, [picture.sample for picture in lesson.train])
     trainer = _train(detector, lesson, training, folder, bank, progress)
+    return finish_run(folder, record, request, detector, trainer, parts, progress)
+
+
+def finish_run(
+    folder: Path,
+    record: RunRecord,
+    request: Request,
+    detector: MultiAdsDetector,
+    trainer: EpochTrainer,
+    parts: tuple[Sequence[Sample], Sequence[Sample]],
+    progress: Progress,
+) -> RunRecord:
+    """Fill the memory, calibrate, and write everything of a trained run.
+
+    `parts` are the target's good parts and those of them held out.
+    """
+    good, held_out = parts
     if request.memory_frames:
         _remember(detector, good, request)
     calibration = calibrate(detector, held_out, progress("calibration", len(held_out)))
     write_calibration(folder, calibration)
-    write_golden(folder, held_out, calibration.scores, training.seed)
-    write_record(folder, _finished(record, trainer))
+    write_golden(folder, held_out, calibration.scores, request.training.seed)
+    write_record(folder, with_outcome(record, trainer.best_epoch, max(trainer.values)))
     write_model(folder, detector)
     trainer.clear()
     shutil.rmtree(folder / FEATURES)
@@ -139,13 +158,30 @@ def validation_ap(
         chosen = np.flatnonzero(inputs.products == product)
         volumes, masks = [], []
         for start in range(0, len(chosen), JUDGE_BATCH):
-            groups, ids, _ = inputs.batch([int(i) for i in chosen[start : start + JUDGE_BATCH]])
+            cached, ids, _ = inputs.batch([int(i) for i in chosen[start : start + JUDGE_BATCH]])
+            groups, _ = detector.resume(cached)
             logits = detector.adapters(groups, banks[product, list(kept)])
             volumes += list(detector.volume(logits).numpy())
             masks += list(np.searchsorted(kept, ids.numpy()))
         if volumes:
             results.append(segmentation(volumes, masks, [str(row) for row in kept]))
     return over_products(results).ap
+
+
+def prepare_lesson(
+    folder: Path,
+    detector: MultiAdsDetector,
+    lesson: Lesson,
+    training: AdapterTraining,
+    progress: Progress,
+) -> tuple[TypedInputs, TypedInputs]:
+    """Inputs to train on, mosaics among them, and inputs to validate on."""
+    mosaics = draw_mosaics(lesson.train, training.mosaic, np.random.default_rng(training.seed))
+    identity = detector.settings.model_dump_json()
+    advance = progress("features", len(lesson.train) + len(mosaics) + len(lesson.validation))
+    inputs = prepare(folder / "train", detector, lesson.train, mosaics, identity, advance)
+    held = prepare(folder / "validation", detector, lesson.validation, (), identity, advance)
+    return inputs, held
 
 
 def _train(
@@ -157,23 +193,13 @@ def _train(
     progress: Progress,
 ) -> AdapterTrainer:
     banks = torch.stack([bank.rows(images.name, lesson.vocabulary) for images in lesson.sets])
-    rows = [
-        sorted({0, *(p.row for p in (*lesson.train, *lesson.validation) if p.product == product)})
-        for product in range(len(lesson.sets))
-    ]
-    mosaics = draw_mosaics(lesson.train, training.mosaic, np.random.default_rng(training.seed))
-    identity = detector.settings.model_dump_json()
-    total = len(lesson.train) + len(mosaics) + len(lesson.validation)
-    advance = progress("features", total)
-    features = folder / FEATURES
-    inputs = prepare(features / "train", detector, lesson.train, mosaics, identity, advance)
-    held = prepare(features / "validation", detector, lesson.validation, (), identity, advance)
+    inputs, held = prepare_lesson(folder / FEATURES, detector, lesson, training, progress)
     shapes = Shapes(detector.features.grid_hw, detector.map_hw, detector.settings.order)
     detector.adapters.requires_grad_(True)
     trainer = AdapterTrainer(detector.adapters, banks, shapes, training, folder)
     trainer.run(
         inputs,
-        lambda: validation_ap(detector, held, banks, rows),
+        lambda: validation_ap(detector, held, banks, lesson.rows),
         progress("training", training.epochs_over(inputs.pictures) * inputs.pictures),
     )
     detector.adapters.requires_grad_(False)
@@ -188,90 +214,12 @@ def _remember(detector: MultiAdsDetector, good: Sequence[Sample], request: Reque
     detector.set_memory(extract(detector, inputs))
 
 
-def _build(record: RunRecord, bank: TextBank) -> MultiAdsDetector:
-    settings = record.model
-    assert isinstance(settings, MultiAdsSettings)  # noqa: S101 - narrowing only
+def _build(settings: MultiAdsSettings, record: RunRecord, bank: TextBank) -> MultiAdsDetector:
     torch.manual_seed(record.training.seed)
     detector = MultiAdsDetector(settings)
     load_backbone(detector.features.backbone, record.weights)
     detector.bank.copy_(bank.rows(settings.product, settings.types))
     return detector.eval().requires_grad_(False)
-
-
-def _record(
-    request: Request,
-    lesson: Lesson,
-    target: ImageSet,
-    parts: tuple[Sequence[Sample], Sequence[Sample]],
-    weights: str,
-    text_width: int,
-) -> RunRecord:
-    good, held_out = parts
-    if request.memory_frames > len(good):
-        raise TrainingError(
-            f"--few-shot {request.memory_frames}: only {len(good)} good pictures are left for it"
-        )
-    frame_wh = frame_size(good)
-    return RunRecord(
-        created_by=f"edge-inspection {__version__}",
-        created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        preset=request.preset,
-        weights=weights,
-        data=DataRecord(
-            name=target.name,
-            train_images=len(good),
-            train_groups=len({sample.group for sample in good}),
-            held_out_images=len(held_out),
-            held_out_groups=len({sample.group for sample in held_out}),
-            has_groups=target.has_groups,
-            frame_wh=frame_wh,
-        ),
-        model=multiads_settings(
-            request.preset,
-            weights,
-            frame_wh,
-            request.size_wh,
-            target.name,
-            target_types(request, target, lesson),
-            text_width,
-            request.memory_frames,
-            request.order,
-        ),
-        training=request.training,
-        adapters=AdapterRecord(
-            products=tuple(images.name for images in lesson.sets),
-            vocabulary=tuple(kind.name for kind in lesson.vocabulary),
-            train_pictures=len(lesson.train),
-            validation_pictures=len(lesson.validation),
-            own_defects=tuple(f"{s.label}/{s.path.name}" for s in lesson.own),
-        ),
-    )
-
-
-def _start(folder: Path, record: RunRecord) -> RunRecord:
-    """Write the record of a new run, or return the stored one of a run to go on with."""
-    if not (folder / RECORD).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_record(folder, record)
-        return record
-    if (folder / MODEL).is_file():
-        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
-    stored = read_record(folder)
-    if stored.model_copy(update={"created_at": record.created_at}) != record:
-        raise TrainingError(
-            f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
-            "repeat those, choose another folder, or --fresh"
-        )
-    return stored
-
-
-def _finished(record: RunRecord, trainer: AdapterTrainer) -> RunRecord:
-    assert record.adapters is not None  # noqa: S101 - narrowing only
-    outcome = {
-        "best_epoch": trainer.best_epoch,
-        "validation_ap": round(max(trainer.values), 6),
-    }
-    return record.model_copy(update={"adapters": record.adapters.model_copy(update=outcome)})
 
 
 def _network_inputs(detector: MultiAdsDetector, samples: Sequence[Sample]) -> Iterable[Image]:

@@ -79,8 +79,8 @@ def prepare(
     """
     folder.mkdir(parents=True, exist_ok=True)
     count = len(pictures) + len(mosaics)
-    (rows, columns), (height, width) = detector.features.grid_hw, detector.map_hw
-    shapes = [(count, rows * columns, channels) for channels in detector.features.channels]
+    height, width = detector.map_hw
+    shapes = [(count, *shape) for shape in detector.cached_shapes]
     paths = [folder / f"group{index}.f16" for index in range(len(shapes))]
     key = _key(pictures, mosaics, identity)
     is_current = _is_current(folder / KEY, key) and all(path.is_file() for path in paths)
@@ -96,7 +96,8 @@ def prepare(
         (folder / KEY).unlink(missing_ok=True)
         done = 0
         for images, masks in _batches(_inputs(pictures, mosaics, detector)):
-            groups = extract(detector, images)
+            with torch.no_grad():
+                groups = detector.cacheable(torch.from_numpy(images))
             for array, group in zip(arrays, groups, strict=True):
                 array[done : done + len(images)] = group.half().numpy()
             ids[done : done + len(images)] = masks

@@ -1,4 +1,4 @@
-"""What a MultiADS run learns from, and which types its detector tells apart."""
+"""What a run of MultiADS or DAPO learns from, and which types its detector tells apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from edge.errors import TrainingError
 from edge.models.multiads_settings import SoftmaxOrder
 from edge.models.text.knowledge import DefectType, knowledge
-from edge.training.dataset import ImageSet, Sample, read_image_set
+from edge.training.dataset import ImageSet, Sample, hold_out, read_image_set
 from edge.training.multiads.pictures import TypedPicture, labelled, split
 from edge.training.multiads.settings import AdapterTraining
 
@@ -56,6 +56,28 @@ class Lesson:
     train: tuple[TypedPicture, ...]
     validation: tuple[TypedPicture, ...]
     own: tuple[Sample, ...]
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """Bank rows of each product's own types, normal (0) first."""
+        pictures = (*self.train, *self.validation)
+        return [
+            sorted({0, *(picture.row for picture in pictures if picture.product == product)})
+            for product in range(len(self.sets))
+        ]
+
+
+def read_target(request: Request) -> tuple[ImageSet, tuple[Sequence[Sample], Sequence[Sample]]]:
+    """Read the product to judge, and its good parts: those to use, those held out.
+
+    Raises:
+        DataError: the folder cannot be used.
+        TrainingError: it holds no good parts.
+    """
+    target = read_image_set(request.target or request.data[-1])
+    if not target.train:
+        raise TrainingError(f"--target {target.name}: no pictures in train/good")
+    return target, hold_out(target.train, target.has_groups, request.training.seed)
 
 
 def plan(request: Request, target: ImageSet, good: Sequence[Sample]) -> Lesson:

@@ -1,9 +1,10 @@
-"""The training loop of the type adapters over cached features: seeded, resumable, flat."""
+"""The training loop over cached features of labelled pictures: seeded, resumable, flat."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge.errors import TrainingError
+from edge.models.features import Groups
 from edge.models.multiads import TypeAdapters, level_volumes
 from edge.models.multiads_settings import SoftmaxOrder
 from edge.training.multiads.inputs import TypedInputs
@@ -33,28 +35,21 @@ class Shapes:
     order: SoftmaxOrder
 
 
-class AdapterTrainer:
-    """Owns the adapters, their optimiser, the place in the schedule and the best epoch so far.
+class EpochTrainer(ABC):
+    """Owns what is trained, its optimiser, the place in the schedule and the best epoch so far.
 
     All randomness of an epoch comes from (seed, epoch), so a resumed run takes the steps that an
     uninterrupted one would have taken. A checkpoint is written after every epoch.
 
     Args:
-        adapters: trained in place; holds the best epoch's weights when `run` returns.
-        banks: (P, C, D), the text bank of every product over the training vocabulary.
+        parameters: trained in place; hold the best epoch's weights when `run` returns.
     """
 
     def __init__(
-        self,
-        adapters: TypeAdapters,
-        banks: Tensor,
-        shapes: Shapes,
-        settings: AdapterTraining,
-        folder: Path,
+        self, parameters: Mapping[str, nn.Parameter], settings: AdapterTraining, folder: Path
     ):
-        self.adapters, self.banks, self.shapes = adapters, banks, shapes
         self.settings, self.folder = settings, folder
-        self.parameters = dict(adapters.named_parameters())
+        self.parameters = dict(parameters)
         self.optimizer = torch.optim.Adam(
             self.parameters.values(), lr=settings.lr, betas=settings.betas
         )
@@ -74,7 +69,7 @@ class AdapterTrainer:
     ) -> None:
         """Train to the last epoch, then put the best epoch's weights in place.
 
-        `validate` judges the adapters as they are, higher is better; `advance` counts inputs.
+        `validate` judges what is trained as it is, higher is better; `advance` counts inputs.
 
         Raises:
             TrainingError: the loss is not finite, or the checkpoint belongs to something else.
@@ -113,11 +108,9 @@ class AdapterTrainer:
             advance(len(indices))
         return float(np.mean(losses))
 
-    def _loss(self, groups: tuple[Tensor, ...], ids: Tensor, products: Tensor) -> Tensor:
-        shapes = self.shapes
-        logits = self.adapters(groups, self.banks[products])
-        volumes = level_volumes(logits, shapes.grid_hw, shapes.map_hw, shapes.order)
-        return type_loss(volumes, ids, self.settings.dice_target)
+    @abstractmethod
+    def _loss(self, groups: Groups, ids: Tensor, products: Tensor) -> Tensor:
+        """Loss of a batch, as TypedInputs.batch gives it."""
 
     def _log(self, loss: float, value: float) -> None:
         entry = {"epoch": len(self.values), "loss": round(loss, 6), "validation": round(value, 6)}
@@ -164,6 +157,31 @@ class AdapterTrainer:
                 key: tensors[f"state.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
             }
         self.values = [float(value) for value in json.loads(metadata["values"])]
+
+
+class AdapterTrainer(EpochTrainer):
+    """MultiADS: the adapters learn.
+
+    Args:
+        banks: (P, C, D), the text bank of every product over the training vocabulary.
+    """
+
+    def __init__(
+        self,
+        adapters: TypeAdapters,
+        banks: Tensor,
+        shapes: Shapes,
+        settings: AdapterTraining,
+        folder: Path,
+    ):
+        super().__init__(dict(adapters.named_parameters()), settings, folder)
+        self.adapters, self.banks, self.shapes = adapters, banks, shapes
+
+    def _loss(self, groups: Groups, ids: Tensor, products: Tensor) -> Tensor:
+        shapes = self.shapes
+        logits = self.adapters(groups, self.banks[products])
+        volumes = level_volumes(logits, shapes.grid_hw, shapes.map_hw, shapes.order)
+        return type_loss(volumes, ids, self.settings.dice_target)
 
 
 def epoch_order(inputs: TypedInputs, settings: AdapterTraining, epoch: int) -> list[int]:

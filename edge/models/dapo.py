@@ -1,0 +1,113 @@
+"""DAPO: learned prompts instead of written ones (arXiv 2512.09446).
+
+"Defect-aware Hybrid Prompt Optimization via Progressive Tuning for Zero-Shot Multi-type Anomaly
+Detection and Segmentation". The text bank comes from learned context and the types' words
+(edge.models.dapo_prompts), both CLIP towers get learned tokens in every layer, and the class token
+judges the picture as a whole. Everything after the patch tokens is as in edge.models.multiads.
+
+The text side is constant once trained: the graph holds its rows alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.models.backbones.clip import ClipShape, ClipVision, LayerTokens
+from edge.models.dapo_prompts import Prompts
+from edge.models.dapo_settings import DapoSettings
+from edge.models.features import Groups
+from edge.models.multiads import ClipFeatures, MultiAdsDetector, Seen
+from edge.models.text.clip_text import ClipText
+
+
+class PromptedFeatures(ClipFeatures):
+    """CLIP's image tower with learned tokens G in every block, if `count` is not 0.
+
+    The class token and the patches keep their places; the learned tokens are never an output.
+    """
+
+    def __init__(self, backbone: ClipVision, count: int, blend: float):
+        super().__init__(backbone)
+        self.extra: LayerTokens | None = None
+        if count:
+            shape = backbone.shape
+            self.extra = LayerTokens(shape.depth, count, shape.width, blend)
+            bound = (6 / (3 * shape.patch**2 + shape.width)) ** 0.5
+            nn.init.uniform_(self.extra.tokens, -bound, bound)
+
+    def forward(self, image: Tensor) -> Seen:
+        """Map a normalised (B, 3, H, W) image to groups (B, N, D) and image vector (B, P)."""
+        return self.encode(self.backbone.embed(image))
+
+    def encode(self, embedded: Tensor) -> Seen:
+        """Go on from what enters the first block, (B, 1 + N, D)."""
+        return Seen(*self.backbone.encode(embedded, self.extra))
+
+
+class DapoDetector(MultiAdsDetector):
+    """Frames in; anomaly map, score and types out.
+
+    Trained are the prompts' V, W and H, the image tower's G, and the adapters; `prompts` take no
+    part in the graph, but stay with the weights: another type's row is made from them.
+    """
+
+    features: PromptedFeatures
+    settings: DapoSettings
+
+    def __init__(self, settings: DapoSettings):
+        super().__init__(settings)
+        self.prompts = Prompts(settings.prompts, settings.blend)
+
+    @property
+    def cached_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Tokens and channels of each group that `cacheable` returns."""
+        if self.features.extra is None:
+            return (*super().cached_shapes, (1, self.settings.backbone.projection))
+        rows, columns = self.features.grid_hw
+        return ((1 + rows * columns, self.settings.backbone.width),)
+
+    def cacheable(self, frames: Tensor) -> Groups:
+        """What training does not change of (B, H, W, 3) uint8 RGB frames, (B, N, C) groups.
+
+        With learned tokens in the image tower that ends before its first block.
+        """
+        if self.features.extra is not None:
+            return (self.features.backbone.embed(self.normalised(frames)),)
+        groups, image = self.extract(frames)
+        assert image is not None  # noqa: S101 - narrowing only
+        return (*groups, image.unsqueeze(1))
+
+    def resume(self, cached: Groups) -> Seen:
+        """Go on from `cacheable` to features, with gradients to the learned tokens."""
+        if self.features.extra is not None:
+            return self.features.encode(cached[0])
+        return Seen(cached[:-1], cached[-1][:, 0])
+
+    def image_logits(self, image: Tensor, bank: Tensor) -> Tensor:
+        """Similarity of image vectors to normal and to the mean of all types, (B, 2).
+
+        Args:
+            image: (B, D) unit vectors.
+            bank: (1 + K, D) unit rows.
+        """
+        states = torch.stack([bank[0], F.normalize(bank[1:].mean(0), dim=-1)])
+        return image @ states.T / self.settings.temperature
+
+    def image_anomaly(self, image: Tensor) -> Tensor:
+        """Probability that a picture is defective, (B,) in 0..1, of image vectors (B, D)."""
+        return self.image_logits(image, self.bank).softmax(-1)[:, 1]
+
+    @torch.no_grad()
+    def set_bank(self, clip: ClipText) -> None:
+        """Make the text rows of this detector's types from its prompts."""
+        known = self.settings.types[: len(self.bank) - 1]
+        self.bank.copy_(self.prompts.rows(clip, known))
+
+    def _features(self) -> PromptedFeatures:
+        settings, backbone = self.settings, self.settings.backbone
+        shape = ClipShape(**backbone.model_dump(exclude={"name", "taps"}))
+        grid_hw = (settings.size_wh[1] // shape.patch, settings.size_wh[0] // shape.patch)
+        tower = ClipVision(shape, backbone.taps, grid_hw)
+        return PromptedFeatures(tower, settings.visual_tokens, settings.blend)

@@ -1,0 +1,1 @@
+"""Training of DAPO: prompts and tokens inside a frozen CLIP, from labelled defects."""

@@ -1,0 +1,18 @@
+"""How DAPO is trained, as data."""
+
+from __future__ import annotations
+
+from edge.training.multiads.settings import AdapterTraining
+
+
+class DapoTraining(AdapterTraining):
+    """Defaults follow the published protocol (section 5 of its spec), but for the choice of epoch.
+
+    Attributes:
+        local_weight: of the losses of all levels together; `global_weight`: of the picture's.
+    """
+
+    epochs: int = 5
+    mosaic: float = 0.0
+    local_weight: float = 4.0
+    global_weight: float = 1.0

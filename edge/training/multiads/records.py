@@ -1,0 +1,95 @@
+"""run.yaml of a run that aligns patches with text: begun, gone on with, finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge import __version__
+from edge.errors import TrainingError
+from edge.models.method_settings import MethodSettings
+from edge.training.dataset import ImageSet, Sample
+from edge.training.fit import frame_size
+from edge.training.multiads.lesson import Lesson, Request
+from edge.training.run import (
+    MODEL,
+    RECORD,
+    AdapterRecord,
+    DataRecord,
+    RunRecord,
+    read_record,
+    write_record,
+)
+
+
+def new_record(
+    request: Request,
+    lesson: Lesson,
+    target: ImageSet,
+    parts: tuple[Sequence[Sample], Sequence[Sample]],
+    weights: str,
+    model: MethodSettings,
+) -> RunRecord:
+    """Put together what a run is made of; `parts` are the target's good parts: used, held out.
+
+    Raises:
+        TrainingError: there are fewer good parts than the memory is to hold.
+    """
+    good, held_out = parts
+    if request.memory_frames > len(good):
+        raise TrainingError(
+            f"--few-shot {request.memory_frames}: only {len(good)} good pictures are left for it"
+        )
+    return RunRecord(
+        created_by=f"edge-inspection {__version__}",
+        created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        preset=request.preset,
+        weights=weights,
+        data=DataRecord(
+            name=target.name,
+            train_images=len(good),
+            train_groups=len({sample.group for sample in good}),
+            held_out_images=len(held_out),
+            held_out_groups=len({sample.group for sample in held_out}),
+            has_groups=target.has_groups,
+            frame_wh=frame_size(good),
+        ),
+        model=model,
+        training=request.training,
+        adapters=AdapterRecord(
+            products=tuple(images.name for images in lesson.sets),
+            vocabulary=tuple(kind.name for kind in lesson.vocabulary),
+            train_pictures=len(lesson.train),
+            validation_pictures=len(lesson.validation),
+            own_defects=tuple(f"{s.label}/{s.path.name}" for s in lesson.own),
+        ),
+    )
+
+
+def start_run(folder: Path, record: RunRecord) -> RunRecord:
+    """Write the record of a new run, or return the stored one of a run to go on with.
+
+    Raises:
+        TrainingError: `folder` holds a finished run, or one with other options.
+    """
+    if not (folder / RECORD).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_record(folder, record)
+        return record
+    if (folder / MODEL).is_file():
+        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
+    stored = read_record(folder)
+    if stored.model_copy(update={"created_at": record.created_at}) != record:
+        raise TrainingError(
+            f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
+            "repeat those, choose another folder, or --fresh"
+        )
+    return stored
+
+
+def with_outcome(record: RunRecord, best_epoch: int, validation_ap: float) -> RunRecord:
+    """Note what training found."""
+    assert record.adapters is not None  # noqa: S101 - narrowing only
+    outcome = {"best_epoch": best_epoch, "validation_ap": round(validation_ap, 6)}
+    return record.model_copy(update={"adapters": record.adapters.model_copy(update=outcome)})
