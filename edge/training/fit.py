@@ -18,6 +18,7 @@ from edge.errors import TrainingError
 from edge.models.detector import Detector
 from edge.models.features import PyramidFeatures
 from edge.models.presets import Preset, candidate_sizes, model_settings
+from edge.models.promptmad_refiner import ReconstructionMask
 from edge.models.settings import ModelSettings
 from edge.models.weights import load_backbone
 from edge.training.branches import (
@@ -34,6 +35,7 @@ from edge.training.few_shot import write_shots
 from edge.training.frames import InputShape, input_batches
 from edge.training.golden import write_golden
 from edge.training.products import Products, read_products
+from edge.training.promptmad.behind_inp_former import train_refiner, with_refiner
 from edge.training.residual_head import head_units, train_head, with_head
 from edge.training.run import (
     FEATURES,
@@ -73,8 +75,8 @@ class Request:
 
     `size_wh` None chooses by trial on synthetic defects when the preset has several sizes. Several
     folders in `data` make one model for several products; `head` gives the hidden channels of
-    INP-Former++'s residual head, None leaves it out; `branches` False lets INP-Former judge
-    alone.
+    INP-Former++'s residual head, None leaves it out; `refine` tries PromptMAD's mask in its place;
+    `branches` False lets INP-Former judge alone.
     """
 
     data: Path | Sequence[Path]
@@ -86,6 +88,7 @@ class Request:
     training: TrainingSettings | None = None
     head: tuple[int, int] | None = None
     branches: bool = True
+    refine: bool = False
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -116,7 +119,11 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     cache = cache_features(folder / FEATURES, detector, train, shape, identity, advance)
     trainer = Trainer(detector.inp_former, training, folder)
     trainer.run(cache, progress("training", training.steps))
-    if detector.head is not None:
+    if isinstance(detector.head, ReconstructionMask):
+        name = record.data.name
+        detector, tried = train_refiner(detector, name, train, held_out, shape, training, progress)
+        record = record.model_copy(update={"refiner": tried})
+    elif detector.head is not None:
         units = head_units(detector, training, shape)
         train_head(detector, train, shape, training, progress("head", units))
     fill_branches(detector, cache, training.seed)
@@ -164,12 +171,17 @@ def _resume(folder: Path, request: Request, training: TrainingSettings) -> RunRe
     is_other = isinstance(record.model, ModelSettings) and (
         request.size_wh not in (None, record.model.size_wh)
         or request.head != record.model.inp_former.head
+        or request.refine != (record.model.refiner is not None or record.refiner is not None)
     )
     if asked != found or is_other:
         raise TrainingError(
             f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
             "repeat those, choose another folder, or --fresh"
         )
+    if request.refine and isinstance(record.model, ModelSettings):
+        # It may have been stopped after the trial that took the refiner or its steps away.
+        fresh = with_refiner(record.model, record.data.name)
+        return record.model_copy(update={"model": fresh})
     return record
 
 
@@ -198,6 +210,9 @@ def _new_record(
                 progress("network size", len(candidates)),
             )
             size_wh = best_size(trials)
+    model = with_head(model_settings(preset, size_wh, weights), request.head)
+    if request.refine:
+        model = with_refiner(model, products.record(frame_wh).name)
     return RunRecord(
         created_by=f"edge-inspection {__version__}",
         created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -207,7 +222,7 @@ def _new_record(
         tiles_wh=request.tiles_wh,
         overlap=request.overlap,
         model=with_branches(
-            with_head(model_settings(preset, size_wh, weights), request.head),
+            model,
             len({sample.group for sample in products.held_out}) if request.branches else None,
         ),
         training=training,

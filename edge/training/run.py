@@ -21,11 +21,18 @@ from torch import Tensor
 
 from edge.config.reader import Settings, read_settings
 from edge.errors import ConfigError, TrainingError
+from edge.models.dapo import DapoDetector
+from edge.models.dapo_settings import DapoSettings
 from edge.models.detector import Detector
+from edge.models.method_settings import MethodSettings
 from edge.models.multiads import MultiAdsDetector
-from edge.models.multiads_settings import MethodSettings, MultiAdsSettings
+from edge.models.multiads_settings import AlignedSettings
+from edge.models.promptmad import PromptMadDetector
+from edge.models.promptmad_settings import PromptMadSettings
 from edge.models.settings import ModelSettings
+from edge.training.dapo.settings import DapoTraining
 from edge.training.multiads.settings import AdapterTraining
+from edge.training.promptmad.settings import PromptTraining
 
 RECORD = "run.yaml"
 MODEL = "model.safetensors"
@@ -34,7 +41,7 @@ LOG = "log.jsonl"
 FEATURES = "features"
 
 # The network of a run, by its method.
-Network = Detector | MultiAdsDetector
+Network = Detector | MultiAdsDetector | PromptMadDetector
 
 
 class TrainingSettings(Settings):
@@ -98,7 +105,7 @@ class SizeTrial(Settings):
 
 
 class AdapterRecord(Settings):
-    """What a MultiADS run learned its types from.
+    """What a MultiADS or DAPO run learned its types from.
 
     Attributes:
         products: data sets with labelled defects; `vocabulary`: their types in bank order.
@@ -115,6 +122,59 @@ class AdapterRecord(Settings):
     validation_ap: float | None = None
 
 
+class NegationRecord(Settings):
+    """What the N-pair term of the type branch changed on regions of parts that it had not seen.
+
+    Attributes:
+        error_before, error_after: share of good regions whose nearest text is of a defect.
+        denials_before, denials_after: share of pairs of good region and type that lie nearer to the
+            type's text than to its denial.
+        accuracy_before: of naming, without the term.
+    """
+
+    error_before: float | None
+    error_after: float | None
+    denials_before: float | None
+    denials_after: float | None
+    accuracy_before: float | None
+
+
+class TypesRecord(Settings):
+    """What the type branch of an INP-Former run learned from.
+
+    Attributes:
+        products: data sets with labelled defects; `vocabulary`: the types they taught.
+        regions: labelled parts, good ones included.
+        accuracy: share of labelled regions named right by a model that had not seen their part.
+        own_defects: labelled pictures of the judged product itself; they test nothing any more.
+        negation: what the N-pair term changed; None without it.
+    """
+
+    products: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    regions: int
+    accuracy: float | None
+    own_defects: tuple[str, ...] = ()
+    negation: NegationRecord | None = None
+
+
+class RefinerTrial(Settings):
+    """How PromptMAD's mask did on synthetic defects of held-out good pictures, and what was kept.
+
+    Attributes:
+        pixel_ap: average precision of the mask by the number of refinement steps; 0 is coarse.
+        steps: kept of them.
+        with_mask, without: the same of INP-Former's whole map.
+        is_kept: INP-Former's map has the mask as a branch.
+    """
+
+    pixel_ap: dict[int, float]
+    steps: int
+    with_mask: float | None = None
+    without: float | None = None
+    is_kept: bool = True
+
+
 class Origin(Settings):
     """A model that this run did not train: the checkpoint file or the run it was taken from."""
 
@@ -124,7 +184,7 @@ class Origin(Settings):
 
 
 class RunRecord(Settings):
-    """run.yaml; `adapters` for runs of MultiADS."""
+    """run.yaml; `adapters` for MultiADS and DAPO, `types` for INP-Former runs that name types."""
 
     created_by: str
     created_at: str
@@ -134,10 +194,12 @@ class RunRecord(Settings):
     tiles_wh: tuple[int, int] = (1, 1)
     overlap: float = 0.0
     model: MethodSettings
-    training: TrainingSettings | AdapterTraining
+    training: TrainingSettings | AdapterTraining | DapoTraining | PromptTraining
     size_trials: tuple[SizeTrial, ...] = ()
     origin: Origin | None = None
     adapters: AdapterRecord | None = None
+    types: TypesRecord | None = None
+    refiner: RefinerTrial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +295,12 @@ def read_calibration(folder: Path) -> Calibration:
         raise TrainingError(f"{path}: missing or damaged ({error}); train again") from error
 
 
-def _network(settings: ModelSettings | MultiAdsSettings) -> Network:
-    if isinstance(settings, MultiAdsSettings):
+def _network(settings: ModelSettings | AlignedSettings | PromptMadSettings) -> Network:
+    if isinstance(settings, PromptMadSettings):
+        return PromptMadDetector(settings)
+    if isinstance(settings, DapoSettings):
+        return DapoDetector(settings)
+    if isinstance(settings, AlignedSettings):
         return MultiAdsDetector(settings)
     return Detector(settings)
 

@@ -1,0 +1,1 @@
+"""Training of PromptMAD, and of its mask refiner behind INP-Former: synthetic defects alone."""
