@@ -18,6 +18,8 @@ EdgeError                    1
     ├── TrainingError
     ├── ExportError
     ├── ThresholdError
+    ├── PrecisionError
+    ├── EngineBuildError
     └── ParityError
 
 A message says what was expected, what was found and what to do, in one line.
@@ -116,6 +118,14 @@ class ExportError(ToolchainError):
 
 class ThresholdError(ToolchainError):
     """The good parts at hand cannot support the threshold asked for."""
+
+
+class PrecisionError(ToolchainError):
+    """A graph cannot be rewritten in the precision asked for."""
+
+
+class EngineBuildError(ToolchainError):
+    """An engine cannot be built for this device."""
 
 
 class ParityError(ToolchainError):

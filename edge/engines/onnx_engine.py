@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the reference engine, and the guaranteed one."""
+"""ONNX Runtime. On the CPU it is the reference engine, and the guaranteed one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,22 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
+from edge.engines.onnx_providers import (
+    BACKENDS,
+    Provider,
+    check_providers,
+    forbid_fallback,
+    gpu_name,
+    session_providers,
+)
 from edge.engines.protocol import Arrays, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
+
+# Optimisers that spoil graphs with quantise/dequantise nodes. The first makes Gemm of quantised
+# products with a bias, and that has no INT8 kernel for them: their weights are dequantised for
+# every frame, and INT8 is slower than FP32. The second quantises weights that were left in float on
+# purpose, with one scale for a whole layer.
+HARM_INT8 = ("MatMulAddFusion", "WeightBiasQuantization")
 
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
@@ -21,22 +35,42 @@ _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 class OnnxEngine:
     """One graph with static shapes; input and output buffers are bound once and reused."""
 
-    def __init__(self, path: Path, graph: GraphFile, threads: int = 0):
-        """Load `path`; `threads` 0 means one per physical core.
+    def __init__(
+        self,
+        path: Path,
+        graph: GraphFile,
+        threads: int = 0,
+        provider: Provider = "cpu",
+        cache: Path | None = None,
+    ):
+        """Load `path`.
+
+        Args:
+            path: an ONNX file.
+            graph: its description.
+            threads: of the CPU; 0 means one per physical core.
+            provider: what computes; see onnx_providers.
+            cache: folder for what a provider compiles; None keeps nothing.
 
         Raises:
-            EngineLoadError: the file does not load or its tensors differ from `graph`.
+            EngineLoadError: the file does not load or its tensors differ from `graph`, or the
+                provider is not there or does not take the whole graph.
         """
         self._inputs = {spec.name: spec for spec in graph.inputs}
         self._outputs = {spec.name: spec for spec in graph.outputs}
         threads = threads or physical_cores()
-        self.info = EngineInfo("onnxruntime", ort.__version__, graph.precision, "CPU", threads)
+        providers = session_providers(provider, cache)
+        device = "CPU" if provider == "cpu" else gpu_name()
+        self.info = EngineInfo(
+            BACKENDS[provider], ort.__version__, graph.precision, device, threads
+        )
+        options = session_options(threads, graph.precision)
+        forbid_fallback(options, provider)
         try:
-            session = ort.InferenceSession(
-                str(path), session_options(threads), providers=["CPUExecutionProvider"]
-            )
+            session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:
             raise EngineLoadError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+        check_providers(provider, session.get_providers())
         _check_graph(path, session, self._inputs, self._outputs)
         self._session: ort.InferenceSession | None = session
         self._buffers = {
@@ -95,7 +129,7 @@ def physical_cores() -> int:
     return len(cores) or max(1, logical // 2)
 
 
-def session_options(threads: int) -> ort.SessionOptions:
+def session_options(threads: int, precision: str = "fp32") -> ort.SessionOptions:
     """Options of every session of ours; benchmarks compare against a bare session with the same."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -104,6 +138,10 @@ def session_options(threads: int) -> ort.SessionOptions:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Camera, outbox and broker share these cores: idle threads sleep instead of spinning.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if precision == "int8":
+        options.add_session_config_entry(
+            "optimization.disable_specified_optimizers", ";".join(HARM_INT8)
+        )
     options.log_severity_level = 3
     return options
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge.bundle.manifest import ParityRecord, Recipe, Threshold
 from edge.training.run import RunRecord
 
 
 def card_text(
-    record: RunRecord, recipe: Recipe, threshold: Threshold, parity: ParityRecord, licence: str
+    record: RunRecord,
+    recipe: Recipe,
+    threshold: Threshold,
+    parity: ParityRecord,
+    licence: str,
+    types: RunRecord | None = None,
+    added: Sequence[str] = (),
 ) -> str:
-    """Render card.md."""
+    """Render card.md.
+
+    `types` is the run of the second graph, if there is one; `added` are types known by their words
+    alone.
+    """
     data = record.data
     width, height = recipe.size_wh
     tiles = "whole frames" if recipe.tiles_wh == (1, 1) else f"{recipe.tiles_wh} tiles"
@@ -37,8 +49,25 @@ a good part will pass.
 confidence, counting parts as independent |
 | parity | {parity.reference} against {parity.backend} {parity.backend_version}, {parity.images} \
 pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} verdicts flipped |
+| defect types | {_types(recipe, record if types is None else types, added)} |
 | licence | {licence} |
 
 The held-out pictures also set the scale of the map's branches. Thresholds hold for parts and
 pictures like these; check the rate on fresh good parts before relying on it.
 """
+
+
+def _types(recipe: Recipe, record: RunRecord, added: Sequence[str]) -> str:
+    learned = record.adapters or record.types
+    if learned is None:
+        return "none: every region is unknown"
+    graph = ""
+    if recipe.types_size_wh is not None:
+        width, height = recipe.types_size_wh
+        graph = f" by a second graph (preset {record.preset}, {width} x {height})"
+    by_word = f"; by their words alone, without an example: {', '.join(added)}" if added else ""
+    return (
+        f"{', '.join(recipe.defect_types)}; named{graph}, learned from "
+        f"{', '.join(learned.products)}, {len(learned.own_defects)} labelled pictures of this "
+        f"product among them, which test nothing any more{by_word}"
+    )

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +23,7 @@ from edge.bundle.manifest import (
     THRESHOLDS_SCHEMA,
     GraphFile,
     Manifest,
+    OwnPictures,
     ParityRecord,
     Recipe,
     Threshold,
@@ -30,6 +32,7 @@ from edge.bundle.manifest import (
 from edge.bundle.store import (
     CARD,
     MANIFEST,
+    OWN_PICTURES,
     RECIPE,
     SCORES,
     THRESHOLDS,
@@ -38,15 +41,22 @@ from edge.bundle.store import (
     sha256,
 )
 from edge.engines.onnx_engine import OnnxEngine
-from edge.errors import ParityError, ToolchainError
-from edge.models.multiads_settings import MultiAdsSettings
+from edge.errors import ToolchainError
+from edge.models.multiads_settings import AlignedSettings
+from edge.models.promptmad_settings import PromptMadSettings
+from edge.models.settings import ModelSettings
 from edge.pipeline.scorer import FrameScorer
+from edge.pipeline.type_scorer import TypeScorer
+from edge.toolchain.calibration_set import CalibrationSet
 from edge.toolchain.card import card_text
-from edge.toolchain.export import export_detector
+from edge.toolchain.export import export_detector, export_types
 from edge.toolchain.golden import engine_outcome, reference_outcomes, write_golden_set
-from edge.toolchain.parity import Outcome, compare
+from edge.toolchain.int8_graphs import add_int8_graphs
+from edge.toolchain.parity import Outcome, compare, refuse
 from edge.toolchain.products import ProductScores, write_products
 from edge.toolchain.thresholds import fit_threshold
+from edge.toolchain.types_graph import TypesRun, read_types_run
+from edge.training.added_types import with_added
 from edge.training.golden import GoldenPicture, read_golden
 from edge.training.run import (
     Calibration,
@@ -59,7 +69,8 @@ from edge.training.run import (
 )
 from edge.vision.quality import quality_range
 
-GRAPH_FILE = "models/inpformer.fp32.onnx"
+TYPES_FILE = "models/types.fp32.onnx"
+REFERENCE = f"torch {torch.__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,11 @@ class PackOptions:
         alpha: false-reject rate; None see thresholds.fit_threshold.
         mm_per_px: scale of the source frames.
         licence: of the bundle, for its card.
+        types_run: MultiADS or DAPO run whose graph names types beside the run's own.
+        added_types: words that become types beside those that the run learned, see add_type.
+        text_weights: where the CLIP behind those types lies, if not where the run found it.
+        veto_above, veto_passes: of the recipe.
+        int8: pictures to quantise on; None packs no INT8 graph.
     """
 
     name: str | None = None
@@ -79,6 +95,12 @@ class PackOptions:
     alpha: float | None = None
     mm_per_px: float | None = None
     licence: str = "not stated"
+    types_run: Path | None = None
+    added_types: tuple[str, ...] = ()
+    text_weights: str | None = None
+    veto_above: float | None = None
+    veto_passes: bool = False
+    int8: CalibrationSet | None = None
 
 
 def pack_bundle(
@@ -92,23 +114,41 @@ def pack_bundle(
         TrainingError: `run` is not a finished run.
         ThresholdError: the held-out good parts cannot support the rate asked for.
         ExportError: the model does not export.
-        ParityError: the exported graph does not decide as the trained model.
-        ToolchainError: `out` holds something that is not a bundle.
+        ParityError: an exported graph does not decide as the trained model.
+        PrecisionError: the graph cannot be quantised.
+        ToolchainError: `out` holds something that is not a bundle, the run of the types does not
+            fit, or the options of the veto make no sense.
     """
     record, calibration = read_record(run), read_calibration(run)
+    types = None if options.types_run is None else read_types_run(options.types_run, record)
+    _check_veto(options, (record.model if types is None else types.settings).types)
     detector = read_model(run, record)
-    if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
-        raise ToolchainError(f"--out {out}: exists and is no bundle; choose another folder")
+    words, weights = options.added_types, options.text_weights
+    if words and types is not None:
+        types = types.with_added(words, weights)
+    elif words:
+        detector, record = with_added(detector, record, words, weights)
+    check_free(out)
     threshold = fit_threshold(calibration.scores, calibration.groups, options.alpha)
     advance(1)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         folder = Path(scratch) / "bundle"
-        _write(folder, run, record, calibration, detector, threshold, options, advance)
+        _write(folder, run, record, calibration, detector, types, threshold, options, advance)
         open_bundle(folder)
-        _swap(folder, out)
+        swap(folder, out)
     advance(1)
     return open_bundle(out)
+
+
+def check_free(out: Path) -> None:
+    """Refuse a folder that holds something else than a bundle.
+
+    Raises:
+        ToolchainError: as said.
+    """
+    if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
+        raise ToolchainError(f"--out {out}: exists and is no bundle; choose another folder")
 
 
 def _write(
@@ -117,23 +157,33 @@ def _write(
     record: RunRecord,
     calibration: Calibration,
     detector: Network,
+    types: TypesRun | None,
     threshold: Threshold,
     options: PackOptions,
     advance: Callable[[int], None],
 ) -> None:
     name = options.name or record.data.name
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    graph = export_detector(detector, folder / GRAPH_FILE)
-    graph = graph.model_copy(update={"file": GRAPH_FILE})
+    file = f"models/{record.model.method.replace('-', '')}.fp32.onnx"
+    graphs = [export_detector(detector, folder / file).model_copy(update={"file": file})]
+    _stamp(folder / file, name, options.version, run)
+    naming: ModelSettings | AlignedSettings | PromptMadSettings = record.model
+    if types is not None:
+        graph, naming = export_types(types.namer, folder / TYPES_FILE), types.settings
+        graphs.append(graph.model_copy(update={"file": TYPES_FILE}))
+        _stamp(folder / TYPES_FILE, name, options.version, types.folder)
     advance(1)
-    _stamp(folder / GRAPH_FILE, name, options.version, run)
     recipe = Recipe(
         product=name,
         size_wh=record.model.size_wh,
         tiles_wh=record.tiles_wh,
         overlap=record.overlap,
         mm_per_px=options.mm_per_px,
-        defect_types=record.model.types if isinstance(record.model, MultiAdsSettings) else (),
+        defect_types=naming.types,
+        type_evidence="summed" if isinstance(naming, AlignedSettings) else "pooled",
+        types_size_wh=None if types is None else types.settings.size_wh,
+        veto_above=options.veto_above,
+        veto_passes=options.veto_passes,
         frame_quality=quality_range(list(calibration.grey)),
     )
     _write_yaml(folder / RECIPE, recipe)
@@ -146,12 +196,24 @@ def _write(
     )
     _write_json(folder / THRESHOLDS, thresholds)
     _write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
+    if own := own_pictures(record if types is None else types.record):
+        _write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
     pictures = read_golden(run)
-    reference = reference_outcomes(detector, recipe, pictures)
-    write_golden_set(folder, pictures, reference, threshold)
-    parity = _check_parity(folder, graph, recipe, pictures, reference, threshold)
+    reference = reference_outcomes(detector, recipe, pictures, types)
+    write_golden_set(folder, pictures, reference, threshold, recipe)
+    parity = [_check_parity(folder, graphs, recipe, pictures, reference, threshold)]
+    if options.int8 is not None:
+        coded, records = add_int8_graphs(
+            folder, graphs[0], recipe, options.int8, pictures, reference, threshold.value, REFERENCE
+        )
+        graphs += coded
+        parity += records
     advance(1)
-    _write_text(folder / CARD, card_text(record, recipe, threshold, parity, options.licence))
+    card = card_text(
+        record, recipe, threshold, parity[0], options.licence,
+        types.record if types else None, options.added_types,
+    )  # fmt: skip
+    _write_text(folder / CARD, card)
     manifest = Manifest(
         schema=BUNDLE_SCHEMA,
         name=name,
@@ -160,11 +222,31 @@ def _write(
         created_by=f"edge-inspection {__version__}",
         method=record.model.method,
         licence=options.licence,
-        graphs=(graph,),
-        parity=(parity,),
+        graphs=tuple(graphs),
+        parity=tuple(parity),
         files=_hashes(folder),
     )
     _write_json(folder / MANIFEST, manifest)
+
+
+def _check_veto(options: PackOptions, names: tuple[str, ...]) -> None:
+    above = options.veto_above
+    if above is None and options.veto_passes:
+        raise ToolchainError("--veto-passes: goes with --veto-above; give the probability, too")
+    if above is not None and not 0 < above < 1:
+        raise ToolchainError(f"--veto-above: expected a probability between 0 and 1, got {above}")
+    if above is not None and not names:
+        raise ToolchainError(
+            "--veto-above: the run names no types, and only they tell normal places; teach it some "
+            "with edge-train --method types, or give --types"
+        )
+
+
+def own_pictures(record: RunRecord) -> tuple[str, ...]:
+    """Labelled test pictures of the product itself that a run learned its types from."""
+    learned = record.adapters or record.types
+    names = () if learned is None else learned.own_defects
+    return tuple(f"test/{name}" for name in names)
 
 
 def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductScores]:
@@ -182,24 +264,19 @@ def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductS
 
 def _check_parity(
     folder: Path,
-    graph: GraphFile,
+    graphs: Sequence[GraphFile],
     recipe: Recipe,
     pictures: Sequence[GoldenPicture],
     reference: Sequence[Outcome],
     threshold: Threshold,
 ) -> ParityRecord:
-    with OnnxEngine(folder / GRAPH_FILE, graph) as engine:
-        scorer = FrameScorer(engine, recipe, graph)
-        outcomes = [engine_outcome(scorer, picture) for picture in pictures]
-        parity = compare(
-            reference, outcomes, threshold.value, engine.info, f"torch {torch.__version__}"
-        )
-    if not parity.passed:
-        raise ParityError(
-            f"{GRAPH_FILE} on {parity.backend}: does not decide as the trained model: score off by "
-            f"{parity.score_difference:.2g}, map by {parity.map_difference:.2g}, "
-            f"{parity.verdict_flips} of {parity.images} verdicts flipped; nothing was written"
-        )
+    with ExitStack() as stack:
+        engines = [stack.enter_context(OnnxEngine(folder / g.file, g)) for g in graphs]
+        scorer = FrameScorer(engines[0], recipe, graphs[0])
+        type_scorer = TypeScorer(engines[1], graphs[1]) if len(graphs) > 1 else None
+        outcomes = [engine_outcome(scorer, picture, type_scorer) for picture in pictures]
+        parity = compare(reference, outcomes, threshold.value, engines[0].info, REFERENCE)
+    refuse(parity, " and ".join(graph.file for graph in graphs))
     return parity
 
 
@@ -212,7 +289,8 @@ def _stamp(path: Path, name: str, version: str, run: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _swap(folder: Path, out: Path) -> None:
+def swap(folder: Path, out: Path) -> None:
+    """Put the bundle `folder` in the place of what stands at `out`."""
     old = out.with_name(f".{out.name}.old")
     if out.exists():
         if old.exists():

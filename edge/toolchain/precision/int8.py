@@ -1,0 +1,46 @@
+"""FP32 graph and calibration frames -> INT8 graph with quantise/dequantise nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx
+
+from edge.toolchain.precision.coding import Frames, calibrate, quantised_graph
+from edge.toolchain.precision.sensitivity import SensitivityReport, choose_layers
+from edge.toolchain.precision.settings import Int8Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """An INT8 graph and why it is as it is."""
+
+    model: onnx.ModelProto
+    report: SensitivityReport
+
+
+def quantise(
+    model: onnx.ModelProto,
+    frames: Frames,
+    settings: Int8Settings,
+    threshold: float,
+    probes: Frames | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Quantised:
+    """Quantise all layers but those that hurt.
+
+    Args:
+        model: FP32; one uint8 input (1, H, W, 3); outputs map and score, or type_logits.
+        frames: (n, H, W, 3) uint8 RGB network inputs of good parts, never of a test set.
+        settings: how.
+        threshold: of the score.
+        probes: more, whose verdicts may not turn, such as the golden ones; may show defects.
+        advance: called with 1 as layers are measured.
+
+    Raises:
+        PrecisionError: the limit cannot be kept, or the graph does not run on the frames.
+    """
+    calibration = calibrate(model, frames, settings)
+    layers, report = choose_layers(calibration, frames, threshold, probes, advance)
+    return Quantised(quantised_graph(calibration, layers), report)

@@ -1,0 +1,222 @@
+"""Which layers hurt in 8 bits: measured one by one, on what the graph says of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge.errors import PrecisionError
+from edge.toolchain.parity import correlation
+from edge.toolchain.precision.coding import Calibration, Frames, quantised_graph
+from edge.toolchain.precision.layers import Layer
+from edge.toolchain.precision.running import Arrays, Runner
+from edge.vision.naming import type_probabilities
+
+Floats = NDArray[np.float32]
+
+# Frames on which layers are measured one by one; their sum is measured on all.
+LAYER_FRAMES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a rewritten graph says otherwise than the FP32 graph, over all frames.
+
+    Map and score are in units of the decision threshold.
+
+    Attributes:
+        error: root mean square of the map's differences; of the types' for a graph without a map.
+        score: largest difference of a score; 0 for a graph without one.
+        shift: mean difference of the scores.
+        correlation: lowest of any frame's maps (or types).
+        types: largest difference of a type's probability; 0 for a graph that names none.
+        flips: verdicts that change; `probe_flips` among the probes.
+    """
+
+    error: float
+    score: float
+    shift: float
+    correlation: float
+    types: float
+    flips: int
+    probe_flips: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerEffect:
+    """What one layer does when it alone is in 8 bits."""
+
+    label: str
+    op: str
+    effect: Effect
+    is_excluded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityReport:
+    """Outcome of the pass: `every` is with all layers in 8 bits, `chosen` without the excluded."""
+
+    form: str
+    frames: int
+    probes: int
+    threshold: float
+    limit: float
+    every: Effect
+    chosen: Effect
+    layers: tuple[LayerEffect, ...]
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Labels of the layers that stay float."""
+        return tuple(layer.label for layer in self.layers if layer.is_excluded)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def as_markdown(self) -> str:
+        """A table of all layers, worst first, under the two sums."""
+        worst = sorted(self.layers, key=lambda layer: -layer.effect.error)
+        rows = [
+            ("all layers", "", self.every, ""),
+            ("without the excluded", "", self.chosen, ""),
+            *((x.label, x.op, x.effect, "float" if x.is_excluded else "") for x in worst),
+        ]
+        summary = (
+            f"INT8 ({self.form}) against FP32 on {self.frames} frames and {self.probes} probes; a "
+            f"score may be off by {self.limit:g}. Unit of map and score is the threshold, "
+            f"{self.threshold:.4g}."
+        )
+        lines = [
+            summary,
+            "",
+            "| layer | op | map error | worst score | mean score | correlation | types | flips | |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for label, op, effect, note in rows:
+            lines.append(
+                f"| {label} | {op} | {effect.error:.4f} | {effect.score:.4f} | {effect.shift:+.4f} "
+                f"| {effect.correlation:.4f} | {effect.types:.4f} | {effect.flips} | {note} |"
+            )
+        return "\n".join(lines) + "\n"
+
+
+def choose_layers(
+    calibration: Calibration,
+    frames: Frames,
+    threshold: float,
+    probes: Frames | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[tuple[Layer, ...], SensitivityReport]:
+    """Leave the layers out that hurt most, until scores keep the limit and probes their verdict.
+
+    Args:
+        calibration: of the graph and all layers that could be quantised.
+        frames: (n, H, W, 3) uint8 RGB network inputs to judge by. One may stand at the threshold,
+            where any rounding turns its verdict.
+        threshold: of the score.
+        probes: more of them, whose verdicts may not turn.
+        advance: called with 1 after each layer; there are `len(calibration.layers)`.
+
+    Raises:
+        PrecisionError: half of the layers left out do not help.
+    """
+    limit, form = calibration.settings.limit, calibration.settings.form
+    some = _Judge(calibration, frames[:LAYER_FRAMES], None, threshold)
+    alone = []
+    for layer in calibration.layers:
+        alone.append(some.effect((layer,)))
+        advance(1)
+    order = sorted(range(len(alone)), key=lambda index: -alone[index].error)
+    judge = _Judge(calibration, frames, probes, threshold)
+    every = chosen = judge.effect(calibration.layers)
+    excluded: set[int] = set()
+    while chosen.score > limit or chosen.probe_flips:
+        if 2 * len(excluded) >= len(order):
+            raise PrecisionError(
+                f"INT8 ({form}): with {len(excluded)} of {len(order)} layers left in float a "
+                f"score is still off by {chosen.score:.2f} of the threshold (limit {limit:g}) and "
+                f"{chosen.probe_flips} verdicts turn; calibrate on more frames, or stay with FP16"
+            )
+        excluded.add(order[len(excluded)])
+        chosen = judge.effect(_without(calibration.layers, excluded))
+    report = SensitivityReport(
+        form=form,
+        frames=len(frames),
+        probes=0 if probes is None else len(probes),
+        threshold=threshold,
+        limit=limit,
+        every=every,
+        chosen=chosen,
+        layers=tuple(
+            LayerEffect(layer.label, layer.op, effect, index in excluded)
+            for index, (layer, effect) in enumerate(zip(calibration.layers, alone, strict=True))
+        ),
+    )
+    return _without(calibration.layers, excluded), report
+
+
+def effect_of(
+    reference: Sequence[Arrays], candidate: Sequence[Arrays], threshold: float, probes: int = 0
+) -> Effect:
+    """Compare the outputs of two graphs on the same frames; the last `probes` are probes."""
+    unit = max(abs(threshold), 1e-6)
+    scores = np.array([[_score(a), _score(b)] for a, b in zip(reference, candidate, strict=True)])
+    moved = (scores[:, 1] - scores[:, 0]) / unit
+    turned = (scores[:, 0] > threshold) != (scores[:, 1] > threshold)
+    pairs = [(_picture(a, unit), _picture(b, unit)) for a, b in zip(reference, candidate)]
+    return Effect(
+        error=float(np.sqrt(np.mean([np.mean((a - b) ** 2) for a, b in pairs]))),
+        score=float(np.abs(moved).max()),
+        shift=float(moved.mean()),
+        correlation=min(correlation(a, b) for a, b in pairs),
+        types=max(_types_apart(a, b) for a, b in zip(reference, candidate)),
+        flips=int(turned.sum()),
+        probe_flips=int(turned[len(turned) - probes :].sum()),
+    )
+
+
+class _Judge:
+    """Measures quantised graphs against the FP32 graph, on the same frames."""
+
+    def __init__(
+        self, calibration: Calibration, frames: Frames, probes: Frames | None, threshold: float
+    ):
+        self._calibration, self._threshold = calibration, threshold
+        self._probes = 0 if probes is None else len(probes)
+        self._frames = frames if probes is None else np.concatenate([frames, probes])
+        self._reference = self._outputs(calibration.model)
+
+    def effect(self, layers: tuple[Layer, ...]) -> Effect:
+        candidate = self._outputs(quantised_graph(self._calibration, layers))
+        return effect_of(self._reference, candidate, self._threshold, self._probes)
+
+    def _outputs(self, model: onnx.ModelProto) -> list[Arrays]:
+        return list(Runner(model).each(self._frames))
+
+
+def _without(layers: tuple[Layer, ...], excluded: set[int]) -> tuple[Layer, ...]:
+    return tuple(layer for index, layer in enumerate(layers) if index not in excluded)
+
+
+def _score(outputs: Arrays) -> float:
+    return float(outputs["score"][0]) if "score" in outputs else 0.0
+
+
+def _types_apart(a: Arrays, b: Arrays) -> float:
+    if "type_logits" not in a:
+        return 0.0
+    first, second = (type_probabilities(outputs["type_logits"][0]) for outputs in (a, b))
+    return float(np.abs(first - second).max())
+
+
+def _picture(outputs: Arrays, unit: float) -> Floats:
+    """What a graph says place by place."""
+    if "map" in outputs:
+        return outputs["map"][0] / np.float32(unit)
+    return type_probabilities(outputs["type_logits"][0])
