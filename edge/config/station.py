@@ -26,6 +26,8 @@ CommandName = Literal[
     "acknowledge_alert",
 ]
 COMMANDS: Final[tuple[CommandName, ...]] = get_args(CommandName)
+# Languages that regions are described in, see edge.mqtt.finding.
+Language = Literal["en", "de", "fr"]
 
 
 class CameraSettings(Settings):
@@ -63,19 +65,34 @@ class DecisionSettings(Settings):
     """How scores become verdicts at this place.
 
     `undecided_p`: parts whose p-value lies between the bundle's alpha and this value become
-    `undecided`; off when empty. `max_engine_failures`: so many failed inferences in a row stop the
-    process, so that its supervisor restarts it.
+    `undecided`; off when empty. `types`: a bundle's second graph, which names defect types, runs
+    for the parts that do not pass (`rejected`) or for each (`always`: every part takes as long);
+    verdicts and names are the same. `max_engine_failures`: so many failed inferences in a row stop
+    the process, so that its supervisor restarts it.
     """
 
     undecided_p: float | None = Field(default=None, gt=0, lt=1)
+    types: Literal["rejected", "always"] = "rejected"
     max_engine_failures: int = Field(default=5, ge=1)
 
 
 class EngineSettings(Settings):
-    """Which engine runs the bundle's graph."""
+    """Which engine runs the bundle's graphs.
 
-    backend: Literal["onnxruntime"] = "onnxruntime"
+    `backend`: `onnxruntime` runs the FP32 graphs on the CPU, the reference; `tensorrt`, `openvino`
+    and `onnxruntime_gpu` run what build/build_engine.py has put into `folder`, and stop if nothing
+    of theirs has passed the parity check on this device; `auto` takes the fastest that has, else
+    ONNX Runtime on the CPU, and logs it.
+    `threads` is for CPUs, `cuda` and `cuda_graph` for TensorRT.
+    """
+
+    backend: Literal["auto", "onnxruntime", "onnxruntime_gpu", "tensorrt", "openvino"] = (
+        "onnxruntime"
+    )
     threads: int = Field(default=0, ge=0, description="0 = physical cores")
+    folder: FilePath | None = None
+    cuda: Literal["auto", "cuda-python", "pycuda"] = "auto"
+    cuda_graph: bool = True
 
 
 class SpoolSettings(Settings):
@@ -165,11 +182,12 @@ class StationConfig(Settings):
     """One station; relative paths are relative to the file they stand in.
 
     Either `bundle` (with `product`, if the bundle serves several) or `recipes`, of which `recipe`
-    is active at the first start.
+    is active at the first start. `language` is that of the findings in results.
     """
 
     node: Name
     station: Name
+    language: Language = "en"
     bundle: FilePath | None = None
     product: Name | None = None
     recipes: dict[Name, RecipeSettings] = Field(default_factory=dict)

@@ -3,25 +3,184 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
-from edge.bundle.store import Bundle
+from edge.bundle.manifest import GraphFile
+from edge.bundle.store import Bundle, sha256
+from edge.config.engine_dir import find_engine_dir
 from edge.config.station import EngineSettings
+from edge.engines.engine_file import REBUILD, read_engine_file
 from edge.engines.protocol import Engine, EngineInfo
+from edge.engines.proven import Proven, cpu_name, find_proven
+from edge.errors import EngineLoadError
+
+log = logging.getLogger(__name__)
+Loader = Callable[[Bundle, GraphFile, EngineSettings, Proven], Engine]
 
 
 def load_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
-    """Load the bundle's graph on the configured backend.
+    """Load the graph that judges on the configured backend.
 
     Raises:
-        EngineLoadError: the backend is not installed or does not take the graph.
+        EngineLoadError: no engine of that backend has passed the parity check on this device, or
+            it does not load any more.
     """
-    # Imported here: each backend's library is needed only where it is chosen.
-    from edge.engines.onnx_engine import OnnxEngine
+    return _load(bundle, bundle.graph, settings)
 
-    return OnnxEngine(bundle.path(bundle.graph.file), bundle.graph, settings.threads)
+
+def load_types_engine(
+    bundle: Bundle, settings: EngineSettings
+) -> AbstractContextManager[Engine | None]:
+    """Load the graph that names types; the context gives None for a bundle without one.
+
+    Raises:
+        EngineLoadError: as load_engine.
+    """
+    graph = bundle.types_graph
+    return nullcontext() if graph is None else _load(bundle, graph, settings)
 
 
 def engine_key(bundle: Bundle, info: EngineInfo) -> str:
-    """Short hash that changes whenever graph, precision or runtime do."""
-    parts = (bundle.manifest.files[bundle.graph.file], info.backend, info.version, info.precision)
+    """Short hash that changes whenever a graph, precision or runtime do."""
+    if info.key:
+        return info.key
+    graphs = (bundle.graph, *([bundle.types_graph] if bundle.types_graph else []))
+    hashes = (bundle.manifest.files[graph.file] for graph in graphs)
+    parts = (*hashes, info.backend, info.version, info.precision)
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+
+
+def _load(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
+    """Load the fastest proven engine of the backend; `graph` is the FP32 graph of its role."""
+    if settings.backend == "onnxruntime":
+        return load_reference(bundle, graph, settings)
+    folder = find_engine_dir(settings.folder)
+    refusal = (
+        f"{folder}: expected an engine of bundle {bundle.folder} that has passed the parity check, "
+        f"found none for {settings.backend}; {REBUILD}"
+    )
+    for proven in find_proven(folder, bundle.id):
+        if settings.backend not in ("auto", FAMILY.get(proven.record.backend)):
+            continue
+        try:
+            engine = load_proven(bundle, graph, settings, proven)
+        except EngineLoadError as error:
+            refusal = str(error)
+            log.warning("engine refused reason=%s", error)
+            continue
+        log.info(
+            "engine chosen role=%s backend=%s precision=%s device=%s median_ms=%.2f "
+            "because=fastest that passed parity on this device",
+            graph.role, engine.info.backend, engine.info.precision, engine.info.device,
+            proven.record.median_ms,
+        )  # fmt: skip
+        return engine
+    if settings.backend == "auto":
+        log.info("engine chosen role=%s backend=onnxruntime precision=fp32 because=no other has "
+                 "passed parity on this device", graph.role)  # fmt: skip
+        return load_reference(bundle, graph, settings)
+    raise EngineLoadError(refusal)
+
+
+def load_proven(
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven
+) -> Engine:
+    """Load what a record has proven; `graph` is the FP32 graph of a role.
+
+    Raises:
+        EngineLoadError: it did not pass, is of another device or release, or does not load.
+    """
+    loader = LOADERS.get(proven.record.backend)
+    if loader is None:
+        raise EngineLoadError(f"{proven.folder}: unknown backend {proven.record.backend}")
+    engine = loader(bundle, graph, settings, proven)
+    record = proven.record
+    engine.info = replace(engine.info, key=record.key[:12], score_tolerance=record.score_tolerance)
+    return engine
+
+
+def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
+    """The FP32 graph on ONNX Runtime, which passed parity when the bundle was packed."""
+    # Imported here: each backend's library is needed only where it is chosen.
+    from edge.engines.onnx_engine import OnnxEngine
+
+    return OnnxEngine(bundle.path(graph.file), graph, settings.threads)
+
+
+def _onnxruntime(
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven
+) -> Engine:
+    import onnxruntime
+
+    proven.check(onnxruntime.__version__, cpu_name())
+    return load_reference(bundle, _of_bundle(bundle, graph, proven), settings)
+
+
+def _tensorrt(bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven) -> Engine:  # noqa: ARG001
+    from edge.engines.cuda import load_cuda
+    from edge.engines.tensorrt_engine import TensorRTEngine
+    from edge.engines.tensorrt_library import load_library
+
+    record, path = proven.record, proven.file(graph.role)
+    library = load_library("tensorrt_rtx" if record.backend == "tensorrt_rtx" else "tensorrt")
+    cuda = load_cuda(settings.cuda)
+    proven.check(library.version, str(cuda.gpu()))
+    if read_engine_file(path).engine_sha256 != record.engines[graph.role].sha256:
+        raise EngineLoadError(f"{path}: not the engine whose parity was checked; {REBUILD}")
+    return TensorRTEngine(path, graph, library, cuda, use_cuda_graph=settings.cuda_graph)
+
+
+def _openvino(bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven) -> Engine:
+    from edge.engines.openvino_engine import OpenVinoEngine, arithmetic_of, openvino_version
+
+    proven.check(openvino_version(), cpu_name())
+    wanted = _of_bundle(bundle, graph, proven)
+    arithmetic = arithmetic_of(proven.record.precision)
+    return OpenVinoEngine(bundle.path(wanted.file), wanted, settings.threads, arithmetic)
+
+
+def _onnxruntime_gpu(
+    bundle: Bundle,  # noqa: ARG001
+    graph: GraphFile,
+    settings: EngineSettings,
+    proven: Proven,
+) -> Engine:
+    import onnxruntime
+
+    from edge.engines.onnx_engine import OnnxEngine
+    from edge.engines.onnx_providers import PROVIDERS, gpu_name
+
+    record, path = proven.record, proven.file(graph.role)
+    proven.check(onnxruntime.__version__, gpu_name())
+    if not path.is_file() or sha256(path) != record.engines[graph.role].sha256:
+        raise EngineLoadError(f"{path}: not the graph whose parity was checked; {REBUILD}")
+    kept = graph.model_copy(update={"precision": record.precision})
+    return OnnxEngine(path, kept, settings.threads, PROVIDERS[record.backend], proven.folder)
+
+
+def _of_bundle(bundle: Bundle, graph: GraphFile, proven: Proven) -> GraphFile:
+    """Return the graph of a role that was proven; the record is of this bundle, so it is there."""
+    file = proven.record.engines[graph.role].file
+    return next(found for found in bundle.manifest.graphs if found.file == file)
+
+
+# What runs a proven engine, by the backend in its record.
+LOADERS: dict[str, Loader] = {
+    "onnxruntime": _onnxruntime,
+    "onnxruntime_cuda": _onnxruntime_gpu,
+    "onnxruntime_tensorrt": _onnxruntime_gpu,
+    "openvino": _openvino,
+    "tensorrt": _tensorrt,
+    "tensorrt_rtx": _tensorrt,
+}
+# Backends of a record -> engine.backend of the station file that means them.
+FAMILY = {
+    "onnxruntime_cuda": "onnxruntime_gpu",
+    "onnxruntime_tensorrt": "onnxruntime_gpu",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tensorrt_rtx": "tensorrt",
+}

@@ -18,13 +18,26 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What runs, for results and logs: `onnxruntime 1.23.2 fp32 on CPU, 2 threads`."""
+    """What runs, for results and logs: `onnxruntime 1.23.2 fp32 on CPU, 2 threads`.
+
+    Attributes:
+        key: of a compiled engine; empty for a runtime that takes the graph as it is.
+        score_tolerance: by how much its score may differ from the trained model's, as the parity
+            check that it passed on this device allows; None: not checked on this device.
+    """
 
     backend: str
     version: str
     precision: str
     device: str
     threads: int
+    key: str = ""
+    score_tolerance: float | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        """It has passed the parity check on this device."""
+        return self.score_tolerance is not None
 
 
 class Engine(Protocol):

@@ -1,0 +1,1 @@
+"""Does a graph compile for a GPU? Answered without one, by TensorRT for RTX on the CPU."""

@@ -1,0 +1,102 @@
+"""Compile ONNX graphs with TensorRT for RTX: parser and builder run without GPU and driver.
+
+The way there is that of a build for a device. What a pass means and what not: docs/engines.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from edge.engines.engine_file import BuildOptions
+from edge.engines.tensorrt_library import Library, load_library
+from edge.errors import EngineBuildError
+from edge.toolchain.compile_check.layer_report import EngineLayer, read_report
+from edge.toolchain.tensorrt.compile import configure
+from edge.toolchain.tensorrt.network import make_network
+
+# Turing computes no products in FP32, and our graphs judge in FP32 in every precision.
+UNSUPPORTED = "7.5"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """An engine that was built and thrown away.
+
+    Attributes:
+        size_bytes: of the engine.
+        seconds: spent parsing and building.
+        layers: what the builder says it consists of.
+    """
+
+    size_bytes: int
+    seconds: float
+    layers: tuple[EngineLayer, ...]
+
+
+def is_installed() -> bool:
+    """Say whether TensorRT for RTX can be imported."""
+    return importlib.util.find_spec("tensorrt_rtx") is not None
+
+
+def version() -> str:
+    """Version of the installed TensorRT for RTX."""
+    return load_library("tensorrt_rtx").version
+
+
+def capabilities() -> tuple[str, ...]:
+    """Compute capabilities that the builder knows and our graphs support, such as 8.6."""
+    members = load_library("tensorrt_rtx").trt.ComputeCapability.__members__
+    digits = [name.removeprefix("SM") for name in members if name.startswith("SM")]
+    known = (f"{number[:-1]}.{number[-1]}" for number in digits)
+    return tuple(number for number in known if number != UNSUPPORTED)
+
+
+def compile_graph(path: Path, devices: tuple[str, ...] | None = None) -> Compiled:
+    """Parse and build one ONNX file for all `devices` at once; None means `capabilities()`.
+
+    Raises:
+        EngineLoadError: TensorRT for RTX is not installed.
+        EngineBuildError: parser or builder refuse the graph; the message has the first reason.
+    """
+    library, messages = _library()
+    messages.clear()
+    library.problems.clear()
+    start = time.perf_counter()
+    builder = library.trt.Builder(library.logger)
+    # The parser owns the weights until the engine is built.
+    network, parser = make_network(library, builder, path)
+    options = BuildOptions(compute_capabilities=devices or capabilities())
+    config = configure(library, builder, options)
+    config.profiling_verbosity = library.trt.ProfilingVerbosity.DETAILED
+    library.problems.clear()
+    plan = builder.build_serialized_network(network, config)
+    del parser
+    if plan is None:
+        raise EngineBuildError(
+            f"{path.name}: TensorRT for RTX {library.version} cannot build it: {library.why()}"
+        )
+    return Compiled(plan.nbytes, time.perf_counter() - start, read_report(messages))
+
+
+@cache
+def _library() -> tuple[Library, list[str]]:
+    """The library with a logger that keeps every message: the layer report is one of them."""
+    library = load_library("tensorrt_rtx")
+    messages: list[str] = []
+    quiet = library.logger
+
+    # Its base class exists only now that the module is loaded.
+    class Listener(library.trt.ILogger):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            library.trt.ILogger.__init__(self)
+
+        def log(self, level: Any, text: str) -> None:
+            messages.append(text)
+            quiet.log(level, text)
+
+    return replace(library, logger=Listener()), messages

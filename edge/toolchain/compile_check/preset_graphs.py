@@ -1,0 +1,149 @@
+"""The graph of every preset at its true shape, to prove that it compiles.
+
+`lite` has its real backbone; everything else, and all that training would learn, is random: what
+compiles depends on shapes and operators, not on values. Zeros would not do: builders fold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from edge.models.detector import Detector
+from edge.models.inp_former_plus import HEAD_CHANNELS
+from edge.models.multiads import MultiAdsDetector
+from edge.models.multiads_presets import multiads_settings
+from edge.models.presets import find_preset, model_settings
+from edge.models.settings import MapSettings
+from edge.models.weights import PACKAGE, RANDOM, load_backbone
+from edge.toolchain.export import export_detector, export_types
+from edge.toolchain.precision.coding import calibrate, quantised_graph
+from edge.toolchain.precision.fp16 import to_fp16
+from edge.toolchain.precision.settings import Int8Settings
+from edge.toolchain.types_graph import TypeNamer
+
+TYPES = ("scratch", "dent", "stain")
+# Width of the text vectors that go with each MultiADS preset: MiniLM's and the two CLIPs'.
+TEXT_WIDTHS = {"lite": 384, "standard": 512, "accurate": 768}
+FRAME_WH = (640, 640)
+MEMORY_FRAMES = 2
+PRECISIONS = ("fp32", "fp16", "int8")
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class PresetGraph:
+    """One graph: `make` builds its network."""
+
+    name: str
+    make: Callable[[], Detector | MultiAdsDetector | TypeNamer]
+
+    def export(self, path: Path) -> None:
+        """Write the FP32 file."""
+        network = self.make()
+        if isinstance(network, TypeNamer):
+            export_types(network, path)
+        else:
+            export_detector(network, path)
+
+
+def inp_former(preset: str, **changes: Any) -> Detector:
+    """INP-Former with all branches; `changes` are fields of ModelSettings."""
+    found = find_preset(preset)
+    weights = RANDOM if found.vit else PACKAGE
+    settings = model_settings(found, (found.sides[0],) * 2, weights)
+    detector = Detector(settings.model_copy(update=changes))
+    load_backbone(detector.features.backbone, weights)
+    return filled(detector)
+
+
+def with_head(preset: str) -> Detector:
+    """INP-Former++'s head beside the reconstruction."""
+    net = model_settings(find_preset(preset), (256, 256), RANDOM).inp_former
+    return inp_former(preset, inp_former=net.model_copy(update={"head": HEAD_CHANNELS}))
+
+
+def zero_shot(preset: str) -> Detector:
+    """Judges by distance to the picture's own prototypes."""
+    net = model_settings(find_preset(preset), (256, 256), RANDOM).inp_former
+    return inp_former(preset, inp_former=net.model_copy(update={"judge_by": "prototypes"}))
+
+
+def multiads(preset: str, **changes: Any) -> MultiAdsDetector:
+    """MultiADS with a few-shot memory; `changes` are fields of MultiAdsSettings."""
+    weights = PACKAGE if preset == "lite" else RANDOM
+    settings = multiads_settings(
+        preset, weights, FRAME_WH, None, "part", TYPES, TEXT_WIDTHS[preset], MEMORY_FRAMES
+    )
+    detector = MultiAdsDetector(settings.model_copy(update=changes))
+    load_backbone(detector.features.backbone, weights)
+    return filled(detector)
+
+
+def types_graph(preset: str) -> TypeNamer:
+    """What a bundle holds as its second graph."""
+    return TypeNamer(multiads(preset)).eval()
+
+
+@torch.no_grad()
+def filled(network: Network) -> Network:
+    """Give what training would learn, and is constant so far, random values."""
+    generator = torch.Generator().manual_seed(0)
+    for name, values in network.state_dict().items():
+        if "backbone" in name or not values.dtype.is_floating_point or not values.numel():
+            continue
+        first = values.flatten()[0]
+        if (values == first).all():
+            noise = torch.rand(values.shape, generator=generator)
+            # What starts at one is a scale and stays positive.
+            values.copy_(noise + 0.5 if first == 1 else noise - 0.5)
+    return network.eval()
+
+
+TYPED: dict[str, Any] = {"types": TYPES, "text_width": TEXT_WIDTHS["lite"]}
+PRESET_GRAPHS = {
+    graph.name: graph
+    for graph in (
+        PresetGraph("lite", partial(inp_former, "lite")),
+        PresetGraph("lite-types", partial(inp_former, "lite", **TYPED)),
+        PresetGraph("lite-head", partial(with_head, "lite")),
+        PresetGraph("lite-zero-shot", partial(zero_shot, "lite")),
+        PresetGraph(
+            "lite-published", partial(inp_former, "lite", map=MapSettings(chain="published"))
+        ),
+        PresetGraph("standard-types", partial(inp_former, "standard", **TYPED)),
+        PresetGraph("accurate-types", partial(inp_former, "accurate", **TYPED)),
+        PresetGraph("large-types", partial(inp_former, "large", **TYPED)),
+        PresetGraph("multiads-lite", partial(multiads, "lite")),
+        PresetGraph("multiads-lite-upsampled", partial(multiads, "lite", order="upsample-first")),
+        PresetGraph("multiads-lite-as-types", partial(types_graph, "lite")),
+        PresetGraph("multiads-standard", partial(multiads, "standard")),
+        PresetGraph("multiads-accurate", partial(multiads, "accurate")),
+    )
+}
+
+
+def in_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
+    """Rewrite an FP32 graph; INT8 with every layer that can be, calibrated on noise."""
+    if precision == "fp32":
+        return model
+    if precision == "int8":
+        model = quantised(model)
+    return to_fp16(model)
+
+
+def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph in INT8 with every layer that can be, the rest still FP32."""
+    sides = model.graph.input[0].type.tensor_type.shape.dim
+    shape = [side.dim_value for side in sides]
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    calibration = calibrate(model, noise, Int8Settings(form="trt"))
+    return quantised_graph(calibration, calibration.layers)

@@ -1,0 +1,117 @@
+"""Target profiles: what to build for a kind of device, and what that device must have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edge.config.reader import Settings, read_settings
+from edge.config.values import ByteSize
+from edge.engines.engine_file import BuildOptions, Gpu
+from edge.errors import ConfigError, EngineBuildError
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Backend = Literal[
+    "tensorrt",
+    "tensorrt_rtx",
+    "onnxruntime",
+    "onnxruntime_cuda",
+    "onnxruntime_tensorrt",
+    "openvino",
+]
+Release = Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")]
+
+
+class Releases(Settings):
+    """Releases of TensorRT that the profile was written for: from `since` to before `below`."""
+
+    since: Release
+    below: Release
+
+    def holds(self, version: str) -> bool:
+        """Say whether a release is one of them."""
+        return _parts(self.since) <= _parts(version) < _parts(self.below)
+
+
+class Memory(Settings):
+    """Limits while building and running.
+
+    Attributes:
+        workspace: GPU memory that kernels may use while they run.
+        build: resident memory of the process that builds; it is stopped above. On a Jetson CPU and
+            GPU share it with everything else.
+    """
+
+    workspace: ByteSize
+    build: ByteSize
+
+
+class TargetProfile(Settings):
+    """build/targets/<name>.yaml.
+
+    Attributes:
+        title: the device in words.
+        backend: what runs the engine.
+        precision: of the graph that is built; its types say it, no builder flag does. bf16 is how
+            OpenVINO computes an FP32 graph.
+        batch: frames per run, as the bundle's graphs have it.
+        tensorrt: accepted releases; None for other backends.
+        compute_capabilities: accepted GPUs; empty: any.
+        memory: limits; None for other backends.
+        optimization_level: how long TensorRT searches for kernels, 0 to 5.
+    """
+
+    title: str
+    backend: Backend
+    precision: Precision
+    batch: int = Field(default=1, ge=1)
+    tensorrt: Releases | None = None
+    compute_capabilities: tuple[Release, ...] = ()
+    memory: Memory | None = None
+    optimization_level: int = Field(default=3, ge=0, le=5)
+
+    def options(self, attention: Literal["fused", "apart"]) -> BuildOptions:
+        """Return what the builder is asked for."""
+        workspace = self.memory.workspace if self.memory else BuildOptions().workspace_bytes
+        return BuildOptions(
+            workspace_bytes=workspace,
+            optimization_level=self.optimization_level,
+            attention=attention,
+        )
+
+    def check(self, name: str, version: str, gpu: Gpu) -> None:
+        """Prove that this device is of the profile's kind.
+
+        Raises:
+            EngineBuildError: naming what was expected and what was found.
+        """
+        if self.tensorrt is not None and not self.tensorrt.holds(version):
+            raise EngineBuildError(
+                f"target {name}: expected {self.backend} {self.tensorrt.since} or newer, below "
+                f"{self.tensorrt.below}, found {version}; choose another target"
+            )
+        accepted = self.compute_capabilities
+        if accepted and gpu.compute_capability not in accepted:
+            raise EngineBuildError(
+                f"target {name}: expected compute capability {' or '.join(accepted)}, this device "
+                f"has {gpu.compute_capability} ({gpu.name}); choose another target"
+            )
+
+
+def read_target(name: str, folder: Path) -> TargetProfile:
+    """Read the profile `name` of a folder, or the file `name` if it ends in .yaml.
+
+    Raises:
+        ConfigError: there is no such profile, or it is wrong.
+    """
+    path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        raise ConfigError(f"--target {name}: expected one of {known}, or the path of a .yaml file")
+    return read_settings(path, TargetProfile)
+
+
+def _parts(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".") if part.isdigit())
