@@ -20,6 +20,8 @@ $(VENV)/.ready: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q '$(TORCH)'
 	$(VENV)/bin/pip install -q -e '.[cpu,demo,train,test,dev]'
+	$(VENV)/bin/pip install -q -e '.[openvino]' || echo "no OpenVINO here: its tests are skipped"
+	$(VENV)/bin/pip install -q -e '.[rtx]' || echo "no TensorRT for RTX here: THE COMPILE CHECK DOES NOT RUN"
 	touch $@
 
 test: $(VENV)/.ready

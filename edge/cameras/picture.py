@@ -51,6 +51,12 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(pixels, np.uint8)
 
 
+def encode_picture(pixels_bgr: NDArray[np.uint8]) -> bytes:
+    """Encode (H, W, 3) uint8 BGR without loss, as PNG."""
+    _, data = cv2.imencode(".png", pixels_bgr)
+    return data.tobytes()
+
+
 def _damage(data: bytes) -> str | None:
     """Return what is visibly wrong with a file that a decoder might still take.
 

@@ -42,5 +42,7 @@ class ImageStatistics(nn.Module):
         z = (self.pooled(tokens) - self.centre) / self.scale
         strongest = z @ self.basis
         squared = strongest * strongest
-        rest = ((z * z).sum(-1) - squared.sum(-1)).clamp_min(0)
-        return ((squared * self.gain).sum(-1) + rest * self.rest_gain).sqrt()
+        rest = ((z * z).sum(-1, keepdim=True) - squared.sum(-1, keepdim=True)).clamp_min(0)
+        # One sum over both: squares of what is far from good overflow in half precision, and only
+        # what leads straight to the score is sure to stay out of it.
+        return torch.cat([squared * self.gain, rest * self.rest_gain], -1).sum(-1).sqrt()

@@ -64,7 +64,8 @@ class Archive:
         self, frame: Frame, anomaly_map: NDArray[np.float32] | None, inspection: Inspection
     ) -> None:
         """Hand over a part; the map is copied, since the engine owns it."""
-        is_pass = inspection.verdict is Verdict.PASS
+        # What a veto let pass is kept like a reject: someone must be able to look at it.
+        is_pass = inspection.verdict is Verdict.PASS and not inspection.regions
         if frame.pixels_bgr is None or (is_pass and self._settings.keep == "rejects"):
             return
         copied = None if anomaly_map is None else anomaly_map.copy()

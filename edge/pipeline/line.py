@@ -36,6 +36,7 @@ from edge.pipeline.control import Control
 from edge.pipeline.drops import DropCounts
 from edge.pipeline.host import host_numbers
 from edge.pipeline.inspector import without_score
+from edge.pipeline.pulse import Pulse, find_run_dir
 from edge.pipeline.recipes import Prepared, Recipes
 from edge.pipeline.report import Report
 from edge.pipeline.tally import Summary, Tally
@@ -124,6 +125,7 @@ class Line:
                 version=__version__,
                 on_command=self._desk.take if config.commands.allow else None,
             )
+        self._pulse = Pulse(find_run_dir(), config.node, config.station)
         self._judge = threading.Thread(target=self._inspect, name="inspector", daemon=True)
 
     def _build_control(self) -> None:
@@ -199,6 +201,7 @@ class Line:
             while not self._stop.is_set():
                 frame = self._mailbox.take(TAKE_S)
                 prepared = self._changeover.turn(frame.captured_ns if frame else None)
+                self._pulse.beat()
                 if frame is not None:
                     self._judge_frame(frame, prepared)
                     if self._max_frames is not None and self.tally.parts >= self._max_frames:
@@ -219,7 +222,8 @@ class Line:
 
     def _conclude(self, inspection: Inspection, prepared: Prepared) -> None:
         self.tally.add(inspection)
-        self._writer.put(result_payload(inspection, self._identity, prepared.model))
+        language = self._config.language
+        self._writer.put(result_payload(inspection, self._identity, prepared.model, language))
 
     def _refused(self, frame: Frame) -> None:
         """Give the part of a frame that found the queue full its result all the same."""

@@ -156,7 +156,8 @@ def test_the_json_has_the_published_keys(result: Evaluation) -> None:
     assert {
         "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
         "aupro", "false_reject_rate", "recall", "threshold", "good", "defective", "masks",
-        "per_type", "type_accuracy", "type_unknown_rate", "confusion", "region_recall",
+        "left_out", "per_type", "type_accuracy", "type_unknown_rate", "confusion", "region_recall",
+        "veto",
         "region_type_accuracy", "false_alarms_per_part", "frame_ms_p50", "frame_ms_p95",
     } == set(data)  # fmt: skip
     assert data["false_alarms_per_part"] == {"good": 0.25, "defective": 0.0}
