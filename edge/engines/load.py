@@ -103,7 +103,7 @@ def load_proven(
 
 
 def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
-    """The FP32 graph on ONNX Runtime, which passed parity when the bundle was packed."""
+    """A graph of the bundle on ONNX Runtime; the FP32 ones passed parity when it was packed."""
     # Imported here: each backend's library is needed only where it is chosen.
     from edge.engines.onnx_engine import OnnxEngine
 

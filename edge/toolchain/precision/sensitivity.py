@@ -88,9 +88,9 @@ class SensitivityReport:
             *((x.label, x.op, x.effect, "float" if x.is_excluded else "") for x in worst),
         ]
         summary = (
-            f"INT8 ({self.form}) against FP32 on {self.frames} frames and {self.probes} probes; a "
-            f"score may be off by {self.limit:g}. Unit of map and score is the threshold, "
-            f"{self.threshold:.4g}."
+            f"INT8 ({self.form}) against FP32 on {self.frames} frames and {self.probes} probes; "
+            f"scores and types may be off by {self.limit:g}. Unit of map and score is the "
+            f"threshold, {self.threshold:.4g}."
         )
         lines = [
             summary,
@@ -113,7 +113,7 @@ def choose_layers(
     probes: Frames | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[tuple[Layer, ...], SensitivityReport]:
-    """Leave the layers out that hurt most, until scores keep the limit and probes their verdict.
+    """Leave the layers out that hurt most, until all keep the limit and probes their verdict.
 
     Args:
         calibration: of the graph and all layers that could be quantised.
@@ -126,7 +126,6 @@ def choose_layers(
     Raises:
         PrecisionError: half of the layers left out do not help.
     """
-    limit, form = calibration.settings.limit, calibration.settings.form
     some = _Judge(calibration, frames[:LAYER_FRAMES], None, threshold)
     alone = []
     for layer in calibration.layers:
@@ -134,23 +133,14 @@ def choose_layers(
         advance(1)
     order = sorted(range(len(alone)), key=lambda index: -alone[index].error)
     judge = _Judge(calibration, frames, probes, threshold)
-    every = chosen = judge.effect(calibration.layers)
-    excluded: set[int] = set()
-    while chosen.score > limit or chosen.probe_flips:
-        if 2 * len(excluded) >= len(order):
-            raise PrecisionError(
-                f"INT8 ({form}): with {len(excluded)} of {len(order)} layers left in float a "
-                f"score is still off by {chosen.score:.2f} of the threshold (limit {limit:g}) and "
-                f"{chosen.probe_flips} verdicts turn; calibrate on more frames, or stay with FP16"
-            )
-        excluded.add(order[len(excluded)])
-        chosen = judge.effect(_without(calibration.layers, excluded))
+    every = judge.effect(calibration.layers)
+    excluded, chosen = _leave_out(calibration, judge, every, order)
     report = SensitivityReport(
-        form=form,
+        form=calibration.settings.form,
         frames=len(frames),
         probes=0 if probes is None else len(probes),
         threshold=threshold,
-        limit=limit,
+        limit=calibration.settings.limit,
         every=every,
         chosen=chosen,
         layers=tuple(
@@ -159,6 +149,27 @@ def choose_layers(
         ),
     )
     return _without(calibration.layers, excluded), report
+
+
+def _leave_out(
+    calibration: Calibration, judge: _Judge, every: Effect, order: Sequence[int]
+) -> tuple[set[int], Effect]:
+    """Leave out as few of the layers in `order` as it takes, from its front."""
+    limit = calibration.settings.limit
+    excluded: set[int] = set()
+    chosen = every
+    # Written so that values that are not numbers keep no limit.
+    while not (chosen.score <= limit and chosen.types <= limit and not chosen.probe_flips):
+        if 2 * len(excluded) >= len(order):
+            raise PrecisionError(
+                f"INT8 ({calibration.settings.form}): with {len(excluded)} of {len(order)} layers "
+                f"left in float a score is still off by {chosen.score:.2f} of the threshold, a "
+                f"type by {chosen.types:.2f} (limit {limit:g}), and {chosen.probe_flips} verdicts "
+                "turn; calibrate on more frames, or stay with FP16"
+            )
+        excluded.add(order[len(excluded)])
+        chosen = judge.effect(_without(calibration.layers, excluded))
+    return excluded, chosen
 
 
 def effect_of(

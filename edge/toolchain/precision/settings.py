@@ -20,8 +20,8 @@ class Int8Settings(Settings):
         calibrator: how activation ranges are found, see ranges.
         percentile: share of values that the calibrator of that name keeps.
         weight_bits: 7 keeps products of x86 CPUs without VNNI from saturating.
-        limit: largest difference of a score on the frames that layers are chosen by, as a share of
-            the threshold.
+        limit: largest difference of a score, as a share of the threshold, and of a type's
+            probability, on the frames that layers are chosen by.
     """
 
     form: Form
