@@ -55,8 +55,8 @@ def test_a_restarted_broker_learns_everything_again(broker, listen, make_station
     assert station.publisher.wait_connected(10)
     station.board.raise_alert("camera_lost", "error", "unplugged")
     broker.kill()  # forgets what was retained
-    broker.start()
     wait_until(lambda: not station.publisher.connected)
+    broker.start()
     wait_until(lambda: station.publisher.connected)
     time.sleep(0.3)
     listener = listen(broker)
