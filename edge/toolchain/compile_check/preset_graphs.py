@@ -17,12 +17,16 @@ import onnx
 import torch
 from torch import nn
 
+from edge.models.dapo import DapoDetector
+from edge.models.dapo_settings import DapoSettings, PromptSettings
 from edge.models.detector import Detector
 from edge.models.inp_former_plus import HEAD_CHANNELS
 from edge.models.multiads import MultiAdsDetector
 from edge.models.multiads_presets import multiads_settings
 from edge.models.presets import find_preset, model_settings
-from edge.models.settings import MapSettings
+from edge.models.promptmad import PromptMadDetector
+from edge.models.promptmad_settings import PromptMadSettings
+from edge.models.settings import MapSettings, PyramidSettings, RefinerNet
 from edge.models.weights import PACKAGE, RANDOM, load_backbone
 from edge.toolchain.export import export_detector, export_types
 from edge.toolchain.precision.coding import calibrate, quantised_graph
@@ -44,7 +48,7 @@ class PresetGraph:
     """One graph: `make` builds its network."""
 
     name: str
-    make: Callable[[], Detector | MultiAdsDetector | TypeNamer]
+    make: Callable[[], Detector | MultiAdsDetector | PromptMadDetector | TypeNamer]
 
     def export(self, path: Path) -> None:
         """Write the FP32 file."""
@@ -88,6 +92,31 @@ def multiads(preset: str, **changes: Any) -> MultiAdsDetector:
     return filled(detector)
 
 
+def dapo(preset: str) -> DapoDetector:
+    """MultiADS's tower with learned tokens in every block."""
+    plain = multiads(preset).settings
+    prompts = PromptSettings(width=TEXT_WIDTHS[preset], depth=12)
+    settings = DapoSettings.model_validate(
+        plain.model_dump(exclude={"method", "product", "temperature"}) | {"prompts": prompts}
+    )
+    detector = DapoDetector(settings)
+    load_backbone(detector.features.backbone, RANDOM)
+    return filled(detector)
+
+
+def promptmad() -> PromptMadDetector:
+    """A prompted reconstruction and the mask refiner behind it."""
+    settings = PromptMadSettings(
+        size_wh=(256, 256),
+        backbone=PyramidSettings(name="efficientnet_lite0", taps=(0, 1, 2, 4), stride=16),
+        refiner=REFINER,
+        product="part",
+    )
+    detector = PromptMadDetector(settings)
+    load_backbone(detector.features.backbone, PACKAGE)
+    return filled(detector)
+
+
 def types_graph(preset: str) -> TypeNamer:
     """What a bundle holds as its second graph."""
     return TypeNamer(multiads(preset)).eval()
@@ -108,6 +137,7 @@ def filled(network: Network) -> Network:
     return network.eval()
 
 
+REFINER = RefinerNet(text_width=TEXT_WIDTHS["lite"], types=TYPES)
 TYPED: dict[str, Any] = {"types": TYPES, "text_width": TEXT_WIDTHS["lite"]}
 PRESET_GRAPHS = {
     graph.name: graph
@@ -119,6 +149,7 @@ PRESET_GRAPHS = {
         PresetGraph(
             "lite-published", partial(inp_former, "lite", map=MapSettings(chain="published"))
         ),
+        PresetGraph("lite-refiner", partial(inp_former, "lite", refiner=REFINER)),
         PresetGraph("standard-types", partial(inp_former, "standard", **TYPED)),
         PresetGraph("accurate-types", partial(inp_former, "accurate", **TYPED)),
         PresetGraph("large-types", partial(inp_former, "large", **TYPED)),
@@ -127,6 +158,9 @@ PRESET_GRAPHS = {
         PresetGraph("multiads-lite-as-types", partial(types_graph, "lite")),
         PresetGraph("multiads-standard", partial(multiads, "standard")),
         PresetGraph("multiads-accurate", partial(multiads, "accurate")),
+        PresetGraph("dapo-standard", partial(dapo, "standard")),
+        PresetGraph("dapo-accurate", partial(dapo, "accurate")),
+        PresetGraph("promptmad-lite", promptmad),
     )
 }
 
