@@ -83,7 +83,7 @@ class EngineSettings(Settings):
     and `onnxruntime_gpu` run what build/build_engine.py has put into `folder`, and stop if nothing
     of theirs has passed the parity check on this device; `auto` takes the fastest that has, else
     ONNX Runtime on the CPU, and logs it.
-    `threads` is for CPUs, `cuda` and `cuda_graph` for TensorRT.
+    `threads` is for CPUs, `cuda` for TensorRT, `cuda_graph` for all on NVIDIA GPUs.
     """
 
     backend: Literal["auto", "onnxruntime", "onnxruntime_gpu", "tensorrt", "openvino"] = (

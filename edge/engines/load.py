@@ -150,7 +150,7 @@ def _onnxruntime_gpu(
 ) -> Engine:
     import onnxruntime
 
-    from edge.engines.onnx_engine import OnnxEngine
+    from edge.engines.onnx_gpu_engine import OnnxGpuEngine
     from edge.engines.onnx_providers import PROVIDERS, gpu_name
 
     record, path = proven.record, proven.file(graph.role)
@@ -158,7 +158,8 @@ def _onnxruntime_gpu(
     if not path.is_file() or sha256(path) != record.engines[graph.role].sha256:
         raise EngineLoadError(f"{path}: not the graph whose parity was checked; {REBUILD}")
     kept = graph.model_copy(update={"precision": record.precision})
-    return OnnxEngine(path, kept, settings.threads, PROVIDERS[record.backend], proven.folder)
+    provider, cache = PROVIDERS[record.backend], proven.folder
+    return OnnxGpuEngine(path, kept, provider, cache, use_cuda_graph=settings.cuda_graph)
 
 
 def _of_bundle(bundle: Bundle, graph: GraphFile, proven: Proven) -> GraphFile:

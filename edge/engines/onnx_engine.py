@@ -12,14 +12,6 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
-from edge.engines.onnx_providers import (
-    BACKENDS,
-    Provider,
-    check_providers,
-    forbid_fallback,
-    gpu_name,
-    session_providers,
-)
 from edge.engines.protocol import Arrays, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
@@ -35,72 +27,79 @@ _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 class OnnxEngine:
     """One graph with static shapes; input and output buffers are bound once and reused."""
 
-    def __init__(
-        self,
-        path: Path,
-        graph: GraphFile,
-        threads: int = 0,
-        provider: Provider = "cpu",
-        cache: Path | None = None,
-    ):
+    _session: ort.InferenceSession | None = None
+    _binding: Any = None
+
+    def __init__(self, path: Path, graph: GraphFile, threads: int = 0):
         """Load `path`.
 
         Args:
             path: an ONNX file.
             graph: its description.
             threads: of the CPU; 0 means one per physical core.
-            provider: what computes; see onnx_providers.
-            cache: folder for what a provider compiles; None keeps nothing.
 
         Raises:
-            EngineLoadError: the file does not load or its tensors differ from `graph`, or the
-                provider is not there or does not take the whole graph.
+            EngineLoadError: the file does not load, or its tensors differ from `graph`.
         """
-        self._inputs = {spec.name: spec for spec in graph.inputs}
-        self._outputs = {spec.name: spec for spec in graph.outputs}
         threads = threads or physical_cores()
-        providers = session_providers(provider, cache)
-        device = "CPU" if provider == "cpu" else gpu_name()
-        self.info = EngineInfo(
-            BACKENDS[provider], ort.__version__, graph.precision, device, threads
-        )
+        self.info = EngineInfo("onnxruntime", ort.__version__, graph.precision, "CPU", threads)
         options = session_options(threads, graph.precision)
-        forbid_fallback(options, provider)
-        try:
-            session = ort.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:
-            raise EngineLoadError(f"{path}: ONNX Runtime cannot load it: {error}") from error
-        check_providers(provider, session.get_providers())
-        _check_graph(path, session, self._inputs, self._outputs)
-        self._session: ort.InferenceSession | None = session
-        self._buffers = {
-            name: np.zeros(spec.shape, spec.dtype)
-            for name, spec in {**self._inputs, **self._outputs}.items()
-        }
-        self._binding = session.io_binding()
-        for name in self._inputs:
-            self._binding.bind_ortvalue_input(name, _wrap(self._buffers[name]))
-        for name in self._outputs:
-            self._binding.bind_ortvalue_output(name, _wrap(self._buffers[name]))
+        self._open(path, graph, options, [("CPUExecutionProvider", {})])
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run the graph once; see `Engine.run`."""
         if self._session is None:
             raise InferenceError("engine: run after close")
         check_inputs(self._inputs, inputs)
-        for name, array in inputs.items():
-            np.copyto(self._buffers[name], array)
         try:
+            self._send(inputs)
             self._session.run_with_iobinding(self._binding)
+            return self._fetch()
         except Exception as error:
             raise InferenceError(f"engine: ONNX Runtime failed: {error}") from error
-        return {name: self._buffers[name] for name in self._outputs}
 
     def close(self) -> None:
         """Drop the session and its threads."""
-        self._session = None
-        del self._binding
-        self._binding = None
+        self._session = self._binding = None
+
+    def _open(
+        self,
+        path: Path,
+        graph: GraphFile,
+        options: ort.SessionOptions,
+        providers: list[tuple[str, dict[str, Any]]],
+    ) -> None:
+        self._inputs = {spec.name: spec for spec in graph.inputs}
+        self._outputs = {spec.name: spec for spec in graph.outputs}
+        try:
+            # Its own fallback prints to standard output and hides why it was needed.
+            session = ort.InferenceSession(
+                str(path), options, providers=providers, enable_fallback=0
+            )
+        except Exception as error:
+            raise EngineLoadError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+        _check_graph(path, session, self._inputs, self._outputs)
+        self._session = session
+        self._binding = session.io_binding()
+        self._bind()
+
+    def _bind(self) -> None:
+        """Give inputs and outputs memory where the graph runs."""
+        self._buffers = {
+            name: np.zeros(spec.shape, spec.dtype)
+            for name, spec in {**self._inputs, **self._outputs}.items()
+        }
+        for name in self._inputs:
+            self._binding.bind_ortvalue_input(name, _wrap(self._buffers[name]))
+        for name in self._outputs:
+            self._binding.bind_ortvalue_output(name, _wrap(self._buffers[name]))
+
+    def _send(self, inputs: Arrays) -> None:
+        for name, array in inputs.items():
+            np.copyto(self._buffers[name], array)
+
+    def _fetch(self) -> dict[str, NDArray[Any]]:
+        return {name: self._buffers[name] for name in self._outputs}
 
     def __enter__(self) -> OnnxEngine:  # noqa: PYI034 - Self is not in Python 3.10
         return self

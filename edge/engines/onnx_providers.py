@@ -1,6 +1,6 @@
-"""What ONNX Runtime computes on: the CPU, or an NVIDIA GPU through CUDA or TensorRT.
+"""What ONNX Runtime computes on an NVIDIA GPU with: CUDA or TensorRT.
 
-The GPU needs a build of ONNX Runtime that has its providers, such as the package onnxruntime-gpu in
+It needs a build of ONNX Runtime that has its providers, such as the package onnxruntime-gpu in
 place of onnxruntime. Nothing ever moves to the CPU by itself: a provider that does not load, or
 does not take a node, is an error.
 """
@@ -15,18 +15,16 @@ import onnxruntime as ort
 
 from edge.errors import EngineLoadError
 
-Provider = Literal["cpu", "cuda", "tensorrt"]
+Provider = Literal["cuda", "tensorrt"]
 # What EngineInfo and records of parity call an engine on each.
 BACKENDS: Final[dict[Provider, str]] = {
-    "cpu": "onnxruntime",
     "cuda": "onnxruntime_cuda",
     "tensorrt": "onnxruntime_tensorrt",
 }
 PROVIDERS: Final = {backend: provider for provider, backend in BACKENDS.items()}
-_CPU, _CUDA, _TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
+_CUDA, _TENSORRT = (f"{name}ExecutionProvider" for name in ("CUDA", "Tensorrt"))
 # First choice first: what TensorRT does not take goes to CUDA.
 _PROVIDERS: Final[dict[Provider, tuple[str, ...]]] = {
-    "cpu": (_CPU,),
     "cuda": (_CUDA,),
     "tensorrt": (_TENSORRT, _CUDA),
 }
@@ -57,16 +55,14 @@ def session_providers(provider: Provider, cache: Path | None) -> list[tuple[str,
             "trt_timing_cache_enable": True,
             "trt_timing_cache_path": str(cache),
         }
-    if provider != "cpu":
-        # FP32 stays FP32: TF32 keeps 10 bits of the mantissa.
-        options[_CUDA] = {"use_tf32": 0}
+    # FP32 stays FP32: TF32 keeps 10 bits of the mantissa.
+    options[_CUDA] = {"use_tf32": 0}
     return list(options.items())
 
 
-def forbid_fallback(options: ort.SessionOptions, provider: Provider) -> None:
-    """Make a session fail that would compute anything on the CPU, unless that was asked for."""
-    if provider != "cpu":
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+def forbid_fallback(options: ort.SessionOptions) -> None:
+    """Make a session fail that would compute anything on the CPU."""
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
 
 
 def check_providers(provider: Provider, loaded: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import onnxruntime
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle
-from edge.engines.onnx_engine import OnnxEngine
+from edge.engines.onnx_gpu_engine import OnnxGpuEngine
 from edge.engines.onnx_providers import Provider, gpu_name, session_providers
 from edge.engines.openvino_engine import OpenVinoEngine, arithmetic_of, openvino_version
 from edge.engines.protocol import Engine
@@ -82,7 +82,7 @@ class OnnxGpuMaker:
 
     def load(self, source: Source, rung: Rung, part: EnginePart, folder: Path) -> Engine:  # noqa: ARG002
         """Load the graph; what the provider compiles is kept in `folder`."""
-        return OnnxEngine(folder / part.file, source.graph, provider=self.provider, cache=folder)
+        return OnnxGpuEngine(folder / part.file, source.graph, self.provider, folder)
 
 
 def onnx_gpu_maker(provider: Provider) -> OnnxGpuMaker:

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 
 from edge.bundle.store import Bundle, open_bundle
-from edge.engines import onnx_engine, onnx_providers
-from edge.engines.onnx_engine import OnnxEngine
+from edge.engines import onnx_gpu_engine, onnx_providers
+from edge.engines.onnx_gpu_engine import OnnxGpuEngine
 from edge.engines.onnx_providers import check_providers, gpu_name, session_providers
 from edge.errors import EngineLoadError
 from tests.support.bundles import DEMO_BUNDLE
@@ -30,7 +30,7 @@ def bundle() -> Bundle:
 def test_an_absent_provider_is_one_clear_line(bundle: Bundle, provider: str, name: str) -> None:
     words = rf"expected {name}, this build has .*CPUExecutionProvider; install .* onnxruntime-gpu"
     with pytest.raises(EngineLoadError, match=words) as refused:
-        OnnxEngine(bundle.path(bundle.graph.file), bundle.graph, provider=provider)
+        OnnxGpuEngine(bundle.path(bundle.graph.file), bundle.graph, provider)
     assert "\n" not in str(refused.value)
 
 
@@ -43,10 +43,10 @@ def test_nodes_that_a_provider_leaves_do_not_move_to_the_cpu(
 ) -> None:
     """A real session of a provider that takes none of the nodes: they would all fall to the CPU."""
     taken = [("AzureExecutionProvider", {})]
-    monkeypatch.setattr(onnx_engine, "session_providers", lambda *_: taken)
-    monkeypatch.setattr(onnx_engine, "gpu_name", lambda: "a GPU")
+    monkeypatch.setattr(onnx_gpu_engine, "session_providers", lambda *_: taken)
+    monkeypatch.setattr(onnx_gpu_engine, "gpu_name", lambda: "a GPU")
     with pytest.raises(EngineLoadError, match="fallback to CPU EP has been explicitly disabled"):
-        OnnxEngine(bundle.path(bundle.graph.file), bundle.graph, provider="cuda")
+        OnnxGpuEngine(bundle.path(bundle.graph.file), bundle.graph, "cuda")
 
 
 def test_a_provider_that_did_not_load_is_missed() -> None:
