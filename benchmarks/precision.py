@@ -24,6 +24,7 @@ from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, open_bundle
 from edge.engines.onnx_engine import OnnxEngine
 from edge.toolchain.calibration_set import read_calibration_set
+from edge.toolchain.int8_graphs import split
 from edge.toolchain.precision.int8 import Quantised, quantise
 from edge.toolchain.precision.settings import Int8Settings
 from edge.training.dataset import read_image_set, read_pixels
@@ -38,17 +39,18 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", type=Path, help="labelled set in the MVTec layout")
     parser.add_argument("--calibration", type=Path, help="calibration set; default: from --data")
-    parser.add_argument("--frames", type=int, default=32, help="to calibrate on")
+    parser.add_argument("--frames", type=int, default=64, help="to calibrate on")
     parser.add_argument("--calibrator", default="minmax")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=0, help="0 = physical cores")
     parser.add_argument("--report", type=Path, help="also write the layers' table (markdown)")
     options = parser.parse_args()
     bundle = open_bundle(options.bundle)
-    frames = calibration_frames(bundle, options)
+    columns, rows = bundle.recipe.tiles_wh
+    frames, fresh = split(calibration_frames(bundle, options), columns * rows)
     settings = Int8Settings(form="cpu", calibrator=options.calibrator)
     model = onnx.load(str(bundle.path(bundle.graph.file)))
-    made = quantise(model, frames, settings, bundle.thresholds.score.value)
+    made = quantise(model, frames, settings, bundle.thresholds.score.value, fresh=fresh)
     if options.report:
         options.report.write_text(made.report.as_markdown(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
@@ -84,6 +86,7 @@ def measure(
         "bundle": bundle.manifest.name,
         "size_wh": bundle.recipe.size_wh,
         "threads": engines[0].info.threads,
+        "bias": round(made.report.chosen.shift, 4),
         "left_float": made.report.excluded,
         "score_difference_on_calibration": round(made.report.chosen.score, 4),
         **rates(bundle, engines, options.rounds),

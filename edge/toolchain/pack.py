@@ -204,8 +204,9 @@ def _write(
     parity = [_check_parity(folder, graphs, recipe, pictures, reference, threshold)]
     if options.int8 is not None:
         coded, records = add_int8_graphs(
-            folder, graphs[0], recipe, options.int8, pictures, reference, threshold.value, REFERENCE
-        )
+            folder, detector, graphs[0], recipe, options.int8, pictures, reference,
+            threshold.value, REFERENCE,
+        )  # fmt: skip
         graphs += coded
         parity += records
     advance(1)

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edge.bundle.manifest import GraphFile
+from edge.bundle.store import Bundle
 from edge.config.station import EngineSettings
 from edge.engines.load import load_engine
+from edge.engines.onnx_engine import OnnxEngine
+from edge.pipeline.scorer import FrameScorer
 from edge.toolchain.calibration_set import CalibrationSet, freeze_calibration_set
 from edge.toolchain.engines import build_engines
-from edge.toolchain.int8_graphs import ORIGIN, REPORT
+from edge.toolchain.int8_graphs import FRESH_EVERY, ORIGIN, REPORT, split
 from edge.toolchain.makers import find_maker
 from edge.toolchain.pack import PackOptions, pack_bundle
 from edge.toolchain.tensorrt.targets import read_target
 from edge.training.dataset import read_image_set, read_pixels
+from edge.training.frames import Image
 
 TARGETS = Path(__file__).resolve().parents[2] / "build" / "targets"
 
 
 @pytest.fixture(scope="module")
 def calibration(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
-    good = read_image_set(plates).train[:12]
+    good = read_image_set(plates).train[:32]
     pictures = ((read_pixels(sample.path), sample.path.name) for sample in good)
     return freeze_calibration_set(tmp_path_factory.mktemp("sets") / "plates", pictures, "plates")
+
+
+def shift(bundle: Bundle, graph: GraphFile, pictures: Sequence[Image]) -> float:
+    """By how much a graph scores pictures higher than FP32, as a share of the threshold."""
+    means = []
+    for place in (bundle.graph, graph):
+        with OnnxEngine(bundle.path(place.file), place) as engine:
+            scorer = FrameScorer(engine, bundle.recipe, place)
+            means.append(np.mean([scorer.score(pixels).score for pixels in pictures]))
+    return float(means[1] - means[0]) / bundle.thresholds.score.value
+
+
+def test_codes_and_bias_come_from_different_pictures() -> None:
+    """Each kind has all places of a picture; more than enough frames are thinned out."""
+    for pictures, tiles, expected in ((16, 1, (12, 4)), (64, 4, (48, 48)), (2, 1, (2, 0))):
+        number = np.arange(pictures * tiles).reshape(-1, 1, 1, 1)
+        coded, fresh = split(number.astype(np.uint8), tiles)
+        assert (len(coded), len(fresh)) == expected
+        assert not set((coded // tiles).ravel()) & set((fresh // tiles).ravel())
+        for kind in (coded, fresh)[: 1 + bool(len(fresh))]:
+            assert set((kind % tiles).ravel()) == set(range(tiles))
 
 
 @pytest.mark.slow
@@ -38,9 +66,20 @@ def test_int8_forms_are_packed_with_evidence_and_run(
     assert [record.passed for record in bundle.manifest.parity] == [True] * 3
     sizes = [bundle.path(graph.file).stat().st_size for graph in (bundle.graph, *coded)]
     assert max(sizes[1:]) < 0.5 * sizes[0]
-    assert json.loads(bundle.path(ORIGIN).read_text())["calibration_set"] == calibration.id
+    origin = json.loads(bundle.path(ORIGIN).read_text())
+    assert origin["calibration_set"] == calibration.id
+    assert origin["is_smoothed"] is False
     for form in ("cpu", "trt"):
         assert "| layer |" in bundle.path(REPORT.format(form=form)).read_text()
+
+    # One threshold serves all precisions: on good parts that the codes were not fitted to, scores
+    # are on average those of FP32.
+    kept = [read_pixels(calibration.folder / p.file) for p in calibration.manifest.pictures]
+    fresh = kept[FRESH_EVERY - 1 :: FRESH_EVERY]
+    assert origin["frames_for_bias"] == len(fresh) == 8
+    for place in coded:
+        assert origin["bias"][place.form] > 0, "or there is nothing to see"
+        assert shift(bundle, place, fresh) == pytest.approx(0, abs=1e-4)
 
     target = read_target("cpu", TARGETS).model_copy(update={"precision": "int8"})
     engines = tmp_path / "engines"

@@ -7,6 +7,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SIZE = 64
+# What `with_outliers` spoils.
+HURTING = "fc1"
 
 
 class Writer:
@@ -93,6 +95,21 @@ def small_network(mean: float = 127, seed: int = 0) -> onnx.ModelProto:
     every = w.constant("every", np.array([1], np.int64))
     w.node("ReduceMax", [root, every], "score", keepdims=0)
     return w.model({"map": (1, 32, 32), "score": (1,)})
+
+
+def with_outliers() -> onnx.ModelProto:
+    """One input channel of the layer HURTING is far above the rest; the function is the same."""
+    model = small_network()
+    values = {entry.name: entry for entry in model.graph.initializer}
+
+    def scale(name: str, place, factor: float) -> None:
+        value = numpy_helper.to_array(values[name]).copy()
+        value[place] *= factor
+        values[name].CopyFrom(numpy_helper.from_array(value, name))
+
+    scale("gain", 5, 300)
+    scale(f"{HURTING}_kernel", 5, 1 / 300)
+    return model
 
 
 def small_frames(count: int = 6, seed: int = 1) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from edge.toolchain.precision.bias import subtract_bias
 from edge.toolchain.precision.coding import Frames, calibrate, quantised_graph
 from edge.toolchain.precision.sensitivity import SensitivityReport, choose_layers
 from edge.toolchain.precision.settings import Int8Settings
@@ -26,9 +27,10 @@ def quantise(
     settings: Int8Settings,
     threshold: float,
     probes: Frames | None = None,
+    fresh: Frames | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Quantised:
-    """Quantise all layers but those that hurt.
+    """Quantise all layers but those that hurt, and take off what that adds to map and score.
 
     Args:
         model: FP32; one uint8 input (1, H, W, 3); outputs map and score, or type_logits.
@@ -36,11 +38,14 @@ def quantise(
         settings: how.
         threshold: of the score.
         probes: more, whose verdicts may not turn, such as the golden ones; may show defects.
+        fresh: more good parts, that codes are not fitted to: they tell the bias, since the rounding
+            suits `frames` better than any other. None takes `frames`.
         advance: called with 1 as layers are measured.
 
     Raises:
         PrecisionError: the limit cannot be kept, or the graph does not run on the frames.
     """
     calibration = calibrate(model, frames, settings)
-    layers, report = choose_layers(calibration, frames, threshold, probes, advance)
-    return Quantised(quantised_graph(calibration, layers), report)
+    layers, report = choose_layers(calibration, frames, threshold, probes, fresh, advance)
+    coded = quantised_graph(calibration, layers)
+    return Quantised(subtract_bias(coded, report.bias) if report.bias else coded, report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import PrecisionError
 from edge.toolchain.parity import correlation
+from edge.toolchain.precision.bias import score_bias, without_bias
 from edge.toolchain.precision.coding import Calibration, Frames, quantised_graph
 from edge.toolchain.precision.layers import Layer
 from edge.toolchain.precision.running import Arrays, Runner
@@ -59,10 +60,16 @@ class LayerEffect:
 
 @dataclass(frozen=True, slots=True)
 class SensitivityReport:
-    """Outcome of the pass: `every` is with all layers in 8 bits, `chosen` without the excluded."""
+    """Outcome of the pass: `every` is with all layers in 8 bits, `chosen` without the excluded.
+
+    `shift` of every effect is the bias; all else is measured after it was taken off map and score,
+    see edge.toolchain.precision.bias. `frames` are good parts, the last `fresh` of them those that
+    nothing was fitted to: they give the bias, or all do where there are none.
+    """
 
     form: str
     frames: int
+    fresh: int
     probes: int
     threshold: float
     limit: float
@@ -74,6 +81,11 @@ class SensitivityReport:
     def excluded(self) -> tuple[str, ...]:
         """Labels of the layers that stay float."""
         return tuple(layer.label for layer in self.layers if layer.is_excluded)
+
+    @property
+    def bias(self) -> float:
+        """What the chosen layers add to scores of good parts, in the unit of the score."""
+        return self.chosen.shift * _unit(self.threshold)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -90,12 +102,14 @@ class SensitivityReport:
         summary = (
             f"INT8 ({self.form}) against FP32 on {self.frames} frames and {self.probes} probes; "
             f"scores and types may be off by {self.limit:g}. Unit of map and score is the "
-            f"threshold, {self.threshold:.4g}."
+            f"threshold, {self.threshold:.4g}. The bias is the mean difference of the scores on "
+            f"{self.fresh or self.frames} of the frames; it is taken off map and score before all "
+            "else is measured."
         )
         lines = [
             summary,
             "",
-            "| layer | op | map error | worst score | mean score | correlation | types | flips | |",
+            "| layer | op | map error | worst score | bias | correlation | types | flips | |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
         for label, op, effect, note in rows:
@@ -111,6 +125,7 @@ def choose_layers(
     frames: Frames,
     threshold: float,
     probes: Frames | None = None,
+    fresh: Frames | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[tuple[Layer, ...], SensitivityReport]:
     """Leave the layers out that hurt most, until all keep the limit and probes their verdict.
@@ -121,24 +136,26 @@ def choose_layers(
             where any rounding turns its verdict.
         threshold: of the score.
         probes: more of them, whose verdicts may not turn.
+        fresh: more good parts, which the calibration has not seen: they give the bias.
         advance: called with 1 after each layer; there are `len(calibration.layers)`.
 
     Raises:
         PrecisionError: half of the layers left out do not help.
     """
-    some = _Judge(calibration, frames[:LAYER_FRAMES], None, threshold)
+    some = _Judge(calibration, threshold, frames[:LAYER_FRAMES])
     alone = []
     for layer in calibration.layers:
         alone.append(some.effect((layer,)))
         advance(1)
     order = sorted(range(len(alone)), key=lambda index: -alone[index].error)
-    judge = _Judge(calibration, frames, probes, threshold)
+    judge = _Judge(calibration, threshold, frames, fresh, probes)
     every = judge.effect(calibration.layers)
     excluded, chosen = _leave_out(calibration, judge, every, order)
     report = SensitivityReport(
         form=calibration.settings.form,
-        frames=len(frames),
-        probes=0 if probes is None else len(probes),
+        frames=len(frames) + _count(fresh),
+        fresh=_count(fresh),
+        probes=_count(probes),
         threshold=threshold,
         limit=calibration.settings.limit,
         every=every,
@@ -176,7 +193,7 @@ def effect_of(
     reference: Sequence[Arrays], candidate: Sequence[Arrays], threshold: float, probes: int = 0
 ) -> Effect:
     """Compare the outputs of two graphs on the same frames; the last `probes` are probes."""
-    unit = max(abs(threshold), 1e-6)
+    unit = _unit(threshold)
     scores = np.array([[_score(a), _score(b)] for a, b in zip(reference, candidate, strict=True)])
     moved = (scores[:, 1] - scores[:, 0]) / unit
     turned = (scores[:, 0] > threshold) != (scores[:, 1] > threshold)
@@ -193,19 +210,31 @@ def effect_of(
 
 
 class _Judge:
-    """Measures quantised graphs against the FP32 graph, on the same frames."""
+    """Measures quantised graphs, without their bias, against the FP32 graph on the same frames."""
 
     def __init__(
-        self, calibration: Calibration, frames: Frames, probes: Frames | None, threshold: float
+        self,
+        calibration: Calibration,
+        threshold: float,
+        frames: Frames,
+        fresh: Frames | None = None,
+        probes: Frames | None = None,
     ):
         self._calibration, self._threshold = calibration, threshold
-        self._probes = 0 if probes is None else len(probes)
-        self._frames = frames if probes is None else np.concatenate([frames, probes])
+        self._probes = _count(probes)
+        good = len(frames) + _count(fresh)
+        # The frames that give the bias.
+        self._level = slice(good - (_count(fresh) or good), good)
+        kinds = (frames, fresh, probes)
+        self._frames = np.concatenate([kind for kind in kinds if kind is not None])
         self._reference = self._outputs(calibration.model)
 
     def effect(self, layers: tuple[Layer, ...]) -> Effect:
         candidate = self._outputs(quantised_graph(self._calibration, layers))
-        return effect_of(self._reference, candidate, self._threshold, self._probes)
+        bias = score_bias(self._reference[self._level], candidate[self._level])
+        lowered = [without_bias(outputs, bias) for outputs in candidate]
+        effect = effect_of(self._reference, lowered, self._threshold, self._probes)
+        return replace(effect, shift=bias / _unit(self._threshold))
 
     def _outputs(self, model: onnx.ModelProto) -> list[Arrays]:
         return list(Runner(model).each(self._frames))
@@ -213,6 +242,14 @@ class _Judge:
 
 def _without(layers: tuple[Layer, ...], excluded: set[int]) -> tuple[Layer, ...]:
     return tuple(layer for index, layer in enumerate(layers) if index not in excluded)
+
+
+def _count(frames: Frames | None) -> int:
+    return 0 if frames is None else len(frames)
+
+
+def _unit(threshold: float) -> float:
+    return max(abs(threshold), 1e-6)
 
 
 def _score(outputs: Arrays) -> float:

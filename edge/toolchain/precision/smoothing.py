@@ -38,6 +38,11 @@ class _Pair:
     values: nn.Linear | None = None
 
 
+def has_blocks(network: nn.Module) -> bool:
+    """Say whether `smoothed` knows the network's blocks."""
+    return any(_pairs(block) for block in network.modules())
+
+
 @torch.no_grad()
 def smoothed(network: Network, frames: Sequence[Tensor], alpha: float = ALPHA) -> Network:
     """Return a copy of `network` whose transformer blocks quantise better.
