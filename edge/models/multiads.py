@@ -25,6 +25,7 @@ from edge.models.features import Groups, PyramidFeatures, VitFeatures, mean_of
 from edge.models.inp_former import unit
 from edge.models.judgement import TypedJudgement
 from edge.models.multiads_settings import AlignedSettings, ClipSettings, SoftmaxOrder
+from edge.models.residual_adapter import ResidualAdapter
 from edge.models.settings import PyramidSettings, VitSettings
 
 # Differences of probabilities and cosine distances below a hundredth tell nothing: a branch that
@@ -100,7 +101,8 @@ class MultiAdsDetector(nn.Module):
     """Frames in; anomaly map, score and types out. This is what exports and judges.
 
     Types added after training have text rows of their own, `added`: channels of the type logits,
-    but no part in the softmax that gives map and score.
+    but no part in the softmax that gives map and score. `text_adapter` is what rows as encoded go
+    through (MAVIS), None without one; both banks hold adapted rows, so no frame needs it.
 
     Branches of the map: the zero-shot map, and the distance to the few-shot memory if there is
     one, each brought to the scale of good parts and averaged. The score is the mean of the map's
@@ -125,6 +127,9 @@ class MultiAdsDetector(nn.Module):
         self.register_buffer("bank", torch.zeros(rows, settings.text_width))
         if settings.added:
             self.register_buffer("added", torch.zeros(settings.added, settings.text_width))
+        self.text_adapter = (
+            ResidualAdapter(settings.text_width) if settings.has_text_adapter else None
+        )
         self.memory = nn.ParameterList(
             nn.Parameter(torch.zeros(settings.memory, count), requires_grad=False)
             for count in channels
@@ -196,7 +201,8 @@ class MultiAdsDetector(nn.Module):
 
     def branches(self, groups: Groups, logits: Groups) -> Tensor:
         """Uncalibrated maps of all branches, (B, K, H, W): zero-shot in 0..1, then few-shot."""
-        zero_shot = (self.levels - self.volume(logits)[:, :1]) / self.levels
+        # All types together: 1 - p(normal) without its rounding, which is large where p is near 1.
+        zero_shot = self.volume(logits)[:, 1:].sum(1, keepdim=True) / self.levels
         if not self.memory:
             return zero_shot
         return torch.cat([zero_shot, enlarge(self.memory_map(groups), self.map_hw)], 1)

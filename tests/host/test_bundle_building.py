@@ -168,6 +168,18 @@ def test_parity_limits(candidate: list[Outcome], passes: bool) -> None:
     assert record.passed is passes
 
 
+@pytest.mark.parametrize(("off", "passes"), [(2e-6, True), (1e-4, False)])
+def test_large_values_may_be_off_by_their_rounding(off: float, passes: bool) -> None:
+    """A detector that is flat on good parts has a threshold far below the map of a defect."""
+    sides = [
+        [Outcome(o.map * 70 * shift, o.score * 70 * shift) for o in outcomes([0.5, 1.5])]
+        for shift in (1.0, 1 + off)
+    ]
+    assert compare(*sides, 0.02, INFO, "torch").passed is passes
+    small = [[Outcome(o.map, 0.001 + shift) for o in outcomes([0.5])] for shift in (0.0, 3e-5)]
+    assert not compare(*small, 0.02, INFO, "torch").passed, "near the threshold it stays strict"
+
+
 def test_a_flipped_verdict_fails_however_close_the_scores_are() -> None:
     record = compare(outcomes([0.99999]), outcomes([1.00001]), 1.0, INFO, "torch")
     assert record.verdict_flips == 1
