@@ -32,7 +32,14 @@ RANKS = {
     "": 0,
 }
 HOST_ONLY = {"models", "training", "toolchain"}
-HOST_COMMANDS = {"cli/train.py", "cli/build.py", "cli/eval.py", "cli/import_.py", "cli/recipe.py"}
+HOST_COMMANDS = {
+    "cli/train.py",
+    "cli/train_methods.py",
+    "cli/build.py",
+    "cli/eval.py",
+    "cli/import_.py",
+    "cli/recipe.py",
+}
 # Third-party libraries and the only places that may import them.
 LIBRARIES = {
     "torch": HOST_ONLY,

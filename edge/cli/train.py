@@ -6,16 +6,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from edge.cli import train_methods as methods
 from edge.cli.console import make_app, progress, run, setup_logging
 from edge.errors import ConfigError, TrainingError
-
-if TYPE_CHECKING:
-    from edge.training.fit import Progress
-    from edge.training.run import RunRecord
 
 EPILOG = """Examples:\n
   edge-train --data data/pcb_traces --out runs/pcb\n
@@ -25,11 +22,13 @@ EPILOG = """Examples:\n
   edge-train --data data/new --shots 4 --preset standard --out runs/new\n
   edge-train --method multiads --data data/a --data data/b --target data/c --out runs/c\n
   edge-train --method multiads --data data/a --target data/c --labelled 10 --out runs/c\n
+  edge-train --method mavis --data data/a --target data/c --labelled 10 --out runs/c\n
   edge-train --method dapo --preset standard --data data/a --target data/c --out runs/c\n
   edge-train --method promptmad --data data/tiles --types "crack,chip" --out runs/tiles\n
   edge-train --method types --run runs/pcb --data data/pcb_traces --labelled 10 --out runs/named
 """
-METHODS = ("inp-former", "multiads", "dapo", "promptmad", "types")
+METHODS = ("inp-former", "multiads", "mavis", "dapo", "promptmad", "types")
+N_PAIR = ("image", "patch")
 WITHOUT = ("text-tokens", "visual-tokens")
 PLUS = ("soft-coherence", "squared-mining", "head")
 app = make_app()
@@ -41,7 +40,7 @@ def train(
         list[Path],
         typer.Option(
             help="folder with train/good, or of good pictures; several make one model for several "
-            "products; multiads, dapo: folders with labelled defects and masks",
+            "products; multiads, mavis, dapo: folders with labelled defects and masks",
             show_default=False,
         ),
     ],
@@ -50,9 +49,9 @@ def train(
         str,
         typer.Option(
             help="inp-former learns good parts, promptmad too from one good picture and words, "
-            "multiads defect types with a backbone of its own, "
-            "dapo prompts for them inside CLIP, types teaches a finished inp-former run to name "
-            "defects"
+            "multiads defect types with a backbone of its own, mavis them and that a good part "
+            "is none of them, dapo prompts for them inside CLIP, types teaches a finished "
+            "inp-former run to name defects"
         ),
     ] = "inp-former",
     source: Annotated[
@@ -103,25 +102,33 @@ def train(
     ] = True,
     target: Annotated[
         Path | None,
-        typer.Option(help="multiads, dapo: the product to judge; default the last --data"),
+        typer.Option(help="multiads, mavis, dapo: the product to judge; default the last --data"),
     ] = None,
     types: Annotated[
         str | None,
         typer.Option(
-            help="multiads, dapo, types: defect types to tell apart, comma between; promptmad: "
-            "defects to describe; default the product's own"
+            help="multiads, mavis, dapo, types: defect types to tell apart, comma between; "
+            "promptmad: defects to describe; default the product's own"
         ),
     ] = None,
     labelled: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="multiads, dapo, types: labelled defects per type of the judged product to learn "
-            "from",
+            help="multiads, mavis, dapo, types: labelled defects per type of the judged product to "
+            "learn from",
         ),
     ] = None,
     few_shot: Annotated[
-        int | None, typer.Option(min=0, help="multiads, dapo: good pictures to remember, default 0")
+        int | None,
+        typer.Option(min=0, help="multiads, mavis, dapo: good pictures to remember, default 0"),
+    ] = None,
+    n_pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="mavis: level of the N-pair loss, image or patch; may be given several times; "
+            "default both, on lite patch"
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -153,7 +160,7 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="default multiads 10, dapo 5, more for few pictures"),
+        typer.Option(min=1, help="default multiads 10, dapo 5, mavis 3, more for few pictures"),
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="default 16; others 8")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="delete what --out holds")] = False,
@@ -163,7 +170,7 @@ def train(
     An interrupted training goes on when the same command is given again.
     """
     setup_logging("warning")
-    size_wh = _pair(size, "--size", auto=True)
+    size_wh = methods.pair(size, "--size", auto=True)
     aligned: dict[str, object] = {
         "--target": target,
         "--types": types,
@@ -181,6 +188,7 @@ def train(
         },
         "promptmad": {"--types": types, "--steps": steps},
         "multiads": aligned,
+        "mavis": aligned | {"--n-pair": n_pair or None},
         "dapo": aligned | {"--without": without or None, "--legacy-text-path": legacy_text_path},
         "types": {
             "--run": source,
@@ -191,6 +199,7 @@ def train(
     }
     _check_method(method, options)
     _check_choices("--plus", plus or (), PLUS)
+    _check_choices("--n-pair", n_pair or (), N_PAIR)
     _check_choices("--without", without or (), WITHOUT)
     _clear(out, fresh=fresh)
     with ExitStack() as bars:
@@ -201,11 +210,11 @@ def train(
 
         names = tuple(name.strip() for name in (types or "").split(",") if name.strip())
         if method == "types":
-            record = _types(
+            record = methods.types(
                 source, tuple(data), out, names, labelled or 0, seed, stage,
                 negation=bool(negation),
             )  # fmt: skip
-        elif method in ("multiads", "dapo"):
+        elif method in ("multiads", "mavis", "dapo"):
             asked: dict[str, Any] = {
                 "data": tuple(data), "target": target, "preset": preset, "weights": weights,
                 "size_wh": size_wh, "types": names, "memory_frames": few_shot or 0,
@@ -217,16 +226,19 @@ def train(
             if method == "dapo":
                 asked["legacy_text_path"] = bool(legacy_text_path)
                 asked |= {name.replace("-", "_"): 0 for name in without or ()}
-                record = _dapo(asked, _given(training), out, stage)
+                record = methods.dapo(asked, methods.given(training), out, stage)
+            elif method == "mavis":
+                asked["n_pair"] = tuple(n_pair or ())
+                record = methods.mavis(asked, methods.given(training), out, stage)
             else:
-                record = _multiads(asked, _given(training), out, stage)
+                record = methods.multiads(asked, methods.given(training), out, stage)
         elif method == "promptmad":
-            record = _promptmad(
+            record = methods.promptmad(
                 tuple(data), out, preset, weights, size_wh, names,
                 {"seed": seed, "reconstruction_steps": steps, "batch": batch}, stage,
             )  # fmt: skip
         else:
-            record = _inp_former(
+            record = methods.inp_former(
                 tuple(data), out, preset, weights, size_wh, tiles or "1x1", plus or (),
                 {"seed": seed, "steps": steps, "batch": batch, "shots": shots}, stage,
                 branches=branches, refine=bool(refine),
@@ -236,162 +248,6 @@ def train(
         f"{out}: trained on {record.data.train_images} good pictures at {width}x{height}, "
         f"{record.data.held_out_images} held out; next: edge-build {out} --out BUNDLE"
     )
-
-
-def _inp_former(
-    data: tuple[Path, ...],
-    out: Path,
-    preset: str,
-    weights: str | None,
-    size_wh: tuple[int, int] | None,
-    tiles: str,
-    plus: Sequence[str],
-    training: Mapping[str, int | None],
-    stage: Progress,
-    *,
-    branches: bool,
-    refine: bool,
-) -> RunRecord:
-    tiles_wh = _pair(tiles, "--tiles")
-    if refine and "head" in plus:
-        raise ConfigError("--refine: the mask takes the place of --plus head; give one of the two")
-    from edge.models.inp_former_plus import HEAD_CHANNELS
-    from edge.models.presets import find_preset
-    from edge.training.fit import Request, fit
-    from edge.training.run import TrainingSettings
-
-    chosen = find_preset(preset)
-    chosen_options = {
-        "steps": chosen.steps,
-        "soft_coherence": "soft-coherence" in plus,
-        "squared_mining": "squared-mining" in plus,
-    }
-    request = Request(
-        data=data,
-        preset=chosen,
-        weights=weights,
-        size_wh=size_wh,
-        tiles_wh=tiles_wh or (1, 1),
-        overlap=0.1 if tiles_wh != (1, 1) else 0.0,
-        training=TrainingSettings.model_validate(chosen_options | _given(training)),
-        head=HEAD_CHANNELS if "head" in plus else None,
-        branches=branches,
-        refine=refine,
-    )
-    record = fit(request, out, stage)
-    trial = record.refiner
-    if trial is not None:
-        print(
-            f"{out}: refined mask {'kept' if trial.is_kept else 'left out'}: pixel AP on synthetic "
-            f"defects {trial.without:.3f} without, {trial.with_mask:.3f} with it"
-        )
-    return record
-
-
-def _promptmad(
-    data: tuple[Path, ...],
-    out: Path,
-    preset: str,
-    weights: str | None,
-    size_wh: tuple[int, int] | None,
-    types: tuple[str, ...],
-    training: Mapping[str, int | None],
-    stage: Progress,
-) -> RunRecord:
-    from edge.models.presets import find_preset
-    from edge.training.promptmad.fit import Request, fit
-    from edge.training.promptmad.settings import PromptTraining
-
-    if len(data) > 1:
-        raise ConfigError(f"--data: promptmad prompts with one product's picture, got {len(data)}")
-    request = Request(
-        data=data[0],
-        preset=find_preset(preset),
-        weights=weights,
-        size_wh=size_wh,
-        types=types,
-        training=PromptTraining.model_validate(_given(training)),
-    )
-    return fit(request, out, stage)
-
-
-def _multiads(
-    asked: Mapping[str, Any], training: Mapping[str, int], out: Path, stage: Progress
-) -> RunRecord:
-    from edge.training.multiads.fit import fit
-    from edge.training.multiads.lesson import Request
-    from edge.training.multiads.settings import AdapterTraining
-
-    request = Request(**asked, training=AdapterTraining.model_validate(training))
-    return _told(fit(request, out, stage), out)
-
-
-def _dapo(
-    asked: Mapping[str, Any], training: Mapping[str, int], out: Path, stage: Progress
-) -> RunRecord:
-    from edge.training.dapo.fit import DapoRequest, fit
-    from edge.training.dapo.settings import DapoTraining
-
-    request = DapoRequest(**asked, training=DapoTraining.model_validate(training))
-    return _told(fit(request, out, stage), out)
-
-
-def _told(record: RunRecord, out: Path) -> RunRecord:
-    """Say which pictures test nothing any more."""
-    learned = record.adapters
-    if learned is not None and learned.own_defects:
-        print(
-            f"{out}: learned from {len(learned.own_defects)} labelled defects of "
-            f"{record.data.name} itself; they test nothing any more (see run.yaml)"
-        )
-    return record
-
-
-def _types(
-    source: Path | None,
-    data: tuple[Path, ...],
-    out: Path,
-    types: tuple[str, ...],
-    labelled: int,
-    seed: int,
-    stage: Progress,
-    *,
-    negation: bool,
-) -> RunRecord:
-    from edge.training.type_branch import Request, fit_types
-
-    if source is None:
-        raise ConfigError("--run: expected the finished inp-former run that is to name defects")
-    request = Request(
-        run=source, data=data, labelled=labelled, types=types, negation=negation, seed=seed
-    )
-    record = fit_types(request, out, stage)
-    told = record.types
-    assert told is not None  # noqa: S101 - narrowing only
-    right = "unknown" if told.accuracy is None else f"{told.accuracy:.0%}"
-    print(
-        f"{out}: names {', '.join(record.model.types)}; {right} of labelled regions right when "
-        f"their part was left out; {len(told.own_defects)} labelled pictures of "
-        f"{record.data.name} itself test nothing any more (see {out.name}/run.yaml)"
-    )
-    if told.negation is not None:
-        changed = told.negation
-        print(
-            f"{out}: on unseen parts, good regions nearest to a defect's text "
-            f"{_change(changed.error_before, changed.error_after)}, nearer to a type than to its "
-            f"denial {_change(changed.denials_before, changed.denials_after)}, types right "
-            f"{_change(changed.accuracy_before, told.accuracy)}"
-        )
-    return record
-
-
-def _change(before: float | None, after: float | None) -> str:
-    return " -> ".join("unknown" if share is None else f"{share:.1%}" for share in (before, after))
-
-
-def _given(options: Mapping[str, int | None]) -> dict[str, int]:
-    """Options that were given; the rest keep their method's default."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _check_choices(option: str, given: Sequence[str], known: Sequence[str]) -> None:
@@ -418,15 +274,6 @@ def _clear(out: Path, *, fresh: bool) -> None:
         if not (out / RECORD).is_file() and any(out.iterdir()):
             raise TrainingError(f"--out {out}: is not a run; not deleted")
         shutil.rmtree(out)
-
-
-def _pair(text: str, option: str, *, auto: bool = False) -> tuple[int, int] | None:
-    if auto and text == "auto":
-        return None
-    left, _, right = text.lower().partition("x")
-    if not (left.isdecimal() and right.isdecimal() and int(left) > 0 and int(right) > 0):
-        raise ConfigError(f"{option}: expected two numbers such as 320x256, got {text}")
-    return int(left), int(right)
 
 
 def main() -> None:

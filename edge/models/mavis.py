@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.models.backbones.clip import ClipVision
 from edge.models.features import Groups
 from edge.models.inp_former import unit
-from edge.models.multiads import MultiAdsDetector, Seen, TypeAdapters
-from edge.models.multiads_settings import MultiAdsSettings
+from edge.models.multiads import MultiAdsDetector, TypeAdapters
+from edge.models.residual_adapter import RESIDUAL, ResidualAdapter
 
-RESIDUAL = 0.1
 # Of the region head, as in CLIP.
 TEMPERATURE = 0.07
 OCTAVES = 16
@@ -33,18 +33,6 @@ OCTAVES = 16
 GUIDE_FLOOR = 0.01
 # Share of the map that even a certain false alarm leaves.
 GATE = 0.5
-
-
-class ResidualAdapter(nn.Module):
-    """x -> unit(x + 0.1 W x), W zero at the start: unit vectors stay what they were."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(width, width))
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Adapt (..., D) to unit vectors of the same shape."""
-        return F.normalize(vectors + RESIDUAL * F.linear(vectors, self.weight), dim=-1)
 
 
 class AlignedAdapters(TypeAdapters):
@@ -76,32 +64,26 @@ class AlignedAdapters(TypeAdapters):
         )
 
 
-class MavisDetector(MultiAdsDetector):
-    """A MultiADS detector whose bank and image vector are aligned: no cost for the texts.
+@torch.no_grad()
+def fold(aligned: AlignedAdapters, detector: MultiAdsDetector) -> None:
+    """Leave what training found in an ordinary MultiADS detector, at no cost on the line.
 
-    The adapter of the image vector is one product of D x D per frame.
+    The text adapter goes into the bank, which must hold the rows as encoded, and stays beside it
+    for words that are added later. That of the image vector goes into CLIP's projection: the unit
+    length after it makes unit(z + 0.1 W z) and the length of z before it one and the same.
     """
-
-    def __init__(self, settings: MultiAdsSettings):
-        super().__init__(settings)
-        self.image_adapter = ResidualAdapter(settings.text_width) if settings.image_share else None
-
-    def extract(self, frames: Tensor) -> Seen:
-        """Frozen features of (B, H, W, 3) uint8 RGB frames, the image vector adapted."""
-        seen = super().extract(frames)
-        if seen.image is None or self.image_adapter is None:
-            return seen
-        return Seen(seen.groups, self.image_adapter(seen.image))
-
-    @torch.no_grad()
-    def fold(self, aligned: AlignedAdapters) -> None:
-        """Take over what training found; `bank` must hold the rows as encoded."""
-        self.adapters.load_state_dict(
-            {name: value for name, value in aligned.state_dict().items() if "adapters." in name}
-        )
-        self.bank.copy_(aligned.text(self.bank))
-        if self.image_adapter is not None and aligned.image is not None:
-            self.image_adapter.load_state_dict(aligned.image.state_dict())
+    adapters = TypeAdapters(
+        detector.features.channels, detector.settings.text_width, aligned.temperature
+    )
+    adapters.adapters.load_state_dict(aligned.adapters.state_dict())
+    detector.adapters = adapters.requires_grad_(False)
+    detector.bank.copy_(aligned.text(detector.bank))
+    assert detector.text_adapter is not None  # noqa: S101 - settings.has_text_adapter
+    detector.text_adapter.load_state_dict(aligned.text.state_dict())
+    backbone = detector.features.backbone
+    if aligned.image is not None and isinstance(backbone, ClipVision):
+        projection = backbone.projection.weight
+        projection.add_(RESIDUAL * aligned.image.weight @ projection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class AlignedSettings(Settings):
         types: names of the K defect types; bank row and type channel i + 1 is `types[i]`.
         added: so many of the last types were added by their words after training: they name
             regions, but map and score do not know them, so the threshold stays valid.
+        has_text_adapter: texts went through MAVIS' adapter, which the model keeps for added types.
         temperature: of the softmax over normal and types.
         order: `softmax-first` takes the softmax on the grid and enlarges probabilities;
             MultiADS's published `upsample-first` enlarges logits: close, not equal, at many times
@@ -60,6 +61,7 @@ class AlignedSettings(Settings):
     text_width: int
     types: tuple[str, ...] = Field(min_length=1)
     added: int = Field(default=0, ge=0)
+    has_text_adapter: bool = False
     temperature: float = Field(default=0.01, gt=0)
     order: SoftmaxOrder = "softmax-first"
     memory: int = Field(default=0, ge=0)

@@ -96,8 +96,8 @@ def _rows(
     source = weights or record.weights
     if isinstance(detector, DapoDetector):
         return detector.prompts.rows(text_tower(record.preset, source), added)[1:]
-    bank = TextBank(text_encoder(record.preset, source))
-    return bank.rows(record.data.name, added)[1:]
+    rows = TextBank(text_encoder(record.preset, source)).rows(record.data.name, added)[1:]
+    return rows if detector.text_adapter is None else detector.text_adapter(rows)
 
 
 def _second_bank(

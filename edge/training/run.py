@@ -31,6 +31,7 @@ from edge.models.promptmad import PromptMadDetector
 from edge.models.promptmad_settings import PromptMadSettings
 from edge.models.settings import ModelSettings
 from edge.training.dapo.settings import DapoTraining
+from edge.training.mavis.settings import NegationTraining
 from edge.training.multiads.settings import AdapterTraining
 from edge.training.promptmad.settings import PromptTraining
 
@@ -105,12 +106,14 @@ class SizeTrial(Settings):
 
 
 class AdapterRecord(Settings):
-    """What a MultiADS or DAPO run learned its types from.
+    """What a MultiADS, DAPO or MAVIS run learned its types from.
 
     Attributes:
         products: data sets with labelled defects; `vocabulary`: their types in bank order.
         own_defects: labelled pictures of the judged product itself; they test nothing any more.
         best_epoch, validation_ap: known once training has finished.
+        negation_errors: MAVIS: share of good cells of the validation pictures whose nearest text is
+            of a defect, before training and after every epoch; () for the others.
     """
 
     products: tuple[str, ...]
@@ -120,6 +123,7 @@ class AdapterRecord(Settings):
     own_defects: tuple[str, ...] = ()
     best_epoch: int | None = None
     validation_ap: float | None = None
+    negation_errors: tuple[float, ...] = ()
 
 
 class NegationRecord(Settings):
@@ -184,7 +188,10 @@ class Origin(Settings):
 
 
 class RunRecord(Settings):
-    """run.yaml; `adapters` for MultiADS and DAPO, `types` for INP-Former runs that name types."""
+    """run.yaml.
+
+    `adapters` for MultiADS, DAPO and MAVIS, `types` for INP-Former runs that name types.
+    """
 
     created_by: str
     created_at: str
@@ -194,7 +201,7 @@ class RunRecord(Settings):
     tiles_wh: tuple[int, int] = (1, 1)
     overlap: float = 0.0
     model: MethodSettings
-    training: TrainingSettings | AdapterTraining | DapoTraining | PromptTraining
+    training: TrainingSettings | AdapterTraining | NegationTraining | DapoTraining | PromptTraining
     size_trials: tuple[SizeTrial, ...] = ()
     origin: Origin | None = None
     adapters: AdapterRecord | None = None

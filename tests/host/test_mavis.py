@@ -14,17 +14,17 @@ from torch.nn import functional as F
 from edge.errors import TrainingError
 from edge.models.mavis import (
     AlignedAdapters,
-    MavisDetector,
     RegionShape,
     RegionStage,
-    ResidualAdapter,
+    fold,
     fourier,
     gated_map,
     inside,
     sine_places,
 )
-from edge.models.multiads import TypeAdapters
+from edge.models.multiads import MultiAdsDetector, TypeAdapters
 from edge.models.multiads_settings import MultiAdsSettings
+from edge.models.residual_adapter import ResidualAdapter
 from edge.models.text.knowledge import knowledge
 from edge.training.mavis.losses import (
     choose_anchors,
@@ -145,16 +145,17 @@ def test_a_residual_adapter_starts_as_nothing_and_is_folded_into_the_bank() -> N
             "text_width": 16,
             "product": "plate",
             "types": ("crack", "hole"),
+            "has_text_adapter": True,
         }
     )
-    detector = MavisDetector(settings).eval()
+    detector = MultiAdsDetector(settings).eval()
     aligned = AlignedAdapters(detector.features.channels, 16, has_image=False)
     torch.nn.init.normal_(aligned.text.weight, generator=torch.Generator().manual_seed(0))
     detector.bank.copy_(units(3, 16))
     groups = tuple(torch.randn(1, 16, count) for count in detector.features.channels)
     with torch.no_grad():
         expected = aligned(groups, detector.bank.clone())
-    detector.fold(aligned)
+    fold(aligned, detector)
     with torch.no_grad():
         found = detector.adapters(groups, detector.bank)
     assert type(detector.adapters) is TypeAdapters, "nothing is left of the text adapter"

@@ -395,9 +395,9 @@ def test_other_options_and_finished_runs_are_refused(
     [
         (
             ["--method", "other"],
-            "--method: expected one of inp-former, multiads, dapo, promptmad, ",
+            "--method: expected one of inp-former, multiads, mavis, dapo, promptmad, ",
         ),
-        (["--epochs", "3"], "--epochs: expected with --method multiads or dapo only, got inp-"),
+        (["--epochs", "3"], "--epochs: expected with --method multiads or mavis or dapo only"),
         (["--method", "multiads", "--tiles", "2x2"], "--tiles: expected with --method inp-former"),
         (
             ["--plus", "hat"],

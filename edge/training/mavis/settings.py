@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edge.config.reader import Settings
 from edge.training.multiads.settings import AdapterTraining
+
+NPairLevel = Literal["image", "patch"]
 
 
 class NPair(Settings):
@@ -24,7 +28,7 @@ class NegationTraining(AdapterTraining):
 
     Attributes:
         image, patch: the loss at the two levels; `patch` also holds for defective cells.
-        image_weight, patch_weight, type_weight: of L_img, L_pat and L_abn.
+        image_weight, patch_weight, type_weight: of L_img, L_pat and L_abn; 0 leaves a term out.
         anchors: cells per picture and level, half of them the hardest, half random.
         warmup: steps without N-pair terms: adapters are random at first, and so is what is hard.
     """

@@ -59,6 +59,14 @@ class NegationTrainer(AdapterTrainer):
             self._write({"epoch": 0, "negation_error": round(self.negation_error(), 6)})
         super().run(inputs, validate, advance)
 
+    @property
+    def outcome(self) -> dict[str, object]:
+        """What the run's AdapterRecord is to say of the training."""
+        # An epoch that was interrupted after its entry is there twice.
+        lines = (self.folder / LOG).read_text(encoding="utf-8").splitlines()
+        errors = {entry["epoch"]: entry["negation_error"] for entry in map(json.loads, lines)}
+        return super().outcome | {"negation_errors": tuple(errors[n] for n in sorted(errors))}
+
     @torch.no_grad()
     def negation_error(self) -> float:
         """Share of good held-out cells whose nearest text is of a defect, mean of the levels."""

@@ -16,7 +16,7 @@ from edge.models.multiads_presets import default_weights, multiads_settings, tex
 from edge.models.multiads_settings import MultiAdsSettings
 from edge.models.text.bank import TextBank
 from edge.models.weights import load_backbone
-from edge.training.dataset import Sample
+from edge.training.dataset import ImageSet, Sample
 from edge.training.fit import Progress, frame_size
 from edge.training.frames import Image, InputShape, input_batches
 from edge.training.golden import write_golden
@@ -54,10 +54,28 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     lesson = plan(request, target, parts[0])
     weights = request.weights or default_weights(request.preset)
     bank = TextBank(text_encoder(request.preset, weights))
-    settings = multiads_settings(
+    settings = detector_settings(request, weights, target, parts[0], lesson, bank)
+    record = new_record(request, lesson, target, parts, weights, settings)
+    record = start_run(folder, record)
+    detector = build(settings, record, bank)
+    set_scale(detector, [picture.sample for picture in lesson.train])
+    trainer = _train(detector, lesson, training, folder, bank, progress)
+    return finish_run(folder, record, request, detector, trainer, parts, progress)
+
+
+def detector_settings(
+    request: Request,
+    weights: str,
+    target: ImageSet,
+    good: Sequence[Sample],
+    lesson: Lesson,
+    bank: TextBank,
+) -> MultiAdsSettings:
+    """What the request's detector is made of."""
+    return multiads_settings(
         request.preset,
         weights,
-        frame_size(parts[0]),
+        frame_size(good),
         request.size_wh,
         target.name,
         target_types(request, target, lesson),
@@ -65,12 +83,6 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         request.memory_frames,
         request.order,
     )
-    record = new_record(request, lesson, target, parts, weights, settings)
-    record = start_run(folder, record)
-    detector = _build(settings, record, bank)
-    set_scale(detector, [picture.sample for picture in lesson.train])
-    trainer = _train(detector, lesson, training, folder, bank, progress)
-    return finish_run(folder, record, request, detector, trainer, parts, progress)
 
 
 def finish_run(
@@ -92,7 +104,7 @@ def finish_run(
     calibration = calibrate(detector, held_out, progress("calibration", len(held_out)))
     write_calibration(folder, calibration)
     write_golden(folder, held_out, calibration.scores, request.training.seed)
-    write_record(folder, with_outcome(record, trainer.best_epoch, max(trainer.values)))
+    write_record(folder, with_outcome(record, trainer.outcome))
     write_model(folder, detector)
     trainer.clear()
     shutil.rmtree(folder / FEATURES)
@@ -108,7 +120,7 @@ def set_scale(detector: MultiAdsDetector, samples: Sequence[Sample]) -> None:
     some = samples[:: max(1, len(samples) // SCALE_PICTURES)]
     squares = [
         torch.stack([group.square().mean() for group in extract(detector, inputs)])
-        for inputs in _network_inputs(detector, some)
+        for inputs in frame_batches(detector, some)
     ]
     features.rms.copy_(torch.stack(squares).mean(0).sqrt().clamp_min(1e-6))
 
@@ -121,7 +133,7 @@ def calibrate(
     branches: list[Tensor] = []
     images: list[Tensor] = []
     grey: list[tuple[float, float]] = []
-    for inputs in _network_inputs(detector, samples):
+    for inputs in frame_batches(detector, samples):
         groups, image = detector.extract(torch.from_numpy(inputs))
         branches.append(detector.branches(groups, detector.adapters(groups, detector.bank)))
         images += [] if image is None else [image]
@@ -210,11 +222,12 @@ def _remember(detector: MultiAdsDetector, good: Sequence[Sample], request: Reque
     """Fill the few-shot memory with good frames drawn without replacement."""
     rng = np.random.default_rng(request.training.seed)
     chosen = sorted(rng.choice(len(good), request.memory_frames, replace=False))
-    inputs = np.concatenate(list(_network_inputs(detector, [good[index] for index in chosen])))
+    inputs = np.concatenate(list(frame_batches(detector, [good[index] for index in chosen])))
     detector.set_memory(extract(detector, inputs))
 
 
-def _build(settings: MultiAdsSettings, record: RunRecord, bank: TextBank) -> MultiAdsDetector:
+def build(settings: MultiAdsSettings, record: RunRecord, bank: TextBank) -> MultiAdsDetector:
+    """Build an untrained detector with the run's backbone and the texts of its product."""
     torch.manual_seed(record.training.seed)
     detector = MultiAdsDetector(settings)
     load_backbone(detector.features.backbone, record.weights)
@@ -222,5 +235,6 @@ def _build(settings: MultiAdsSettings, record: RunRecord, bank: TextBank) -> Mul
     return detector.eval().requires_grad_(False)
 
 
-def _network_inputs(detector: MultiAdsDetector, samples: Sequence[Sample]) -> Iterable[Image]:
+def frame_batches(detector: MultiAdsDetector, samples: Sequence[Sample]) -> Iterable[Image]:
+    """Network inputs of pictures, a batch at a time."""
     return input_batches(samples, InputShape(detector.settings.size_wh), JUDGE_BATCH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -88,8 +88,7 @@ def start_run(folder: Path, record: RunRecord) -> RunRecord:
     return stored
 
 
-def with_outcome(record: RunRecord, best_epoch: int, validation_ap: float) -> RunRecord:
-    """Note what training found."""
+def with_outcome(record: RunRecord, outcome: Mapping[str, object]) -> RunRecord:
+    """Note what training found: fields of AdapterRecord."""
     assert record.adapters is not None  # noqa: S101 - narrowing only
-    outcome = {"best_epoch": best_epoch, "validation_ap": round(validation_ap, 6)}
     return record.model_copy(update={"adapters": record.adapters.model_copy(update=outcome)})

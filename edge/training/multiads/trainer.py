@@ -61,6 +61,11 @@ class EpochTrainer(ABC):
         """Epoch that was best on the validation part, counted from 1; the first among equals."""
         return 1 + int(np.argmax(self.values))
 
+    @property
+    def outcome(self) -> dict[str, object]:
+        """What the run's AdapterRecord is to say of the training."""
+        return {"best_epoch": self.best_epoch, "validation_ap": round(max(self.values), 6)}
+
     def run(
         self,
         inputs: TypedInputs,

@@ -1,0 +1,219 @@
+"""MAVIS' stage A from pictures to a bundle: on lite, and with a tiny random CLIP."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from edge.errors import ConfigError
+from edge.models.mavis import AlignedAdapters
+from edge.models.multiads import MultiAdsDetector, TypeAdapters
+from edge.models.multiads_settings import MultiAdsSettings
+from edge.models.text.bank import TextBank
+from edge.models.text.minilm import MiniLm
+from edge.toolchain.pack import PackOptions, pack_bundle
+from edge.training.added_types import with_added
+from edge.training.mavis.fit import MavisRequest, fit, image_vectors
+from edge.training.mavis.settings import NegationTraining
+from edge.training.multiads import fit as multiads
+from edge.training.multiads.lesson import Request, plan, read_target
+from edge.training.multiads.settings import AdapterTraining
+from edge.training.run import read_model, read_record
+from tests.support.tiny_clip import write_clip
+
+QUICK = {"epochs": 3, "least_steps": 0, "labelled": 3}
+
+
+def no_bar(_stage: str, _total: int):
+    return lambda _done: None
+
+
+@pytest.fixture(scope="module")
+def request_(plates: Path) -> MavisRequest:
+    training = NegationTraining(**QUICK, warmup=2, anchors=32, patch_weight=1.0)
+    return MavisRequest((plates,), plates, size_wh=(160, 128), training=training)
+
+
+@pytest.fixture(scope="module")
+def aligned_run(request_: MavisRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "aligned"
+    fit(request_, folder, no_bar)
+    return folder
+
+
+def test_the_record_says_what_became_of_the_negation_error(aligned_run: Path) -> None:
+    record = read_record(aligned_run)
+    assert isinstance(record.training, NegationTraining)
+    assert record.training.image_weight == 0, "lite has no image vector"
+    assert record.training.patch_weight == 1
+    assert record.adapters is not None
+    errors, best = record.adapters.negation_errors, record.adapters.best_epoch
+    assert best is not None
+    log = [json.loads(line) for line in (aligned_run / "log.jsonl").read_text().splitlines()]
+    assert list(errors) == [entry["negation_error"] for entry in log]
+    assert len(errors) == 4
+    assert errors[-1] < 0.5 * errors[0]
+
+
+def test_the_text_adapter_is_in_the_bank_and_nowhere_on_the_line(
+    aligned_run: Path, plates: Path
+) -> None:
+    record = read_record(aligned_run)
+    detector = read_model(aligned_run, record)
+    assert isinstance(detector, MultiAdsDetector)
+    assert isinstance(record.model, MultiAdsSettings)
+    assert type(detector.adapters) is TypeAdapters
+    encoded = TextBank(MiniLm()).rows(plates.name, record.model.types)
+    assert detector.text_adapter is not None
+    assert float((detector.bank - encoded).norm(dim=-1).min()) > 1e-3, "training moved the texts"
+    assert torch.allclose(detector.bank, detector.text_adapter(encoded), atol=1e-6)
+
+
+def test_the_terms_are_what_tells_it_from_multiads(
+    request_: MavisRequest, aligned_run: Path, tmp_path: Path
+) -> None:
+    """Same pictures, start and steps: without the terms good cells stay nearer to defects."""
+    training = request_.training.model_copy(update={"patch_weight": 0.0, "type_weight": 0.0})
+    fit(replace(request_, training=training), tmp_path / "plain", no_bar)
+    plain, aligned = (read_record(f).adapters for f in (tmp_path / "plain", aligned_run))
+    assert plain is not None
+    assert aligned is not None
+    assert plain.negation_errors[0] == aligned.negation_errors[0]
+    assert aligned.negation_errors[-1] < plain.negation_errors[-1]
+    base = Request(
+        request_.data, request_.target, size_wh=(160, 128), training=AdapterTraining(**QUICK)
+    )
+    record = multiads.fit(base, tmp_path / "base", no_bar)
+    assert record.adapters is not None
+    assert record.adapters.own_defects == aligned.own_defects
+    assert record.adapters.negation_errors == ()
+
+
+def test_it_becomes_a_bundle_and_later_words_are_aligned_too(
+    aligned_run: Path, plates: Path, tmp_path: Path
+) -> None:
+    options = PackOptions(alpha=0.1, added_types=("bent pin",))
+    bundle = pack_bundle(aligned_run, tmp_path / "b", options, lambda _: None)
+    assert bundle.manifest.method == "multiads"
+    assert bundle.manifest.parity[0].passed
+    assert bundle.recipe.defect_types[-1] == "bent pin"
+    record = read_record(aligned_run)
+    detector = read_model(aligned_run, record)
+    assert isinstance(detector, MultiAdsDetector)
+    assert detector.text_adapter is not None
+    larger, _ = with_added(detector, record, ("bent pin",))
+    encoded = TextBank(MiniLm()).rows(plates.name, ["bent pin"])[1:]
+    assert torch.allclose(larger.added, detector.text_adapter(encoded), atol=1e-6)
+
+
+# The image level, with a tiny CLIP
+
+
+@pytest.fixture(scope="module")
+def clip_request(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> MavisRequest:
+    folder = tmp_path_factory.mktemp("clip")
+    write_clip(folder, blocks=4)
+    training = NegationTraining(**QUICK, warmup=1, anchors=8)
+    return MavisRequest(
+        (plates,), preset="standard", weights=str(folder), size_wh=(80, 64),
+        types=("crack", "hole"), training=training,
+    )  # fmt: skip
+
+
+def test_the_image_adapter_is_folded_into_the_projection(
+    clip_request: MavisRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The finished tower says what the tower before and the adapter behind it said."""
+    seen: list[tuple[AlignedAdapters, torch.Tensor, torch.Tensor]] = []
+    frames = torch.randint(0, 256, (2, 64, 80, 3), dtype=torch.uint8)
+    from edge.training.mavis import fit as module
+
+    original = module.fold
+
+    def watched(aligned: AlignedAdapters, detector: MultiAdsDetector) -> None:
+        with torch.no_grad():
+            before = detector.extract(frames).image
+            assert before is not None
+            assert aligned.image is not None
+            torch.nn.init.normal_(aligned.image.weight)  # as after a long training
+            expected = aligned.image(before)
+            original(aligned, detector)
+            found = detector.extract(frames).image
+        assert found is not None
+        seen.append((aligned, expected, found))
+        assert not torch.allclose(before, found, atol=1e-2)
+
+    monkeypatch.setattr(module, "fold", watched)
+    record = fit(clip_request, tmp_path / "run", no_bar)
+    _, expected, found = seen[0]
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert isinstance(record.training, NegationTraining)
+    assert record.training.image_weight == record.training.patch_weight == 0.25
+
+
+def test_levels_are_switched_by_name(clip_request: MavisRequest, tmp_path: Path) -> None:
+    image = fit(replace(clip_request, n_pair=("image",)), tmp_path / "image", no_bar).training
+    patch = fit(replace(clip_request, n_pair=("patch",)), tmp_path / "patch", no_bar).training
+    assert isinstance(image, NegationTraining)
+    assert isinstance(patch, NegationTraining)
+    assert (image.image_weight, image.patch_weight, image.type_weight) == (0.25, 0, 0)
+    assert (patch.image_weight, patch.patch_weight, patch.type_weight) == (0, 0.25, 0.25)
+
+
+def test_image_anchors_are_of_good_parts_to_learn_from(clip_request: MavisRequest) -> None:
+    from edge.models.multiads_presets import multiads_settings
+    from edge.models.weights import load_backbone
+
+    target, parts = read_target(clip_request)
+    lesson = plan(clip_request, target, parts[0])
+    weights = str(clip_request.weights)
+    settings = multiads_settings(
+        "standard", weights, (160, 128), (80, 64), target.name, ("crack", "hole"), 16
+    )
+    detector = MultiAdsDetector(settings).eval()
+    load_backbone(detector.features.backbone, weights)
+    vectors, products = image_vectors(detector, lesson)
+    good = sum(picture.row == 0 for picture in lesson.train)
+    assert vectors.shape == (good, 16)
+    assert products.tolist() == [0] * good
+    assert torch.allclose(vectors, F.normalize(vectors, dim=-1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--method", "mavis", "--n-pair", "image"], "--n-pair image: preset lite has no image"),
+        (["--method", "mavis", "--n-pair", "cell"], "--n-pair: expected one of image, patch, got"),
+        (["--n-pair", "patch"], "--n-pair: expected with --method mavis only, got inp-former"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    arguments: list[str], problem: str, plates: Path, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from edge.cli.train import app
+
+    out = str(tmp_path / "run")
+    result = CliRunner().invoke(app, ["--data", str(plates), "--out", out, *arguments])
+    assert isinstance(result.exception, ConfigError)
+    assert problem in str(result.exception)
+
+
+def test_the_command_prints_the_negation_error(plates: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from edge.cli.train import app
+
+    arguments = ["--data", str(plates), "--out", str(tmp_path / "run"), "--method", "mavis",
+                 "--size", "160x128", "--labelled", "2", "--epochs", "1"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    learned = read_record(tmp_path / "run").adapters
+    assert learned is not None
+    before, after = learned.negation_errors
+    assert f"good cells nearest to a defect's text {before:.1%} -> {after:.1%}" in result.output
