@@ -64,9 +64,11 @@ def build(
 ) -> None:
     """Export the model, fit the threshold, and prove that the bundle decides as the model did."""
     setup_logging("warning")
-    from edge.cli.tables import print_bundle
+    from edge.cli.tables import print_bundle, print_outlying
     from edge.toolchain.calibration_set import read_calibration_set
     from edge.toolchain.pack import PackOptions, pack_bundle
+    from edge.toolchain.thresholds import outlying
+    from edge.training.run import read_calibration
 
     options = PackOptions(
         name=name,
@@ -82,6 +84,10 @@ def build(
     with progress("building", 4) as advance:
         bundle = pack_bundle(run_folder, out, options, advance)
     print_bundle(bundle)
+    held_out = read_calibration(run_folder)
+    places = outlying(held_out.scores, bundle.thresholds.score)
+    others = [s for place, s in enumerate(held_out.scores) if place not in places]
+    print_outlying([(held_out.files[p], held_out.scores[p]) for p in places], max(others))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
@@ -148,6 +148,19 @@ def print_bundle(bundle: Bundle) -> None:
         f"from {threshold.n} good pictures of {threshold.groups} parts (at most "
         f"{threshold.bound95:.1%} with 95 % confidence); parity with {parity.backend} passed on "
         f"{parity.images} pictures, score within {parity.score_difference:.1e}{types}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def print_outlying(pictures: Sequence[tuple[str, float]], usual: float) -> None:
+    """Point at good pictures that alone hold the threshold up; `usual` is the next score."""
+    if not pictures:
+        return
+    named = ", ".join(f"{name} ({score:.2f})" for name, score in pictures)
+    Console().print(
+        f"look at {named}: held out as good, but far above all others (at most {usual:.2f}), and "
+        "the threshold rests on them; if they show a defect, take them out and train again",
         soft_wrap=True,
         highlight=False,
     )

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from edge.bundle.conformal import rank, smallest_alpha, upper_bound
 from edge.bundle.manifest import Threshold
 from edge.errors import ThresholdError
 
 # What a line usually tolerates; fewer than 99 good parts cannot support it.
 DEFAULT_ALPHA = 0.01
+# Tukey's far-out fence: so many interquartile ranges above the upper quartile.
+FAR_OUT = 3.0
+# Quartiles of fewer scores say little.
+LEAST_SCORES = 12
 
 
 def fit_threshold(
@@ -52,3 +58,19 @@ def fit_threshold(
         rank=position,
         bound95=upper_bound(independent, max(alpha, smallest_alpha(independent))),
     )
+
+
+def outlying(scores: Sequence[float], threshold: Threshold) -> tuple[int, ...]:
+    """Find the good parts that alone hold the threshold up: defects taken for good, often.
+
+    Returns:
+        Places in `scores` of far-out ones, highest first; none if the threshold is not one of them.
+    """
+    if len(scores) < LEAST_SCORES:
+        return ()
+    lower, upper = np.quantile(scores, (0.25, 0.75))
+    fence = upper + FAR_OUT * (upper - lower)
+    if threshold.value <= fence:
+        return ()
+    places = np.argsort(scores)[::-1]
+    return tuple(int(place) for place in places if scores[place] > fence)

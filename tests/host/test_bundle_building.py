@@ -23,7 +23,7 @@ from edge.toolchain import pack
 from edge.toolchain.export import OPSET, clean, export_detector
 from edge.toolchain.pack import PackOptions, pack_bundle
 from edge.toolchain.parity import Outcome, compare
-from edge.toolchain.thresholds import fit_threshold
+from edge.toolchain.thresholds import fit_threshold, outlying
 from edge.training.dataset import read_image_set, read_pixels
 from edge.training.evaluate import evaluate
 
@@ -145,6 +145,17 @@ def test_scores_that_are_not_finite_are_refused() -> None:
 
 
 INFO = EngineInfo("onnxruntime", "1", "fp32", "CPU", 1)
+
+
+def test_good_parts_that_alone_hold_the_threshold_up_are_pointed_at():
+    scores = [0.3 + 0.005 * (i % 20) for i in range(40)]
+    usual = fit_threshold(scores, [str(i) for i in range(40)])
+    assert outlying(scores, usual) == ()
+    scores[7], scores[3] = 1.08, 1.14
+    held_up = fit_threshold(scores, [str(i) for i in range(40)])
+    assert outlying(scores, held_up) == (3, 7)
+    # With a rate that they do not decide they are nobody's concern.
+    assert outlying(scores, fit_threshold(scores, [str(i) for i in range(40)], 0.2)) == ()
 
 
 def outcomes(scores: list[float], shift: float = 0.0) -> list[Outcome]:
