@@ -23,12 +23,12 @@ import numpy as np
 
 from benchmarks.ablation_figures import figures, named_as
 from benchmarks.image_sets import find_set
+from benchmarks.marked_table import replace_table
 from benchmarks.quality import command
 from benchmarks.region_stage import cell_error, region_figures
 from edge.training.dataset import read_image_set
 from edge.training.run import MODEL, read_record
 
-BEGIN, END = "<!-- ablation: begin -->", "<!-- ablation: end -->"
 LABELLED = 10
 # Fixed beforehand: two types of each set that are left out and added by their words.
 ADDED = {
@@ -224,7 +224,7 @@ def main() -> None:
     table = render(read_rows(options), options.sets)
     print(table)
     if options.out:
-        write_table(options.out, table)
+        replace_table(options.out, "ablation", table)
 
 
 def measure(place: Place) -> None:
@@ -335,13 +335,6 @@ def refiner_note(row: dict) -> str:
         f"- {row['set']}, seed {row['seed']}, refiner: {outcome}, pixel AP on synthetic defects "
         f"{trial['without']:.3f} -> {trial['with_mask']:.3f}"
     )
-
-
-def write_table(path: Path, table: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    path.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ import multiprocessing
 import tempfile
 from pathlib import Path
 
+from benchmarks.marked_table import replace_table
 from edge.errors import EdgeError
 from edge.toolchain.compile_check.preset_graphs import PRECISIONS, PRESET_GRAPHS
 
-BEGIN, END = "<!-- compile-table: begin -->", "<!-- compile-table: end -->"
 HEAD = (
     "| graph | input | precision | ONNX MB | engine MB | build s | layers | attention fused "
     "| INT8 products | problems |\n|---|---|---|---|---|---|---|---|---|---|"
@@ -48,7 +48,8 @@ def main() -> None:
     if options.out:
         served = ", ".join(devices)
         title = f"TensorRT for RTX {version()}, one engine for compute capabilities {served}."
-        write_table(options.out, title, rows)
+        table = "\n".join([title, "", HEAD, *map(as_row, rows)])
+        replace_table(options.out, "compile-table", table)
     if any(row["problems"] for row in rows):
         raise SystemExit(1)
 
@@ -89,14 +90,6 @@ def measure(name: str, precisions: list[str]) -> list[dict]:
             }
             rows.append(row)
     return rows
-
-
-def write_table(path: Path, title: str, rows: list[dict]) -> None:
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    lines = [BEGIN, title, "", HEAD, *map(as_row, rows), END]
-    path.write_text(before + "\n".join(lines) + after, encoding="utf-8")
 
 
 def as_row(row: dict) -> str:

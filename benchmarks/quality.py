@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.image_sets import SETS, find_set
+from benchmarks.marked_table import replace_table
 from benchmarks.references import padim, patchcore
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--train-args", default="", help="more options for edge-train")
     parser.add_argument("--name", default="fused", help="of our rows in the table")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--out", type=Path, help="markdown file to write")
+    parser.add_argument("--out", type=Path, help="file whose marked table is replaced")
     parser.add_argument("--no-references", action="store_true")
     parser.add_argument("--again", action="store_true", help="forget rows measured before")
     options = parser.parse_args()
@@ -64,7 +65,7 @@ def main() -> None:
                 file.writelines(json.dumps(row) + "\n" for row in new)
     rows = [row for row in rows if row["set"] in options.sets and row["seed"] in options.seeds]
     if options.out:
-        options.out.write_text(render(rows, options), encoding="utf-8")
+        replace_table(options.out, options.name, render(rows, options))
 
 
 def measure(
@@ -162,6 +163,7 @@ def command(name: str, *arguments) -> None:
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True)
 
 
+REFERENCES = ("patchcore", "padim")
 COLUMNS = {
     "image_auroc": "image AUROC", "image_ap": "image AP", "image_f1_max": "image F1-max",
     "pixel_auroc": "pixel AUROC", "pixel_ap": "pixel AP", "pixel_f1_max": "pixel F1-max",
@@ -172,19 +174,43 @@ COLUMNS = {
 
 def render(rows: list[dict], options: argparse.Namespace) -> str:
     """Write one table: a row per set and method, then the mean over sets, spread over seeds."""
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+    ours = f"{options.name} {options.preset}"
+    rows = [row for row in rows if row["method"] in (ours, *REFERENCES)]
     for row in rows:
         row["ms"] = row.get("frame_ms_p50", row.get("search_ms"))
     lines = [
-        "| set | method | " + " | ".join(COLUMNS.values()) + " |",
-        "|---" * (len(COLUMNS) + 2) + "|",
+        "| set | method | seeds | " + " | ".join(COLUMNS.values()) + " |",
+        "|---" * (len(COLUMNS) + 3) + "|",
     ]
     for name in [*options.sets, "mean"]:
-        for method in methods:
+        for method in (ours, *REFERENCES):
             chosen = [r for r in rows if r["method"] == method and name in (r["set"], "mean")]
-            cells = [cell(chosen, column) for column in COLUMNS]
-            lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            seeds = len({row["seed"] for row in chosen})
+            cells = " | ".join(cell(chosen, column) for column in COLUMNS)
+            lines.append(f"| {name} | {method} | {seeds} | {cells} |")
+    remaining = [remaining_error(rows, ours, column) for column in ("image_auroc", "aupro")]
+    return "\n".join([*lines, "", *remaining]) + "\n"
+
+
+def remaining_error(rows: list[dict], ours: str, column: str) -> str:
+    """Compare 1 - metric with the better reference of every set, mean over the seeds."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row.get(column) is not None:
+            values = [
+                1 - r[column]
+                for r in rows
+                if (r["set"], r["method"]) == (row["set"], row["method"]) and r.get(column)
+            ]
+            found.setdefault(row["set"], {})[row["method"]] = float(np.mean(values))
+    own = {name: errors[ours] for name, errors in found.items()}
+    best = {name: min(errors[m] for m in REFERENCES) for name, errors in found.items()}
+    sets = ", ".join(f"{name} {own[name]:.3f} ({best[name]:.3f})" for name in found)
+    mean, reference = np.mean(list(own.values())), np.mean(list(best.values()))
+    return (
+        f"Remaining error of {COLUMNS[column]}, in brackets the better reference of the set: "
+        f"{sets}; mean {mean:.3f} ({reference:.3f}), {100 * (1 - mean / reference):.0f} % smaller.\n"
+    )
 
 
 def cell(rows: list[dict], column: str) -> str:

@@ -89,12 +89,16 @@ def test_ladders_end_at_the_reference() -> None:
         Rung("openvino", "fp32"),
         Rung("onnxruntime", "fp32"),
     )
-    gpu = read_target("gpu-onnxruntime", TARGETS)
-    assert rungs(gpu, fallback=True) == (
-        Rung("onnxruntime_tensorrt", "fp16"),
-        Rung("onnxruntime_tensorrt", "fp32"),
-        Rung("onnxruntime", "fp32"),
-    )
+    targets = {
+        "gpu-onnxruntime": "onnxruntime_tensorrt",
+        "gpu-onnxruntime-cuda": "onnxruntime_cuda",
+    }
+    for name, backend in targets.items():
+        assert rungs(read_target(name, TARGETS), fallback=True) == (
+            Rung(backend, "fp16"),
+            Rung(backend, "fp32"),
+            Rung("onnxruntime", "fp32"),
+        )
 
 
 @needs_openvino
