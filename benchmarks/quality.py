@@ -207,9 +207,10 @@ def remaining_error(rows: list[dict], ours: str, column: str) -> str:
     best = {name: min(errors[m] for m in REFERENCES) for name, errors in found.items()}
     sets = ", ".join(f"{name} {own[name]:.3f} ({best[name]:.3f})" for name in found)
     mean, reference = np.mean(list(own.values())), np.mean(list(best.values()))
+    smaller = 100 * (1 - mean / reference)
     return (
         f"Remaining error of {COLUMNS[column]}, in brackets the better reference of the set: "
-        f"{sets}; mean {mean:.3f} ({reference:.3f}), {100 * (1 - mean / reference):.0f} % smaller.\n"
+        f"{sets}; mean {mean:.3f} ({reference:.3f}), {smaller:.0f} % smaller.\n"
     )
 
 
