@@ -14,7 +14,7 @@ from edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge.training.fit import Progress
-    from edge.training.run import RunRecord
+    from edge.training.records import RunRecord
 
 EPILOG = """Examples:\n
   edge-import inp-former model.pth --size base --data good_parts/ --out runs/housing\n

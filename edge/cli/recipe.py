@@ -47,6 +47,14 @@ def add_type(
     version: Annotated[
         str | None, typer.Option(help="version of the new bundle; default BUNDLE's")
     ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SET",
+            help="calibration set, to code the INT8 graphs of the new bundle",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Teach a bundle one more defect type by its word alone.
 
@@ -56,11 +64,14 @@ def add_type(
     nothing to the text encoder; put it in plain words. BUNDLE and RUN stay as they are.
     """
     setup_logging("warning")
+    from edge.bundle.store import open_bundle
     from edge.cli.tables import print_bundle
     from edge.toolchain.add_type import AddRequest
     from edge.toolchain.add_type import add_type as add
+    from edge.toolchain.calibration_set import read_calibration_set
 
-    request = AddRequest(bundle, word, run_folder, types, weights, version)
+    coded_on = None if int8 is None else read_calibration_set(int8)
+    request = AddRequest(bundle, word, run_folder, types, weights, version, coded_on)
     with progress("adding", 4) as advance:
         added = add(request, out, advance)
     print_bundle(added.bundle)
@@ -69,6 +80,8 @@ def add_type(
         f"{added.score_difference:.1e}, logits of the other types by {added.logit_difference:.1e} "
         "of the largest"
     )
+    if coded_on is None and any(g.precision == "int8" for g in open_bundle(bundle).manifest.graphs):
+        print(f"{out}: holds no INT8 graphs, as {bundle} does; give --int8 SET to code them anew")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge.training.fit import Progress
-    from edge.training.run import RunRecord
+    from edge.training.records import RunRecord
 
 
 def inp_former(
@@ -34,7 +34,7 @@ def inp_former(
     from edge.models.inp_former_plus import HEAD_CHANNELS
     from edge.models.presets import find_preset
     from edge.training.fit import Request, fit
-    from edge.training.run import TrainingSettings
+    from edge.training.records import TrainingSettings
 
     chosen = find_preset(preset)
     chosen_options = {

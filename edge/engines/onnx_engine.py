@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
-from edge.engines.protocol import Arrays, EngineInfo, check_inputs
+from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
 # Optimisers that spoil graphs with quantise/dequantise nodes. The first makes Gemm of quantised
@@ -24,7 +23,7 @@ HARM_INT8 = ("MatMulAddFusion", "WeightBiasQuantization")
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
-class OnnxEngine:
+class OnnxEngine(Engine):
     """One graph with static shapes; input and output buffers are bound once and reused."""
 
     _session: ort.InferenceSession | None = None
@@ -100,17 +99,6 @@ class OnnxEngine:
 
     def _fetch(self) -> dict[str, NDArray[Any]]:
         return {name: self._buffers[name] for name in self._outputs}
-
-    def __enter__(self) -> OnnxEngine:  # noqa: PYI034 - Self is not in Python 3.10
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def physical_cores() -> int:

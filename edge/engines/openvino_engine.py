@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
 from edge.engines.onnx_engine import physical_cores
-from edge.engines.protocol import Arrays, EngineInfo, check_inputs
+from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
 # What float operators are computed in. Left to itself, OpenVINO takes bf16 wherever the processor
@@ -23,7 +22,7 @@ _PLACES = ("Exception from", "Check '", "FrontEnd API failed")
 _DTYPES = {"u8": "uint8", "f32": "float32"}
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Engine):
     """One graph with static shapes; input and output buffers are bound once and reused."""
 
     def __init__(
@@ -79,17 +78,6 @@ class OpenVinoEngine:
     def close(self) -> None:
         """Drop the compiled graph and its threads."""
         self._request = None
-
-    def __enter__(self) -> OpenVinoEngine:  # noqa: PYI034 - Self is not in Python 3.10
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def arithmetic_of(precision: str) -> Arithmetic:

@@ -61,14 +61,16 @@ class Engine(Protocol):
         """Release memory and threads; idempotent."""
         ...
 
-    def __enter__(self) -> Engine: ...  # noqa: PYI034 - Self is not in Python 3.10
+    def __enter__(self) -> Engine:  # noqa: PYI034 - Self is not in Python 3.10
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def check_inputs(specs: Mapping[str, TensorSpec], inputs: Arrays) -> None:

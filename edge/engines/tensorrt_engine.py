@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import GraphFile, TensorSpec
 from edge.engines.cuda import Buffer, Captured, Cuda
 from edge.engines.engine_file import PRODUCTS, REBUILD, check_engine, read_engine_file
-from edge.engines.protocol import Arrays, EngineInfo, check_inputs
+from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.engines.tensorrt_library import Library
 from edge.errors import EngineLoadError, InferenceError
 
 
-class TensorRTEngine:
+class TensorRTEngine(Engine):
     """One engine, one context, one stream; all memory is allocated when it is loaded.
 
     `run` is `start` and `finish`: two engines started one after the other overlap on the GPU.
@@ -116,17 +115,6 @@ class TensorRTEngine:
         if self._is_running:
             self._settle()
         self._made.close()
-
-    def __enter__(self) -> TensorRTEngine:  # noqa: PYI034 - Self is not in Python 3.10
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _load(self, path: Path, use_cuda_graph: bool) -> None:
         trt, cuda = self._library.trt, self._cuda

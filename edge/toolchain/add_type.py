@@ -24,8 +24,10 @@ from edge.engines.onnx_engine import OnnxEngine
 from edge.errors import ParityError, ToolchainError
 from edge.pipeline.scorer import FrameScorer
 from edge.pipeline.type_scorer import TypeScorer
+from edge.toolchain.bundle_folder import check_free, swap
+from edge.toolchain.calibration_set import CalibrationSet
 from edge.toolchain.golden import engine_outcome
-from edge.toolchain.pack import PackOptions, check_free, pack_bundle, swap
+from edge.toolchain.pack import PackOptions, pack_bundle
 from edge.toolchain.parity import Outcome
 from edge.toolchain.thresholds import fit_threshold
 from edge.training.added_types import check_word
@@ -47,6 +49,7 @@ class AddRequest:
         run: that the bundle was packed from; `types_run`: the one of its second graph, if any.
         weights: where the CLIP of that run lies, None where the run found it.
         version: of the new bundle, None for the old one's.
+        int8: pictures to code INT8 graphs on anew; None leaves those of the old bundle out.
     """
 
     bundle: Path
@@ -55,6 +58,7 @@ class AddRequest:
     types_run: Path | None = None
     weights: str | None = None
     version: str | None = None
+    int8: CalibrationSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ def _options(request: AddRequest, old: Bundle, words: tuple[str, ...]) -> PackOp
         text_weights=request.weights,
         veto_above=recipe.veto_above,
         veto_passes=recipe.veto_passes,
+        int8=request.int8,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge.bundle.manifest import ParityRecord, Recipe, Threshold
-from edge.training.run import RunRecord
+from edge.training.records import RunRecord
 
 
 def card_text(

@@ -17,7 +17,7 @@ from edge.engines.protocol import Engine
 from edge.errors import InferenceError, ParityError
 from edge.pipeline.scorer import FrameScorer
 from edge.pipeline.type_scorer import TypeScorer
-from edge.toolchain.parity import TOLERANCES, Outcome, compare
+from edge.toolchain.parity import TOLERANCES, Outcome, compare, differences
 
 # Runs whose median is kept, and how many go before them.
 TIMED_RUNS, WARM_UP_RUNS = 30, 5
@@ -62,8 +62,7 @@ def reference_outcomes(bundle: Bundle) -> list[Outcome]:
         for image, anomaly_map in zip(bundle.golden().images, bundle.golden_maps(), strict=True)
     ]
     record = compare(expected, outcomes, bundle.thresholds.score.value, info, "trained model")
-    if not record.passed:
-        raise ParityError(_failure(f"{bundle.folder} on {info.backend} {info.version}", record))
+    _refuse(record, f"{bundle.folder} on {info.backend} {info.version}")
     return outcomes
 
 
@@ -83,8 +82,7 @@ def check_parity(
         raise ParityError(f"{name}: {error}") from error
     threshold = bundle.thresholds.score.value
     record = compare(reference, outcomes, threshold, info, "onnxruntime fp32")
-    if not record.passed:
-        raise ParityError(_failure(name, record))
+    _refuse(record, name)
     return record
 
 
@@ -108,11 +106,6 @@ def median_ms(bundle: Bundle, engine: Engine) -> float:
     return median(times[WARM_UP_RUNS:])
 
 
-def _failure(name: str, record: ParityRecord) -> str:
-    types = record.type_difference
-    return (
-        f"{name}: does not decide as the reference: score off by {record.score_difference:.2g}, "
-        f"map by {record.map_difference:.2g} (correlation {record.map_correlation:.4f}), "
-        + ("" if types is None else f"types' probabilities by {types:.2g}, ")
-        + f"{record.verdict_flips} of {record.images} verdicts flipped"
-    )
+def _refuse(record: ParityRecord, name: str) -> None:
+    if not record.passed:
+        raise ParityError(f"{name}: does not decide as the reference: {differences(record)}")

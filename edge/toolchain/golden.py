@@ -14,6 +14,7 @@ from edge.bundle.manifest import GOLDEN_SCHEMA, Golden, GoldenImage, Recipe, Thr
 from edge.bundle.store import GOLDEN, GOLDEN_MAPS
 from edge.pipeline.scorer import FrameScorer, stitch
 from edge.pipeline.type_scorer import TypeScorer
+from edge.toolchain.bundle_folder import write_json
 from edge.toolchain.parity import TOLERANCES, Outcome
 from edge.toolchain.types_graph import TypesRun
 from edge.training.dataset import read_pixels
@@ -100,8 +101,7 @@ def write_golden_set(
         score_tolerance=limit.score * scale,
         map_tolerance=limit.map * scale,
     )
-    text = golden.model_dump_json(indent=2, by_alias=True)
-    (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")
+    write_json(folder / GOLDEN, golden)
 
 
 def _type_of(outcome: Outcome, threshold: float, recipe: Recipe) -> str | None:

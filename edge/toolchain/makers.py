@@ -22,11 +22,10 @@ from edge.engines.protocol import Engine
 from edge.engines.proven import EnginePart, cpu_name
 from edge.engines.tensorrt_engine import TensorRTEngine
 from edge.engines.tensorrt_library import Library, load_library
-from edge.errors import EngineBuildError
 from edge.toolchain.rungs import Rung
 from edge.toolchain.runtime_makers import OpenVinoMaker, onnx_gpu_maker
 from edge.toolchain.tensorrt.build import build_engine
-from edge.toolchain.tensorrt.graphs import Source, stored_graph, tensorrt_graph
+from edge.toolchain.tensorrt.graphs import Source, cpu_graph, tensorrt_graph
 from edge.toolchain.tensorrt.targets import TargetProfile
 
 log = logging.getLogger(__name__)
@@ -56,20 +55,8 @@ class OnnxRuntimeMaker:
     """ONNX Runtime on the CPU: takes the bundle's graphs as they are."""
 
     def source(self, bundle: Bundle, graph: GraphFile, rung: Rung, scratch: Path) -> Source:  # noqa: ARG002
-        """Return a graph of the bundle; a types graph without an INT8 form runs in FP32.
-
-        Raises:
-            EngineBuildError: the bundle has none of that precision.
-        """
-        stored = stored_graph(bundle, graph, rung.precision, "cpu")
-        if stored is None and graph.role == "types":
-            stored = stored_graph(bundle, graph, "fp32", "cpu")
-        if stored is None:
-            raise EngineBuildError(
-                f"bundle {bundle.folder}: has no {rung.precision} graph; pack one, or choose "
-                "another precision"
-            )
-        return stored
+        """Return a graph of the bundle; see cpu_graph."""
+        return cpu_graph(bundle, graph, rung.precision)
 
     def key(self, source: Source, rung: Rung) -> str:  # noqa: ARG002
         """Return graph, release and processor."""

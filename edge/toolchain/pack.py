@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,8 +13,6 @@ from pathlib import Path
 
 import onnx
 import torch
-import yaml
-from pydantic import BaseModel
 
 from edge import __version__
 from edge.bundle.manifest import (
@@ -38,7 +35,6 @@ from edge.bundle.store import (
     THRESHOLDS,
     Bundle,
     open_bundle,
-    sha256,
 )
 from edge.engines.onnx_engine import OnnxEngine
 from edge.errors import ToolchainError
@@ -47,6 +43,14 @@ from edge.models.promptmad_settings import PromptMadSettings
 from edge.models.settings import ModelSettings
 from edge.pipeline.scorer import FrameScorer
 from edge.pipeline.type_scorer import TypeScorer
+from edge.toolchain.bundle_folder import (
+    check_free,
+    hashes,
+    swap,
+    write_json,
+    write_text,
+    write_yaml,
+)
 from edge.toolchain.calibration_set import CalibrationSet
 from edge.toolchain.card import card_text
 from edge.toolchain.export import export_detector, export_types
@@ -58,15 +62,8 @@ from edge.toolchain.thresholds import fit_threshold
 from edge.toolchain.types_graph import TypesRun, read_types_run
 from edge.training.added_types import with_added
 from edge.training.golden import GoldenPicture, read_golden
-from edge.training.run import (
-    Calibration,
-    DataRecord,
-    Network,
-    RunRecord,
-    read_calibration,
-    read_model,
-    read_record,
-)
+from edge.training.records import DataRecord, RunRecord
+from edge.training.run import Calibration, Network, read_calibration, read_model, read_record
 from edge.vision.quality import quality_range
 
 TYPES_FILE = "models/types.fp32.onnx"
@@ -141,16 +138,6 @@ def pack_bundle(
     return open_bundle(out)
 
 
-def check_free(out: Path) -> None:
-    """Refuse a folder that holds something else than a bundle.
-
-    Raises:
-        ToolchainError: as said.
-    """
-    if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
-        raise ToolchainError(f"--out {out}: exists and is no bundle; choose another folder")
-
-
 def _write(
     folder: Path,
     run: Path,
@@ -186,7 +173,7 @@ def _write(
         veto_passes=options.veto_passes,
         frame_quality=quality_range(list(calibration.grey)),
     )
-    _write_yaml(folder / RECIPE, recipe)
+    write_yaml(folder / RECIPE, recipe)
     thresholds = Thresholds(
         schema=THRESHOLDS_SCHEMA,
         score=threshold,
@@ -194,10 +181,10 @@ def _write(
         created_at=now,
         products=write_products(folder, by_product(calibration, record.data), options.alpha),
     )
-    _write_json(folder / THRESHOLDS, thresholds)
-    _write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
+    write_json(folder / THRESHOLDS, thresholds)
+    write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
     if own := own_pictures(record if types is None else types.record):
-        _write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
+        write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
     pictures = read_golden(run)
     reference = reference_outcomes(detector, recipe, pictures, types)
     write_golden_set(folder, pictures, reference, threshold, recipe)
@@ -214,7 +201,7 @@ def _write(
         record, recipe, threshold, parity[0], options.licence,
         types.record if types else None, options.added_types,
     )  # fmt: skip
-    _write_text(folder / CARD, card)
+    write_text(folder / CARD, card)
     manifest = Manifest(
         schema=BUNDLE_SCHEMA,
         name=name,
@@ -225,9 +212,9 @@ def _write(
         licence=options.licence,
         graphs=tuple(graphs),
         parity=tuple(parity),
-        files=_hashes(folder),
+        files=hashes(folder),
     )
-    _write_json(folder / MANIFEST, manifest)
+    write_json(folder / MANIFEST, manifest)
 
 
 def _check_veto(options: PackOptions, names: tuple[str, ...]) -> None:
@@ -288,34 +275,3 @@ def _stamp(path: Path, name: str, version: str, run: Path) -> None:
     for key, value in (("bundle", name), ("version", version), ("weights_sha256", digest)):
         model.metadata_props.add(key=key, value=value)
     onnx.save(model, str(path))
-
-
-def swap(folder: Path, out: Path) -> None:
-    """Put the bundle `folder` in the place of what stands at `out`."""
-    old = out.with_name(f".{out.name}.old")
-    if out.exists():
-        if old.exists():
-            shutil.rmtree(old)
-        out.replace(old)
-    folder.replace(out)
-    if old.exists():
-        shutil.rmtree(old)
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-
-
-def _write_json(path: Path, model: BaseModel) -> None:
-    _write_text(path, model.model_dump_json(indent=2, by_alias=True))
-
-
-def _write_yaml(path: Path, model: BaseModel) -> None:
-    data = model.model_dump(mode="json")
-    _write_text(path, yaml.safe_dump(data, sort_keys=False, default_flow_style=None))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")

@@ -104,14 +104,21 @@ def refuse(record: ParityRecord, what: str) -> None:
     Raises:
         ParityError: it did not pass.
     """
-    if record.passed:
-        return
+    if not record.passed:
+        raise ParityError(
+            f"{what} on {record.backend}: does not decide as the trained model: "
+            f"{differences(record)}; nothing was written"
+        )
+
+
+def differences(record: ParityRecord) -> str:
+    """What a record holds, for a message: `score off by 0.3, map by 0.5 (correlation 0.9), ...`."""
     types = record.type_difference
     named = "" if types is None else f"types' probabilities by {types:.2g}, "
-    raise ParityError(
-        f"{what} on {record.backend}: does not decide as the trained model: score off by "
-        f"{record.score_difference:.2g}, map by {record.map_difference:.2g}, {named}"
-        f"{record.verdict_flips} of {record.images} verdicts flipped; nothing was written"
+    return (
+        f"score off by {record.score_difference:.2g}, map by {record.map_difference:.2g} "
+        f"(correlation {record.map_correlation:.4f}), {named}"
+        f"{record.verdict_flips} of {record.images} verdicts flipped"
     )
 
 

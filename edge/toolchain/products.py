@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from edge.bundle.manifest import ProductThresholds
 from edge.bundle.store import SCORES
 from edge.errors import ThresholdError
+from edge.toolchain.bundle_folder import write_text
 from edge.toolchain.thresholds import fit_threshold
 from edge.vision.quality import quality_range
 
@@ -51,10 +52,7 @@ def write_products(
         except ThresholdError as error:
             raise ThresholdError(f"product {name}: {error}") from error
         file = str(PurePosixPath(SCORES).with_name(f"scores.{name}.json"))
-        path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"scores": sorted(product.scores)})
-        path.write_text(f"{text}\n", encoding="utf-8")
+        write_text(folder / file, json.dumps({"scores": sorted(product.scores)}))
         quality = quality_range(list(product.grey)) if product.grey else None
         fitted[name] = ProductThresholds(score=score, scores_file=file, frame_quality=quality)
     return fitted

@@ -15,30 +15,16 @@ from edge.engines.onnx_providers import Provider, gpu_name, session_providers
 from edge.engines.openvino_engine import OpenVinoEngine, arithmetic_of, openvino_version
 from edge.engines.protocol import Engine
 from edge.engines.proven import EnginePart, cpu_name
-from edge.errors import EngineBuildError
 from edge.toolchain.rungs import Rung
-from edge.toolchain.tensorrt.graphs import Source, stored_graph, tensorrt_graph
+from edge.toolchain.tensorrt.graphs import Source, cpu_graph, tensorrt_graph
 
 
 class OpenVinoMaker:
     """OpenVINO on the CPU: takes the bundle's graphs as they are; bf16 is how it computes FP32."""
 
     def source(self, bundle: Bundle, graph: GraphFile, rung: Rung, scratch: Path) -> Source:  # noqa: ARG002
-        """Return a graph of the bundle; a types graph without an INT8 form runs in FP32.
-
-        Raises:
-            EngineBuildError: the bundle has none of that precision.
-        """
-        precision = "fp32" if rung.precision == "bf16" else rung.precision
-        stored = stored_graph(bundle, graph, precision, "cpu")
-        if stored is None and graph.role == "types":
-            stored = stored_graph(bundle, graph, "fp32", "cpu")
-        if stored is None:
-            raise EngineBuildError(
-                f"bundle {bundle.folder}: has no {rung.precision} graph; pack one, or choose "
-                "another precision"
-            )
-        return stored
+        """Return a graph of the bundle; see cpu_graph."""
+        return cpu_graph(bundle, graph, "fp32" if rung.precision == "bf16" else rung.precision)
 
     def key(self, source: Source, rung: Rung) -> str:  # noqa: ARG002
         """Return graph, release and processor."""

@@ -13,7 +13,8 @@ from edge.errors import ToolchainError
 from edge.models.multiads import MultiAdsDetector
 from edge.models.multiads_settings import AlignedSettings
 from edge.training.added_types import with_added
-from edge.training.run import RunRecord, read_model, read_record
+from edge.training.records import RunRecord
+from edge.training.run import read_model, read_record
 
 
 class TypeNamer(nn.Module):

@@ -21,7 +21,8 @@ from edge.models.text.bank import TextBank
 from edge.models.text.knowledge import words
 from edge.models.text.minilm import MiniLm
 from edge.models.type_branch import text_rows
-from edge.training.run import Network, RunRecord
+from edge.training.records import RunRecord
+from edge.training.run import Network
 from edge.training.type_branch import with_types, worded
 
 

@@ -36,15 +36,13 @@ from edge.training.frames import InputShape, input_batches
 from edge.training.golden import write_golden
 from edge.training.products import Products, read_products
 from edge.training.promptmad.behind_inp_former import train_refiner, with_refiner
+from edge.training.records import RunRecord, SizeTrial, TrainingSettings
 from edge.training.residual_head import head_units, train_head, with_head
 from edge.training.run import (
     FEATURES,
     MODEL,
     RECORD,
     Calibration,
-    RunRecord,
-    SizeTrial,
-    TrainingSettings,
     read_record,
     write_calibration,
     write_model,

@@ -28,12 +28,9 @@ from edge.training.dataset import ImageSet, read_image_set
 from edge.training.fit import Progress, calibrate, frame_size
 from edge.training.frames import InputShape
 from edge.training.golden import write_golden
+from edge.training.records import DataRecord, Origin, RunRecord, TrainingSettings
 from edge.training.run import (
     RECORD,
-    DataRecord,
-    Origin,
-    RunRecord,
-    TrainingSettings,
     read_model,
     read_record,
     write_calibration,

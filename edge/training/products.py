@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.errors import DataError, TrainingError
 from edge.training.dataset import Sample, hold_out, read_image_set
 from edge.training.few_shot import choose_shots
-from edge.training.run import DataRecord
+from edge.training.records import DataRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from edge.training.dataset import Sample, read_pixels
 from edge.training.feature_cache import extract
 from edge.training.frames import InputShape, network_inputs
 from edge.training.multiads.losses import dice_loss
-from edge.training.run import TrainingSettings
+from edge.training.records import TrainingSettings
 from edge.training.synthetic import add_defect
 from edge.vision.preprocess import views
 

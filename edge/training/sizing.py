@@ -21,7 +21,7 @@ from edge.training.dataset import Sample, read_pixels
 from edge.training.feature_cache import extract
 from edge.training.frames import InputShape, network_inputs
 from edge.training.metrics import auroc
-from edge.training.run import SizeTrial
+from edge.training.records import SizeTrial
 from edge.training.synthetic import add_defect
 
 TOLERANCE = 0.01

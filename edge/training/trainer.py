@@ -18,7 +18,8 @@ from edge.models.inp_former_plus import soft_prototype_distance
 from edge.training.feature_cache import FeatureCache
 from edge.training.losses import coherence_loss, soft_mining_loss, squared_mining_loss
 from edge.training.optimizer import StableAdamW, learning_rate
-from edge.training.run import LOG, TrainingSettings
+from edge.training.records import TrainingSettings
+from edge.training.run import LOG
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY = 100

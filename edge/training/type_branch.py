@@ -26,11 +26,9 @@ from edge.training.dataset import ImageSet, Sample, hold_out, read_image_set
 from edge.training.fit import Progress
 from edge.training.golden import FOLDER as GOLDEN
 from edge.training.multiads.pictures import labelled
+from edge.training.records import NegationRecord, RunRecord, TypesRecord
 from edge.training.run import (
     CALIBRATION,
-    NegationRecord,
-    RunRecord,
-    TypesRecord,
     read_calibration,
     read_model,
     read_record,

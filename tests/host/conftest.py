@@ -40,7 +40,7 @@ def run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short lite run on the plates, with the real backbone weights."""
     from edge.models.presets import find_preset
     from edge.training.fit import Request, fit
-    from edge.training.run import TrainingSettings
+    from edge.training.records import TrainingSettings
 
     folder = tmp_path_factory.mktemp("runs") / "plates"
     request = Request(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,10 @@ from edge.training.dataset import read_image_set, read_pixels
 from edge.training.frames import InputShape, network_inputs
 from edge.training.golden import write_golden
 from edge.training.multiads.settings import AdapterTraining
+from edge.training.records import AdapterRecord, DataRecord, RunRecord
 from edge.training.run import (
-    AdapterRecord,
     Calibration,
-    DataRecord,
     Network,
-    RunRecord,
     read_model,
     read_record,
     write_calibration,
@@ -37,6 +37,7 @@ from edge.training.run import (
     write_record,
 )
 from edge.training.type_branch import Request, fit_types
+from tests.support.bundles import edit_json, sign
 
 SIZE_WH = (96, 64)
 
@@ -129,6 +130,21 @@ def test_the_command_adds_a_type_and_moves_nothing_else(
     for one, other in zip(new.golden_maps(), bundle.golden_maps(), strict=True):
         assert np.array_equal(one, other)
     assert open_bundle(bundle.folder).id == bundle.id
+
+
+def test_graphs_that_are_left_out_are_told(bundle: Bundle, naming: Path, tmp_path: Path) -> None:
+    """INT8 graphs are coded anew only if pictures for that are given."""
+    coded = tmp_path / "coded"
+    shutil.copytree(bundle.folder, coded)
+    manifest = json.loads((coded / "bundle.json").read_text())
+    twin = {**manifest["graphs"][0], "file": "models/x.int8-cpu.onnx", "precision": "int8"}
+    shutil.copyfile(coded / manifest["graphs"][0]["file"], coded / twin["file"])
+    edit_json(coded / "bundle.json", graphs=[*manifest["graphs"], {**twin, "form": "cpu"}])
+    out = tmp_path / "b2"
+    command = ["add-type", str(sign(coded)), "rust", "--run", str(naming), "--out", str(out)]
+    result = CliRunner().invoke(app, command)
+    assert result.exception is None, result.output
+    assert "holds no INT8 graphs" in result.output.replace("\n", " ")
 
 
 def test_only_the_bank_of_a_type_branch_grows(naming: Path) -> None:

@@ -30,6 +30,7 @@ from edge.toolchain.device_parity import golden_outcomes, reference_outcomes
 from edge.toolchain.engines import Built, build_engines, rungs
 from edge.toolchain.makers import OnnxRuntimeMaker, TensorRTMaker, find_maker
 from edge.toolchain.tensorrt import compile as compiling
+from edge.toolchain.tensorrt.graphs import cpu_graph
 from edge.toolchain.tensorrt.targets import TargetProfile, read_target
 from tests.support.bundles import ROOT, edit_json, make_bundle, sign, with_two_graphs
 from tests.support.engines import Machine, make_machine
@@ -233,6 +234,15 @@ def test_int8_without_such_a_graph_says_so(small: Path, workplace: Workplace) ->
     target = CPU.model_copy(update={"precision": "int8"})
     with pytest.raises(EngineBuildError, match="has no int8 graph; pack one"):
         build_engines(small, target, OnnxRuntimeMaker(), workplace.out)
+
+
+def test_on_a_cpu_types_without_an_int8_form_run_in_fp32(pair: Path) -> None:
+    bundle = open_bundle(pair)
+    assert bundle.types_graph is not None
+    found = cpu_graph(bundle, bundle.types_graph, "int8")
+    assert (found.graph.role, found.graph.precision) == ("types", "fp32")
+    with pytest.raises(EngineBuildError, match="has no int8 graph; pack one"):
+        cpu_graph(bundle, bundle.graph, "int8")
 
 
 def test_a_reference_that_is_wrong_here_stops_the_build(

@@ -17,7 +17,8 @@ from edge.training.dataset import Sample, read_image_set, read_pixels
 from edge.training.few_shot import COPIES, DEGREES, augment, choose_shots, write_shots
 from edge.training.fit import Request, fit
 from edge.training.products import read_products
-from edge.training.run import TrainingSettings, read_calibration, read_record
+from edge.training.records import TrainingSettings
+from edge.training.run import read_calibration, read_record
 
 
 def no_bar(_stage: str, _total: int):

@@ -15,8 +15,9 @@ from edge.models.presets import find_preset, model_settings
 from edge.models.settings import BranchSettings
 from edge.training.fit import Request, fit
 from edge.training.losses import coherence_loss, soft_mining_loss, squared_mining_loss
+from edge.training.records import TrainingSettings
 from edge.training.residual_head import covered, with_head
-from edge.training.run import TrainingSettings, read_model, read_record
+from edge.training.run import read_model, read_record
 
 SIZE = (160, 128)
 

@@ -32,12 +32,9 @@ from edge.training.dataset import read_image_set, read_pixels
 from edge.training.frames import InputShape, network_inputs
 from edge.training.golden import write_golden
 from edge.training.multiads.settings import AdapterTraining
+from edge.training.records import AdapterRecord, DataRecord, RunRecord, TrainingSettings
 from edge.training.run import (
-    AdapterRecord,
     Calibration,
-    DataRecord,
-    RunRecord,
-    TrainingSettings,
     read_model,
     read_record,
     write_calibration,

@@ -44,7 +44,8 @@ from edge.training.promptmad.refine import MaskTrainer, distilling_loss
 from edge.training.promptmad.settings import PromptTraining
 from edge.training.promptmad.stages import CHECKPOINT, Stage, Stages
 from edge.training.promptmad.words import defect_names
-from edge.training.run import TrainingSettings, read_calibration, read_model, read_record
+from edge.training.records import TrainingSettings
+from edge.training.run import read_calibration, read_model, read_record
 
 NET = PromptNet(width=32, depth=1, heads=2, hidden=32)
 SIZE = (96, 64)

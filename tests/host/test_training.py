@@ -18,13 +18,8 @@ from edge.models.presets import (
 from edge.training.feature_cache import FeatureCache
 from edge.training.fit import Request, fit
 from edge.training.optimizer import StableAdamW, learning_rate
-from edge.training.run import (
-    SizeTrial,
-    TrainingSettings,
-    read_calibration,
-    read_model,
-    read_record,
-)
+from edge.training.records import SizeTrial, TrainingSettings
+from edge.training.run import read_calibration, read_model, read_record
 from edge.training.sizing import best_size
 from edge.training.trainer import CHECKPOINT, Trainer, batch_indices
 

@@ -32,6 +32,28 @@ def stored_graph(
     return None
 
 
+def cpu_graph(bundle: Bundle, graph: GraphFile, precision: Precision) -> Source:
+    """Return the graph that a CPU gets; a types graph without an INT8 form runs in FP32.
+
+    Args:
+        bundle: that holds the graphs.
+        graph: the FP32 graph of a role.
+        precision: wanted.
+
+    Raises:
+        EngineBuildError: the bundle has none of that precision.
+    """
+    stored = stored_graph(bundle, graph, precision, "cpu")
+    if stored is None and graph.role == "types":
+        stored = stored_graph(bundle, graph, "fp32", "cpu")
+    if stored is None:
+        raise EngineBuildError(
+            f"bundle {bundle.folder}: has no {precision} graph; pack one, or choose another "
+            "precision"
+        )
+    return stored
+
+
 def tensorrt_graph(bundle: Bundle, graph: GraphFile, precision: Precision, scratch: Path) -> Source:
     """Return the graph that TensorRT gets; what is FP32 in it stays FP32.
 

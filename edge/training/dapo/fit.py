@@ -18,8 +18,9 @@ from edge.training.dapo.trainer import DapoTrainer, trainable
 from edge.training.fit import Progress, frame_size
 from edge.training.multiads.fit import finish_run, prepare_lesson, validation_ap
 from edge.training.multiads.lesson import Lesson, Request, plan, read_target, target_types
-from edge.training.multiads.records import new_record, start_run
-from edge.training.run import FEATURES, RunRecord
+from edge.training.multiads.records import new_record
+from edge.training.records import RunRecord
+from edge.training.run import FEATURES, start_run
 
 
 @dataclass(frozen=True, slots=True)

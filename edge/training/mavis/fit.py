@@ -28,9 +28,10 @@ from edge.training.multiads.fit import (
     validation_ap,
 )
 from edge.training.multiads.lesson import Lesson, Request, plan, read_target
-from edge.training.multiads.records import new_record, start_run
+from edge.training.multiads.records import new_record
 from edge.training.multiads.trainer import Shapes
-from edge.training.run import FEATURES, RunRecord
+from edge.training.records import RunRecord
+from edge.training.run import FEATURES, start_run
 
 
 @dataclass(frozen=True, slots=True)

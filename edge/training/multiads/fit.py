@@ -23,14 +23,15 @@ from edge.training.golden import write_golden
 from edge.training.mtas import over_products, segmentation
 from edge.training.multiads.inputs import TypedInputs, draw_mosaics, extract, prepare
 from edge.training.multiads.lesson import Lesson, Request, plan, read_target, target_types
-from edge.training.multiads.records import new_record, start_run, with_outcome
+from edge.training.multiads.records import new_record, with_outcome
 from edge.training.multiads.settings import AdapterTraining
 from edge.training.multiads.trainer import AdapterTrainer, EpochTrainer, Shapes
+from edge.training.records import RunRecord
 from edge.training.run import (
     FEATURES,
     Calibration,
-    RunRecord,
     read_record,
+    start_run,
     write_calibration,
     write_model,
     write_record,

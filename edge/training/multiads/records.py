@@ -1,10 +1,9 @@
-"""run.yaml of a run that aligns patches with text: begun, gone on with, finished."""
+"""run.yaml of a run that aligns patches with text: begun and finished."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 
 from edge import __version__
 from edge.errors import TrainingError
@@ -12,15 +11,7 @@ from edge.models.method_settings import MethodSettings
 from edge.training.dataset import ImageSet, Sample
 from edge.training.fit import frame_size
 from edge.training.multiads.lesson import Lesson, Request
-from edge.training.run import (
-    MODEL,
-    RECORD,
-    AdapterRecord,
-    DataRecord,
-    RunRecord,
-    read_record,
-    write_record,
-)
+from edge.training.records import AdapterRecord, DataRecord, RunRecord
 
 
 def new_record(
@@ -65,27 +56,6 @@ def new_record(
             own_defects=tuple(f"{s.label}/{s.path.name}" for s in lesson.own),
         ),
     )
-
-
-def start_run(folder: Path, record: RunRecord) -> RunRecord:
-    """Write the record of a new run, or return the stored one of a run to go on with.
-
-    Raises:
-        TrainingError: `folder` holds a finished run, or one with other options.
-    """
-    if not (folder / RECORD).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_record(folder, record)
-        return record
-    if (folder / MODEL).is_file():
-        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
-    stored = read_record(folder)
-    if stored.model_copy(update={"created_at": record.created_at}) != record:
-        raise TrainingError(
-            f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
-            "repeat those, choose another folder, or --fresh"
-        )
-    return stored
 
 
 def with_outcome(record: RunRecord, outcome: Mapping[str, object]) -> RunRecord:

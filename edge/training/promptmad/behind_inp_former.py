@@ -31,7 +31,7 @@ from edge.training.promptmad.refine import LEAST_GAIN, MaskTrainer, mask_units
 from edge.training.promptmad.settings import PromptTraining
 from edge.training.promptmad.stages import Stages
 from edge.training.promptmad.words import defect_names
-from edge.training.run import RefinerTrial, TrainingSettings
+from edge.training.records import RefinerTrial, TrainingSettings
 from edge.training.synthetic import add_defect
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edge import __version__
-from edge.errors import ConfigError, TrainingError
+from edge.errors import ConfigError
 from edge.models.backbones.efficientnet_lite import STAGE_STRIDES
 from edge.models.presets import Preset, candidate_sizes
 from edge.models.promptmad import PromptMadDetector
@@ -38,13 +38,11 @@ from edge.training.promptmad.refine import MaskTrainer, mask_units
 from edge.training.promptmad.settings import PromptTraining
 from edge.training.promptmad.stages import Stages
 from edge.training.promptmad.words import defect_names
+from edge.training.records import RefinerTrial, RunRecord
 from edge.training.run import (
-    MODEL,
-    RECORD,
     Calibration,
-    RefinerTrial,
-    RunRecord,
     read_record,
+    start_run,
     write_calibration,
     write_model,
     write_record,
@@ -86,7 +84,7 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     training = request.training
     products = read_products([request.data], training.seed)
     bank = TextBank(MiniLm())
-    record = _start(folder, _record(request, products, bank))
+    record = start_run(folder, _record(request, products, bank))
     detector = _build(record, bank)
     _set_scale(detector, products.train)
     inputs, held = _inputs(detector, products, training, progress)
@@ -247,20 +245,3 @@ def _record(request: Request, products: Products, bank: TextBank) -> RunRecord:
         ),
         training=request.training,
     )
-
-
-def _start(folder: Path, record: RunRecord) -> RunRecord:
-    """Write the record of a new run, or return the stored one of a run to go on with."""
-    if not (folder / RECORD).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_record(folder, record)
-        return record
-    if (folder / MODEL).is_file():
-        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
-    stored = read_record(folder)
-    if stored.model_copy(update={"created_at": record.created_at}) != record:
-        raise TrainingError(
-            f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
-            "repeat those, choose another folder, or --fresh"
-        )
-    return stored

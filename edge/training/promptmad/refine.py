@@ -21,7 +21,7 @@ from edge.training.promptmad.inputs import MaskInputs, pixel_ap
 from edge.training.promptmad.losses import mask_loss, refined_loss
 from edge.training.promptmad.settings import PromptTraining
 from edge.training.promptmad.stages import Stage, Stages
-from edge.training.run import RefinerTrial
+from edge.training.records import RefinerTrial
 
 # Average precision that refinement must add to the coarse mask, and that a student may lack.
 LEAST_GAIN = 0.005
