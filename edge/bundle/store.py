@@ -79,6 +79,11 @@ class Bundle:
             product=name,
         )
 
+    def with_threshold(self, value: float) -> Bundle:
+        """Return the same bundle judging by another threshold; its files stay as they are."""
+        score = self.thresholds.score.model_copy(update={"value": value})
+        return replace(self, thresholds=self.thresholds.model_copy(update={"score": score}))
+
     @property
     def graph(self) -> GraphFile:
         """The graph that judges and is the truth: FP32."""

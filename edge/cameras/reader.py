@@ -31,6 +31,7 @@ class Reader:
         self.is_abandoned = False
         self.expected_id: int | None = None
         self.id_offset = 0
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._call: tuple[int, float] | None = None
 
@@ -42,7 +43,18 @@ class Reader:
     def stop(self) -> None:
         """Tell the thread to quit and close the source under it."""
         self.quit.set()
+        self._wake.set()
         self.source.close()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait in the thread; True when `hurry` or `stop` cut it short."""
+        is_hurried = self._wake.wait(seconds)
+        self._wake.clear()
+        return is_hurried
+
+    def hurry(self) -> None:
+        """End the present pause."""
+        self._wake.set()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; True when there is none (any more)."""

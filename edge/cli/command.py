@@ -30,6 +30,8 @@ RESEND_S = 2.0
 EPILOG = """Examples:\n
   edge-command prepare_recipe recipe=cover --node line4-box1 --station st3-top\n
   edge-command get_state --node line4-box1 --station st3-top --mqtt mqtt://10.1.4.5:1883\n
+  edge-command start_single_job part_id=4006-871 --node line4-box1 --station st3-top\n
+  edge-command set_threshold threshold=0.7 --node line4-box1 --station st3-top\n
   edge-command acknowledge_alert code=camera_lost --node line4-box1 --station st3-top\n
 """
 app = make_app()

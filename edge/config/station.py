@@ -20,12 +20,18 @@ CommandName = Literal[
     "get_state",
     "prepare_recipe",
     "unprepare_recipe",
+    "start_single_job",
     "start_continuous",
     "stop",
+    "abort",
+    "reset",
     "halt",
+    "set_threshold",
     "acknowledge_alert",
 ]
 COMMANDS: Final[tuple[CommandName, ...]] = get_args(CommandName)
+# A threshold set from afar has no evidence behind it: only for stations whose file says so.
+DEFAULT_COMMANDS: Final = tuple(name for name in COMMANDS if name != "set_threshold")
 # Languages that regions are described in, see edge.mqtt.finding.
 Language = Literal["en", "de", "fr"]
 
@@ -173,9 +179,12 @@ class RecipeSettings(Settings):
 
 
 class CommandSettings(Settings):
-    """Which commands the station obeys over MQTT; an empty list: none, and no subscription."""
+    """Which commands the station obeys over MQTT; an empty list: none, and no subscription.
 
-    allow: tuple[CommandName, ...] = COMMANDS
+    By default all but `set_threshold`.
+    """
+
+    allow: tuple[CommandName, ...] = DEFAULT_COMMANDS
 
 
 class StationConfig(Settings):

@@ -25,6 +25,8 @@ Code = Literal[
     "unknown_recipe",
     "unknown_alert",
     "recipe_failed",
+    "no_frame",
+    "aborted",
     "stopping",
     "interrupted",
 ]

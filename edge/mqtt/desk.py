@@ -22,11 +22,16 @@ ARGUMENTS: Final[Mapping[str, frozenset[str]]] = {
     "get_state": frozenset(),
     "prepare_recipe": frozenset({"recipe"}),
     "unprepare_recipe": frozenset({"recipe"}),
+    "start_single_job": frozenset(),
     "start_continuous": frozenset(),
     "stop": frozenset(),
+    "abort": frozenset(),
+    "reset": frozenset(),
     "halt": frozenset(),
+    "set_threshold": frozenset({"threshold"}),
     "acknowledge_alert": frozenset({"code"}),
 }
+OPTIONAL: Final[Mapping[str, frozenset[str]]] = {"start_single_job": frozenset({"part_id"})}
 CHANGES = frozenset(ARGUMENTS) - {"get_state"}
 _INTERRUPTED = Answer("failed", "interrupted", "the station ended before the command was done")
 Handler = Callable[[Command], Answer]
@@ -42,9 +47,9 @@ class CommandDesk:
         identity: who answers.
         handlers: what each allowed command does; returns at once. For `accepted` the outcome
             follows by `finish`.
-        revision: of the configuration, which commands may make their condition.
         audit: where accepted changes are written.
-        state: gives the newest state of the station, for answers.
+        state: gives the newest state of the station, for answers; commands may make its
+            `config_revision` their condition.
         publish: sends an answer, and to where the sender wants it.
     """
 
@@ -53,14 +58,12 @@ class CommandDesk:
         identity: Identity,
         handlers: Mapping[str, Handler],
         *,
-        revision: str,
         audit: AuditLog,
         state: Callable[[], Payload],
         publish: Callable[[Payload, Reply | None], None],
     ):
         self._identity = identity
         self._handlers = handlers
-        self._revision = revision
         self._audit = audit
         self._state = state
         self._publish = publish
@@ -106,19 +109,21 @@ class CommandDesk:
         handler = self._handlers.get(name)
         moment = datetime.now(timezone.utc)
         if handler is None:
-            allowed = ", ".join(self._handlers)
-            return Answer("rejected", "not_allowed", f"expected one of {allowed}, got {name[:40]}")
+            detail = f"expected one of {', '.join(self._handlers)}, got {name[:40]}"
+            if name in ARGUMENTS:
+                detail += "; commands.allow in the station file decides"
+            return Answer("rejected", "not_allowed", detail)
         if command.expires_at <= moment:
             late_s = (moment - command.expires_at).total_seconds()
             detail = f"void {late_s:.1f} s ago by the station's clock; send it again"
             return Answer("expired", "expired", detail)
         expected = command.expect.config_revision
-        if expected is not None and expected != self._revision:
-            detail = f"expected configuration {expected}, the station has {self._revision}"
+        if expected is not None and expected != (revision := self._state()["config_revision"]):
+            detail = f"expected configuration {expected}, the station has {revision}"
             return Answer("rejected", "config_revision", detail)
-        needed = ARGUMENTS[name]
-        if set(command.args) != needed:
-            detail = f"expected args {sorted(needed)}, got {sorted(command.args)}"
+        needed, optional = ARGUMENTS[name], OPTIONAL.get(name, frozenset())
+        if set(command.args) - optional != needed:
+            detail = f"expected args {sorted(needed | optional)}, got {sorted(command.args)}"
             return Answer("rejected", "invalid", detail[:300])
         return handler(command)
 

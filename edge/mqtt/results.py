@@ -6,6 +6,8 @@ millimetres appear only with a scale.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from edge.config.station import Language
 from edge.mqtt.finding import wording
 from edge.mqtt.identity import Identity, ModelInfo, rfc3339
@@ -14,11 +16,18 @@ from edge.result import Inspection, Region
 
 
 def result_payload(
-    inspection: Inspection, identity: Identity, model: ModelInfo, language: Language = "en"
+    inspection: Inspection,
+    identity: Identity,
+    model: ModelInfo,
+    language: Language = "en",
+    *,
+    job_id: str | None = None,
+    triggered_at: datetime | None = None,
 ) -> Payload:
     """Describe one inspected part; the outbox adds `msg_id` and `seq`, which order it.
 
-    `language` is that of the regions' findings.
+    `language` is that of the regions' findings. `job_id` and `triggered_at`: the run that the part
+    belongs to, and when a command announced it, where one did.
     """
     times = inspection.times
     payload: Payload = {
@@ -51,6 +60,10 @@ def result_payload(
     }
     if inspection.detail:
         payload["detail"] = inspection.detail
+    if job_id is not None:
+        payload["job_id"] = job_id
+    if triggered_at is not None:
+        payload["times"]["trigger"] = rfc3339(triggered_at)
     return payload
 
 

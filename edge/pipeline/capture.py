@@ -116,6 +116,18 @@ class Capture:
             reader.stop()
         self._mailbox.close()
 
+    def retry(self) -> bool:
+        """Try a lost camera again now instead of after the pause; False when none is lost."""
+        with self._lock:
+            reader = self._reader
+            if self._state.connected or not self._state.detail:
+                return False
+            self._state = replace(self._state, detail="")
+        if reader is not None:
+            reader.hurry()
+        self._on_change(self.state)
+        return True
+
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; False when it is stuck in the driver (it cannot block the exit)."""
         return self._reader is None or self._reader.join(timeout_s)
@@ -205,8 +217,9 @@ class Capture:
             if self._state.frames > frames_before:
                 wait_s = self._settings.retry_interval_s
             # Spread, so that many stations do not knock at one switch in step.
-            reader.quit.wait(wait_s * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
-            wait_s = min(2 * wait_s, self._settings.retry_max_s)
+            is_hurried = reader.pause(wait_s * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
+            first_s, longest_s = self._settings.retry_interval_s, self._settings.retry_max_s
+            wait_s = first_s if is_hurried else min(2 * wait_s, longest_s)
 
     def _deliver(self, reader: Reader) -> bool:
         """Hand frames over until the regular end (True) or until told to quit (False)."""

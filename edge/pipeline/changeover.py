@@ -81,6 +81,10 @@ class Changeover:
         """Begin to load a recipe and to exchange the running one for it; False while busy."""
         return self._begin(name, lambda: self._prepare(name, by), done)
 
+    def set_threshold(self, value: float, done: Done) -> bool:
+        """Begin to judge by another threshold until a recipe is prepared; False while busy."""
+        return self._begin(None, lambda: self._set_threshold(value), done)
+
     def unprepare(self, done: Done) -> bool:
         """Begin to unload the running recipe; False while busy."""
         return self._begin(None, lambda: self._exchange(None), done)
@@ -136,6 +140,11 @@ class Changeover:
             if self.current is None or prepared.engine is not self.current.engine:
                 prepared.close()
             raise
+
+    def _set_threshold(self, value: float) -> None:
+        if self.current is None:
+            raise EdgeError("no recipe is prepared")
+        self._exchange(self._recipes.with_threshold(self.current, value))
 
     def _exchange(self, prepared: Prepared | None) -> None:
         """Wait until the inspector has taken `prepared` over, then free what judged before."""

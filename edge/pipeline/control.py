@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 
 from edge.config.station import CommandName
 from edge.mqtt.board import Board
 from edge.mqtt.command import Answer, Command
+from edge.mqtt.payload import significant
 from edge.pipeline.changeover import Changeover, Done
+from edge.pipeline.execution import Execution, Job
+
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class Control:
     """Carries commands out; every method named after one returns its answer at once.
 
-    `is_running` tells the inspector whether to judge. It is not kept over a restart: whoever starts
-    the process wants it to judge.
-
     Args:
         changeover: exchanges recipes.
+        execution: knows what is judged.
         board: holds the alerts.
-        on_change: called when the station began or ceased to judge.
+        retry_camera: tries a lost camera again now; False when none is lost.
         request_stop: ends the process in order.
         finish: gives the outcome of an accepted command: its id, and the answer.
     """
@@ -27,25 +31,30 @@ class Control:
     def __init__(
         self,
         changeover: Changeover,
+        execution: Execution,
         board: Board,
         *,
-        on_change: Callable[[], None],
+        retry_camera: Callable[[], bool],
         request_stop: Callable[[], None],
         finish: Callable[[str, Answer], None],
     ):
         self._changeover = changeover
+        self._execution = execution
         self._board = board
-        self._on_change = on_change
+        self._retry_camera = retry_camera
         self._request_stop = request_stop
         self._finish = finish
-        self.is_running = True
         self.handlers: dict[CommandName, Callable[[Command], Answer]] = {
             "get_state": lambda _: Answer("done", "ok", "the answer holds the state"),
             "prepare_recipe": self.prepare_recipe,
             "unprepare_recipe": self.unprepare_recipe,
+            "start_single_job": self.start_single_job,
             "start_continuous": self.start_continuous,
             "stop": self.stop,
+            "abort": self.abort,
+            "reset": self.reset,
             "halt": self.halt,
+            "set_threshold": self.set_threshold,
             "acknowledge_alert": self.acknowledge_alert,
         }
 
@@ -66,7 +75,7 @@ class Control:
         if current is None or current.name != name:
             detail = f"expected the prepared recipe, {current.name if current else 'none'}"
             return Answer("rejected", "unknown_recipe", f"{detail}, got {name}")
-        if self.is_running:
+        if self._execution.mode != "ready":
             detail = f"recipe {name} is judging; send stop before, or prepare_recipe with another"
             return Answer("rejected", "wrong_state", detail)
         done = self._report(command.cmd_id, f"recipe {name} is unloaded")
@@ -74,20 +83,62 @@ class Control:
             return self._busy()
         return Answer("accepted", "ok", f"unloading recipe {name}")
 
-    def start_continuous(self, _: Command) -> Answer:
+    def start_single_job(self, command: Command) -> Answer:
+        """Judge the next part alone, as a trigger by software does."""
+        if self._changeover.current is None:
+            return self._unprepared()
+        if self._changeover.preparing is not None:
+            return self._busy()
+        job = Job.single(command.cmd_id, command.args.get("part_id"), command.expires_at)
+        if self._execution.start_single(job):
+            return Answer("accepted", "ok", "the next part is judged")
+        if self._execution.mode == "continuous_execution":
+            return Answer("rejected", "wrong_state", "every frame is judged; send stop before")
+        return self._single()
+
+    def start_continuous(self, command: Command) -> Answer:
         """Judge every frame."""
         if self._changeover.current is None:
-            detail = "no recipe is prepared; send prepare_recipe before"
-            return Answer("rejected", "wrong_state", detail)
-        self.is_running = True
-        self._on_change()
-        return Answer("done", "ok", "every frame is judged")
+            return self._unprepared()
+        if self._execution.start_continuous(command.cmd_id):
+            return Answer("done", "ok", "every frame is judged")
+        return self._single()
 
     def stop(self, _: Command) -> Answer:
-        """Judge no frame until `start_continuous`."""
-        self.is_running = False
-        self._on_change()
-        return Answer("done", "ok", "frames are dropped and counted from now on")
+        """Judge no further frame."""
+        self._execution.stop()
+        return Answer("done", "ok", "no frame is judged from now on")
+
+    def abort(self, _: Command) -> Answer:
+        """Drop what is under way."""
+        dropped = self._execution.abort("aborted by command")
+        return Answer("done", "ok", f"what was under way is dropped, {dropped} waiting frames too")
+
+    def reset(self, _: Command) -> Answer:
+        """Go back to ready after an abort or an error; a lost camera is tried at once."""
+        is_lost = self._retry_camera()
+        if not is_lost and self._execution.mode != "ready":
+            return Answer("rejected", "wrong_state", "it is judging; send stop or abort before")
+        self._execution.abort("reset by command")
+        hint = "; the camera is tried again, state tells when it is back" if is_lost else ""
+        return Answer("done", "ok", f"nothing is under way{hint}")
+
+    def set_threshold(self, command: Command) -> Answer:
+        """Judge by another threshold than the bundle's, until a recipe is prepared."""
+        text, current = command.args["threshold"], self._changeover.current
+        value = significant(float(text)) if NUMBER.fullmatch(text) else None
+        if value is None or not 0 < value < math.inf:
+            detail = f"threshold: expected a finite decimal number above 0, got {text}"
+            return Answer("rejected", "invalid", detail)
+        if current is None:
+            return self._unprepared()
+        before = significant(current.bundle.thresholds.score.value)
+        done = self._report(
+            command.cmd_id, f"parts fail above {value} from now on, before above {before}"
+        )
+        if not self._changeover.set_threshold(value, done):
+            return self._busy()
+        return Answer("accepted", "ok", f"setting the threshold of recipe {current.name}")
 
     def halt(self, _: Command) -> Answer:
         """End the process in order."""
@@ -100,6 +151,14 @@ class Control:
         if self._board.acknowledge_alert(code, command.by):
             return Answer("done", "ok", f"alert {code} is acknowledged")
         return Answer("rejected", "unknown_alert", f"expected an active alert, got {code}")
+
+    def _unprepared(self) -> Answer:
+        detail = "no recipe is prepared; send prepare_recipe before"
+        return Answer("rejected", "wrong_state", detail)
+
+    def _single(self) -> Answer:
+        detail = "a single job is under way; await its result, or send abort"
+        return Answer("rejected", "busy", detail)
 
     def _busy(self) -> Answer:
         if self._changeover.is_stopping:

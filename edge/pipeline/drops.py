@@ -10,7 +10,8 @@ class DropCounts:
 
     Used keys: (camera, gap) lost in the camera or driver, (capture, abandoned) came from a stuck
     driver too late, (capture, stopped) and (mailbox, closed) came while stopping, (mailbox,
-    superseded) replaced by a newer one, (mailbox, overrun) refused by a full queue.
+    superseded) replaced by a newer one, (mailbox, overrun) refused by a full queue, (line, stopped)
+    came while none was to be judged, (line, aborted) taken back by an abort.
     """
 
     def __init__(self) -> None:

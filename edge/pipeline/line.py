@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edge import __version__
+from edge.cameras.address import make_source
 from edge.config.station import StationConfig
 from edge.errors import PublishError
-from edge.frame import Frame
 from edge.mqtt.audit import AuditLog, audit_path
 from edge.mqtt.board import Board
 from edge.mqtt.broker import EmbeddedBroker
@@ -34,17 +34,17 @@ from edge.pipeline.changeover import Changeover
 from edge.pipeline.choice import Choice, choice_path
 from edge.pipeline.control import Control
 from edge.pipeline.drops import DropCounts
+from edge.pipeline.execution import Execution, Job
 from edge.pipeline.host import host_numbers
-from edge.pipeline.inspector import without_score
+from edge.pipeline.judge import Judge
 from edge.pipeline.pulse import Pulse, find_run_dir
 from edge.pipeline.recipes import Prepared, Recipes
 from edge.pipeline.report import Report
 from edge.pipeline.tally import Summary, Tally
-from edge.result import Inspection, Reason, Verdict
+from edge.result import Inspection
 
 log = logging.getLogger(__name__)
 TURN_S = 0.2
-TAKE_S = 0.5
 # A stop on request is over within two seconds; a finished folder may take longer to deliver.
 STOP_S = 1.6
 FINISH_S = 15.0
@@ -93,19 +93,28 @@ class Line:
 
     def _build(self) -> None:
         config = self._config
-        self._build_control()
         self._mailbox = make_mailbox(config.camera, self.drops)
-        self._capture = Capture(
-            config.camera,
-            self._mailbox,
-            self.drops,
-            on_refused=self._refused,
-            on_change=self._report.camera_changed,
-        )
+        self._build_control()
         self._archive: Archive | None = None
         if config.archive is not None:
             can_wait = self._mailbox.policy == "every"
             self._archive = Archive(config.archive, self.drops, wait=can_wait)
+        self._judge = Judge(
+            self._mailbox,
+            self._changeover,
+            self._execution,
+            self.drops,
+            self._conclude,
+            self._archive,
+            is_live=make_source(config.camera).is_live,
+        )
+        self._capture = Capture(
+            config.camera,
+            self._mailbox,
+            self.drops,
+            on_refused=self._judge.refused,
+            on_change=self._report.camera_changed,
+        )
         publishes = config.mqtt.broker != "none"
         path = outbox_path(self._state_dir, config.node, config.station)
         self._outbox = Outbox(path, config.mqtt.spool, keep=publishes)
@@ -126,7 +135,7 @@ class Line:
                 on_command=self._desk.take if config.commands.allow else None,
             )
         self._pulse = Pulse(find_run_dir(), config.node, config.station)
-        self._judge = threading.Thread(target=self._inspect, name="inspector", daemon=True)
+        self._inspector = threading.Thread(target=self._inspect, name="inspector", daemon=True)
 
     def _build_control(self) -> None:
         """Load the recipe, and make what commands act on and what tells of it."""
@@ -138,19 +147,24 @@ class Line:
         choice = Choice(path, recipes.first, recipes.all)
         self._changeover = Changeover(recipes, choice, self._tell)
         self._cleanup.callback(self._changeover.close)
-        self._control = Control(
+        self._execution = Execution(
+            self._mailbox, self.drops, on_change=self._tell, finish=self._finish
+        )
+        control = Control(
             self._changeover,
+            self._execution,
             self._board,
-            on_change=self._tell,
+            retry_camera=self._retry_camera,
             request_stop=self.request_stop,
             finish=self._finish,
         )
-        self._report = Report(config, self._identity, self._board, self._changeover, self._control)
+        self._report = Report(
+            config, self._identity, self._board, self._changeover, self._execution
+        )
         self._report.tell()
         self._desk = CommandDesk(
             self._identity,
-            {name: self._control.handlers[name] for name in config.commands.allow},
-            revision=config.revision,
+            {name: control.handlers[name] for name in config.commands.allow},
             audit=AuditLog(audit_path(folder, config.node, config.station)),
             state=self._report.state,
             publish=self._board.answer,
@@ -171,7 +185,7 @@ class Line:
             if self._archive is not None:
                 self._archive.start()
             self._capture.open()
-            self._judge.start()
+            self._inspector.start()
             self._capture.start()
             self._watch()
         finally:
@@ -186,8 +200,9 @@ class Line:
 
     def _watch(self) -> None:
         next_health = time.monotonic() + self._config.health_interval_s
-        while self._judge.is_alive() and not self._stop.wait(TURN_S):
+        while self._inspector.is_alive() and not self._stop.wait(TURN_S):
             self._capture.check(time.monotonic_ns())
+            self._execution.check(time.monotonic_ns())
             error = self._writer.error or (self._publisher.error if self._publisher else None)
             if error is not None:
                 raise error
@@ -198,55 +213,39 @@ class Line:
     def _inspect(self) -> None:
         """Judge frame after frame; the whole life of the inspector's thread."""
         try:
-            while not self._stop.is_set():
-                frame = self._mailbox.take(TAKE_S)
-                prepared = self._changeover.turn(frame.captured_ns if frame else None)
+            while not self._stop.is_set() and self._judge.step():
                 self._pulse.beat()
-                if frame is not None:
-                    self._judge_frame(frame, prepared)
-                    if self._max_frames is not None and self.tally.parts >= self._max_frames:
-                        return
-                elif self._mailbox.closed:
+                if self._max_frames is not None and self.tally.parts >= self._max_frames:
                     return
         except BaseException as error:  # noqa: BLE001 - kept, and raised by `run`
             self._error = error
 
-    def _judge_frame(self, frame: Frame, prepared: Prepared | None) -> None:
-        if prepared is None or not self._control.is_running:
-            self.drops.add("line", "stopped")
-            return
-        inspection, anomaly_map = prepared.inspector.inspect(frame)
-        self._conclude(inspection, prepared)
-        if self._archive is not None:
-            self._archive.put(frame, anomaly_map, inspection)
-
-    def _conclude(self, inspection: Inspection, prepared: Prepared) -> None:
+    def _conclude(self, inspection: Inspection, prepared: Prepared, job: Job) -> None:
         self.tally.add(inspection)
-        language = self._config.language
-        self._writer.put(result_payload(inspection, self._identity, prepared.model, language))
-
-    def _refused(self, frame: Frame) -> None:
-        """Give the part of a frame that found the queue full its result all the same."""
-        prepared = self._changeover.current
-        if prepared is None or not self._control.is_running:
-            self.drops.add("line", "stopped")
-            return
-        waiting = len(self._mailbox)
-        log.warning(
-            "frame refused reason=overrun camera=%s sequence=%d waiting=%d",
-            frame.camera, frame.frame_id, waiting,
-        )  # fmt: skip
-        detail = f"{waiting} frames were waiting; the line is faster than the inspection"
-        self._conclude(without_score(frame, Verdict.UNDECIDED, Reason.OVERRUN, detail), prepared)
+        result = result_payload(
+            inspection,
+            self._identity,
+            prepared.model,
+            self._config.language,
+            job_id=job.id,
+            triggered_at=job.triggered_at,
+        )
+        self._writer.put(result)
 
     def _committed(self, payload: Payload) -> None:
         if self._publisher is not None:
             self._publisher.wake()
+        if "trigger" in payload["times"]:
+            detail = f"judged: {payload['result']}, in the result with seq {payload['seq']}"
+            self._desk.finish(payload["job_id"], Answer("done", "ok", detail))
         if self._on_result is not None:
             self._on_result(payload)
 
     def _tell(self) -> None:
         self._report.tell()
+
+    def _retry_camera(self) -> bool:
+        return self._capture.retry()
 
     def _finish(self, cmd_id: str, answer: Answer) -> None:
         self._desk.finish(cmd_id, answer)
@@ -271,9 +270,9 @@ class Line:
         self._capture.stop()
         self._stop.set()
         ended = {"camera": self._capture.join(min(0.3, left()))}
-        if self._judge.ident is not None:
-            self._judge.join(min(1.0, left()))
-            ended["inspector"] = not self._judge.is_alive()
+        if self._inspector.ident is not None:
+            self._inspector.join(min(1.0, left()))
+            ended["inspector"] = not self._inspector.is_alive()
         ended["changeover"] = self._changeover.stop(min(0.3, left()))
         self._desk.close()
         self._report.halted()

@@ -73,6 +73,14 @@ class Mailbox:
             self._changed.notify_all()
             return frame
 
+    def clear(self) -> int:
+        """Throw away what waits; returns how many frames, for the caller to count."""
+        with self._changed:
+            thrown = len(self._frames)
+            self._frames.clear()
+            self._changed.notify_all()
+            return thrown
+
     def close(self) -> None:
         """Take no more frames and wake everyone; what is inside can still be taken."""
         with self._changed:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.bundle.store import MANIFEST, Bundle, open_bundle, sha256
@@ -25,7 +25,7 @@ class Prepared:
     """A recipe whose engine is loaded and has judged a golden picture as it should.
 
     `bundle` is of the recipe's product, `whole` the same for all products alike; `types_engine` is
-    loaded if the bundle has a types graph.
+    loaded if the bundle has a types graph; `set_threshold` stands in for the bundle's, if any.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Prepared:
     types_engine: Engine | None
     inspector: Inspector
     model: ModelInfo
+    set_threshold: float | None = None
 
     def close(self) -> None:
         """Free the engines."""
@@ -100,6 +101,12 @@ class Recipes:
         )  # fmt: skip
         model = model_info(name, bundle, engine)
         return Prepared(name, bundle, whole, engine, types_engine, inspector, model)
+
+    def with_threshold(self, prepared: Prepared, value: float) -> Prepared:
+        """Return a recipe that judges by another threshold on the same engines."""
+        bundle = prepared.bundle.with_threshold(value)
+        inspector = Inspector(bundle, prepared.engine, self._config.decision, prepared.types_engine)
+        return replace(prepared, bundle=bundle, inspector=inspector, set_threshold=value)
 
     def _open(self, wanted: RecipeSettings, running: Prepared | None) -> Bundle:
         """Open a bundle, unless it has been verified and is not exchanged on the disk since."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from edge.mqtt.identity import Identity, ModelInfo
 from edge.mqtt.payload import Payload, health_payload, info_payload, state_payload
 from edge.pipeline.capture import CameraState
 from edge.pipeline.changeover import Changeover
-from edge.pipeline.control import Control
+from edge.pipeline.execution import Execution
 from edge.pipeline.host import software_versions
+from edge.pipeline.recipes import Prepared
 from edge.pipeline.tally import Summary
 
 
@@ -27,13 +29,13 @@ class Report:
         identity: Identity,
         board: Board,
         changeover: Changeover,
-        control: Control,
+        execution: Execution,
     ):
         self._config = config
         self._identity = identity
         self._board = board
         self._changeover = changeover
-        self._control = control
+        self._execution = execution
         self._software = software_versions()
         self._revision = config.revision
         self._began = time.monotonic()
@@ -57,7 +59,7 @@ class Report:
         self._camera = camera
         if camera.connected:
             self._board.clear_alert("camera_lost")
-        elif not camera.ended:
+        elif camera.detail:
             self._board.raise_alert("camera_lost", "critical", camera.detail)
         self.tell()
 
@@ -69,7 +71,7 @@ class Report:
     def state(self) -> Payload:
         """Return the state as it is now."""
         prepared, camera = self._changeover.current, self._camera
-        state, mode, detail = self._condition()
+        state, mode, detail = self._condition(prepared)
         return state_payload(
             self._identity,
             state,
@@ -78,7 +80,7 @@ class Report:
             model=prepared.model if prepared else None,
             threshold=prepared.bundle.thresholds.score.value if prepared else None,
             camera={"name": self._config.camera.name, "connected": camera.connected},
-            revision=self._revision,
+            revision=self._revision_with(prepared),
         )
 
     def health(
@@ -123,7 +125,14 @@ class Report:
             commands=self._config.commands.allow,
         )
 
-    def _condition(self) -> tuple[str, str | None, str]:
+    def _revision_with(self, prepared: Prepared | None) -> str:
+        """Return the revision of the station file and of what was set by command since."""
+        if prepared is None or prepared.set_threshold is None:
+            return self._revision
+        settings = f"{self._revision} threshold={prepared.set_threshold!r}"
+        return hashlib.sha256(settings.encode()).hexdigest()[:12]
+
+    def _condition(self, prepared: Prepared | None) -> tuple[str, str | None, str]:
         """Return state, mode and detail in the words of OPC 40100-1."""
         camera, preparing = self._camera, self._changeover.preparing
         if self._is_halted:
@@ -132,8 +141,10 @@ class Report:
             return ("error" if camera.detail else "preoperational"), None, camera.detail
         if preparing is not None:
             return "operational", "initialized", f"preparing recipe {preparing}"
-        if self._changeover.current is None:
+        if prepared is None:
             return "operational", "initialized", "no recipe is prepared"
-        if not self._control.is_running:
-            return "operational", "ready", "stopped by command"
-        return "operational", "continuous_execution" if camera.connected else "ready", ""
+        mode, detail = self._execution.mode, self._execution.detail
+        if mode == "continuous_execution" and not camera.connected:
+            mode = "ready"
+        set_by = "" if prepared.set_threshold is None else "the threshold was set by command"
+        return "operational", mode, "; ".join(filter(None, (detail, set_by)))

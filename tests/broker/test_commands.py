@@ -44,9 +44,8 @@ def commanded(tmp_path, make_station):
         desk = CommandDesk(
             IDENTITY,
             {"stop": stop},
-            revision="r1",
             audit=AuditLog(tmp_path / "audit.jsonl"),
-            state=lambda: state_payload(IDENTITY, "operational", mode="ready"),
+            state=lambda: state_payload(IDENTITY, "operational", mode="ready", revision="r1"),
             publish=station.board.answer,
         )
         if is_started:

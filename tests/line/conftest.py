@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import BrokerProcess
+from edge.mqtt.topics import Topics
+from tests.support.brokers import MOSQUITTO, NO_MOSQUITTO, BrokerProcess, free_port, wait_until
+from tests.support.commander import Commander
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_BUNDLE = ROOT / "demo" / "bundle"
 DEMO_IMAGES = ROOT / "demo" / "images"
+TOPICS = Topics("edge-infer/v1", "n1", "s1")
 COMMANDS = Path(sys.executable).parent
 
 
@@ -52,6 +56,58 @@ class Station:
         )
 
 
+class Running:
+    """A station `n1`/`s1` on a real broker, commanded from outside."""
+
+    def __init__(self, folder: Path, port: int, text: str):
+        self.port = port
+        self.folder = folder
+        self.station = Station(folder, f"node: n1\nstation: s1\n{text}")
+        self.process: subprocess.Popen[str] | None = None
+        self.mes: Commander | None = None
+
+    def start(self) -> Commander:
+        """Start, and wait for results of this run; those before it may come again first."""
+        errors = (self.folder / "log").open("a")
+        self.process = subprocess.Popen(
+            self.station.arguments(), stdout=subprocess.DEVNULL, stderr=errors, text=True
+        )
+        errors.close()
+        if self.mes is None:
+            wait_until(self._can_connect, 20, "the broker")
+            self.mes = Commander(self.port, TOPICS)
+        before = {r["boot_id"] for r in self.results}
+        wait_until(lambda: sum(r["boot_id"] not in before for r in self.results) > 5, 20, "results")
+        return self.mes
+
+    @property
+    def results(self) -> list[dict]:
+        return [json.loads(m.payload) for m in self.mes.listener.of("result")]
+
+    def more(self, count: int = 10) -> None:
+        """Wait for so many further results."""
+        now = len(self.mes.listener.of("result"))
+        wait_until(lambda: len(self.mes.listener.of("result")) >= now + count, 20, "more results")
+
+    def more_since(self, moment: str) -> None:
+        """Wait for a result of a frame that was captured after `moment`."""
+        wait_until(lambda: self.results[-1]["times"]["capture"] > moment, 30, "newer frames")
+
+    def end(self) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(10)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def _can_connect(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
 def results(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -67,3 +123,30 @@ def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture
+def run_station(tmp_path: Path) -> Iterator:
+    """Make stations from the text of their files, each on a broker of its own."""
+    made: list[Running] = []
+    brokers: list[BrokerProcess] = []
+
+    def _run(text: str, kind: str = "amqtt") -> Running:
+        port, mqtt = free_port(), "broker: embedded"
+        if kind != "embedded":
+            if kind == "mosquitto" and MOSQUITTO is None:
+                pytest.skip(NO_MOSQUITTO)
+            brokers.append(BrokerProcess(kind, tmp_path).start())
+            port, mqtt = brokers[-1].port, f"protocol: '{brokers[-1].protocol}'"
+        made.append(Running(tmp_path, port, f"{text}\nmqtt: {{{mqtt}, port: {port}}}\n"))
+        return made[-1]
+
+    yield _run
+    for one in made:
+        if one.process is not None and one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+        if one.mes is not None:
+            one.mes.stop()
+    for broker in brokers:
+        broker.stop()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -15,13 +13,9 @@ from jsonschema import Draft202012Validator
 
 from edge.bundle.store import open_bundle
 from edge.mqtt.payload import schema
-from edge.mqtt.topics import Topics
-from tests.line.conftest import COMMANDS, Station
-from tests.support.brokers import MOSQUITTO, NO_MOSQUITTO, BrokerProcess, free_port, wait_until
+from tests.line.conftest import COMMANDS, Running, Station
 from tests.support.bundles import DEMO_BUNDLE, make_bundle, make_bundle_for
-from tests.support.commander import Commander
 
-TOPICS = Topics("edge-infer/v1", "n1", "s1")
 # Rendering and judging a part must fit into the fortieth of a second that a shared core has.
 CAMERA = "test://conveyor?fps=40&size=96x96"
 
@@ -36,15 +30,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Running:
-    """A station with recipes on a real broker, commanded from outside."""
-
-    def __init__(self, folder: Path, bundles: Path, port: int, mqtt: str, extra: str = ""):
-        self.port = port
-        self.folder = folder
-        self.station = Station(folder, f"""
-node: n1
-station: s1
+def station_text(bundles: Path) -> str:
+    return f"""
 recipes:
   housing: {DEMO_BUNDLE}
   cover: {bundles / "cover"}
@@ -53,78 +40,15 @@ recipes:
   altered: {bundles / "altered"}
 recipe: housing
 camera: {{source: "{CAMERA}", buffer: every, queue_size: 1000}}
-mqtt: {{{mqtt}, port: {port}}}
-{extra}
-""")  # fmt: skip
-        self.process: subprocess.Popen[str] | None = None
-        self.mes: Commander | None = None
-
-    def start(self) -> Commander:
-        """Start, and wait for results of this run; those before it may come again first."""
-        errors = (self.folder / "log").open("a")
-        self.process = subprocess.Popen(
-            self.station.arguments(), stdout=subprocess.DEVNULL, stderr=errors, text=True
-        )
-        errors.close()
-        if self.mes is None:
-            wait_until(self._can_connect, 20, "the broker")
-            self.mes = Commander(self.port, TOPICS)
-        before = {r["boot_id"] for r in self.results}
-        wait_until(lambda: sum(r["boot_id"] not in before for r in self.results) > 5, 20, "results")
-        return self.mes
-
-    @property
-    def results(self) -> list[dict]:
-        return [json.loads(m.payload) for m in self.mes.listener.of("result")]
-
-    def more(self, count: int = 10) -> None:
-        """Wait for so many further results."""
-        now = len(self.mes.listener.of("result"))
-        wait_until(lambda: len(self.mes.listener.of("result")) >= now + count, 20, "more results")
-
-    def more_since(self, moment: str) -> None:
-        """Wait for a result of a frame that was captured after `moment`."""
-        wait_until(lambda: self.results[-1]["times"]["capture"] > moment, 30, "newer frames")
-
-    def end(self) -> int:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.terminate()
-        return self.process.wait(10)
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def _can_connect(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+"""
 
 
 @pytest.fixture
-def run(tmp_path: Path, bundles: Path) -> Iterator:
-    made: list[Running] = []
-    brokers: list[BrokerProcess] = []
-
+def run(run_station, bundles: Path):
     def _run(kind: str = "amqtt", extra: str = "") -> Running:
-        port, mqtt = free_port(), "broker: embedded"
-        if kind != "embedded":
-            if kind == "mosquitto" and MOSQUITTO is None:
-                pytest.skip(NO_MOSQUITTO)
-            brokers.append(BrokerProcess(kind, tmp_path).start())
-            port, mqtt = brokers[-1].port, f"protocol: '{brokers[-1].protocol}'"
-        made.append(Running(tmp_path, bundles, port, mqtt, extra))
-        return made[-1]
+        return run_station(f"{station_text(bundles)}{extra}", kind)
 
-    yield _run
-    for one in made:
-        if one.process is not None and one.process.poll() is None:
-            one.process.kill()
-            one.process.wait()
-        if one.mes is not None:
-            one.mes.stop()
-    for broker in brokers:
-        broker.stop()
+    return _run
 
 
 def recipe_of(result: dict) -> str:
@@ -355,7 +279,7 @@ def test_edge_command_changes_the_product(run) -> None:
 
 
 def test_check_looks_at_every_recipe(tmp_path: Path, bundles: Path) -> None:
-    line = Running(tmp_path, bundles, 1883, "broker: none")
+    line = Running(tmp_path, 1883, f"{station_text(bundles)}mqtt: {{broker: none}}\n")
     done = line.station.run("--check")
     assert done.returncode == 3
     assert "altered" in done.stderr.splitlines()[-1]

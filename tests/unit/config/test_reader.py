@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from edge.config.reader import read_settings
-from edge.config.station import COMMANDS, StationConfig, read_station, with_overrides
+from edge.config.station import (
+    COMMANDS,
+    DEFAULT_COMMANDS,
+    StationConfig,
+    read_station,
+    with_overrides,
+)
 from edge.errors import ConfigError
 
 GOOD = """
@@ -175,8 +181,15 @@ def test_commands_are_allowed_by_name(tmp_path: Path) -> None:
     assert config.commands.allow == ("get_state",)
     assert read_station(write(tmp_path, GOOD + "commands: {allow: []}\n")).commands.allow == ()
     assert "stop" in read_station(write(tmp_path, GOOD)).commands.allow
-    (found,) = problems(tmp_path, GOOD + "commands: {allow: [set_threshold]}\n")
-    assert "set_threshold" in found
+    (found,) = problems(tmp_path, GOOD + "commands: {allow: [rebuild_engine]}\n")
+    assert "rebuild_engine" in found
+
+
+def test_a_threshold_is_set_from_afar_only_where_the_file_says_so(tmp_path: Path) -> None:
+    default = read_station(write(tmp_path, GOOD)).commands.allow
+    assert set(COMMANDS) - set(default) == {"set_threshold"}
+    config = read_station(write(tmp_path, GOOD + "commands: {allow: [set_threshold]}\n"))
+    assert config.commands.allow == ("set_threshold",)
 
 
 def test_the_revision_follows_every_setting(tmp_path: Path) -> None:
@@ -189,7 +202,7 @@ def test_the_revision_follows_every_setting(tmp_path: Path) -> None:
 
 def test_the_example_names_every_default_command_and_its_recipes_are_valid(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "configs" / "example.yaml").read_text(encoding="utf-8")
-    assert read_station(write(tmp_path, text)).commands.allow == COMMANDS
+    assert read_station(write(tmp_path, text)).commands.allow == DEFAULT_COMMANDS
     start = text.index("# recipes:\n")
     recipes = text[start : text.index("\n#\n", start)].replace("# ", "", 1).replace("\n# ", "\n")
     station = "".join(line for line in text.splitlines(True) if not line.startswith("bundle:"))

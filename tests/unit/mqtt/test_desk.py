@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from jsonschema import Draft202012Validator
 
-from edge.config.station import COMMANDS
+from edge.config.station import COMMANDS, DEFAULT_COMMANDS
 from edge.mqtt.audit import AuditLog, audit_path
 from edge.mqtt.command import MAX_BYTES, Answer, command_payload
 from edge.mqtt.desk import ARGUMENTS, CommandDesk
@@ -25,12 +25,14 @@ class Bench:
         self.answers: list[dict] = []
         self.replies: list[Reply | None] = []
         self.path = audit_path(folder, "n", "s")
+        self.revision = "abc"
         self.desk = CommandDesk(
             IDENTITY,
             {name: self._handler(name) for name in allow},
-            revision="abc",
             audit=AuditLog(self.path),
-            state=lambda: state_payload(IDENTITY, "operational", mode="ready"),
+            state=lambda: state_payload(
+                IDENTITY, "operational", mode="ready", revision=self.revision
+            ),
             publish=self._publish,
         )
 
@@ -136,6 +138,29 @@ def test_what_must_not_be_done_is_said_and_not_done(bench, name, changes, status
 
 def test_a_condition_that_holds_is_no_obstacle(bench):
     assert bench.ask("stop", expect={"config_revision": "abc"})["status"] == "done"
+    bench.revision = "abd"
+    assert bench.ask("stop", "c-2", expect={"config_revision": "abd"})["status"] == "done"
+
+
+def test_a_command_the_file_leaves_out_and_one_there_is_not_are_refused_apart(tmp_path):
+    default = Bench(tmp_path, allow=DEFAULT_COMMANDS)
+    forbidden = default.ask("set_threshold", args={"threshold": "0.5"})
+    unknown = default.ask("rebuild_engine", "c-2")
+    assert {(a["status"], a["code"]) for a in (forbidden, unknown)} == {("rejected", "not_allowed")}
+    assert forbidden["message"].endswith(
+        "got set_threshold; commands.allow in the station file decides"
+    )
+    assert unknown["message"].endswith("got rebuild_engine")
+    assert default.done == []
+
+
+@pytest.mark.parametrize(
+    ("args", "status"), [({}, "done"), ({"part_id": "p"}, "done"), ({"part": "p"}, "rejected")]
+)
+def test_an_argument_may_be_optional(tmp_path, args, status):
+    job = Bench(tmp_path, allow=DEFAULT_COMMANDS)
+    assert job.ask("start_single_job", args=args)["status"] == status
+    assert len(job.done) == (status == "done")
 
 
 @pytest.mark.parametrize(

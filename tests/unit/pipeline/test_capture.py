@@ -267,6 +267,28 @@ def test_the_wait_between_attempts_doubles_up_to_its_limit(line):
     assert len({round(wait, 4) for wait in waits[2:]}) > 1, "the waits should be spread"
 
 
+def test_a_lost_camera_is_tried_at_once_when_told(line):
+    gone, still = CameraUnavailable("top: gone"), CameraUnavailable("top: still gone")
+    source = Script(1, gone, 2, 3, opens=[None, still])
+    it = line(factory=source, retry_interval_s=60, retry_max_s=60)
+    it.capture.open()
+    assert not it.capture.retry(), "it is there"
+    it.capture.start()
+    it.until(lambda: len(it.changes) == 2)
+    assert it.capture.retry()
+    it.until(lambda: len(it.changes) == 4)
+    assert it.capture.retry()
+    it.until(lambda: it.capture.state.ended)
+    assert [(change.connected, change.detail) for change in it.changes[:6]] == [
+        (True, ""),
+        (False, "top: gone"),
+        (False, ""),
+        (False, "top: still gone"),
+        (False, ""),
+        (True, ""),
+    ]
+
+
 def test_frames_missed_by_the_camera_are_counted_from_the_ids(line):
     it = line(f"{SMALL}&parts=100&fault=drop:0.2")
     it.capture.start()

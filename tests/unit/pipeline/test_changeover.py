@@ -19,6 +19,9 @@ from edge.mqtt.command import Answer, Command, command_payload
 from edge.pipeline.changeover import Changeover
 from edge.pipeline.choice import Choice
 from edge.pipeline.control import Control
+from edge.pipeline.drops import DropCounts
+from edge.pipeline.execution import Execution
+from edge.pipeline.mailbox import Mailbox
 from edge.pipeline.recipes import Recipes
 from tests.support.brokers import wait_until
 from tests.support.bundles import (
@@ -285,10 +288,18 @@ class Told:
         self.finished: dict[str, Answer] = {}
         self.stops = 0
         self.board = Board(IDENTITY)
+        self.drops = DropCounts()
+        self.execution = Execution(
+            Mailbox("every", 8, self.drops),
+            self.drops,
+            on_change=lambda: None,
+            finish=self.finished.__setitem__,
+        )
         self.control = Control(
             changeover,
+            self.execution,
             self.board,
-            on_change=lambda: None,
+            retry_camera=lambda: False,
             request_stop=self._stop,
             finish=self.finished.__setitem__,
         )
@@ -311,7 +322,7 @@ def test_commands_move_the_station_through_its_states(made: Changeover, inspecto
     refused = told.ask("unprepare_recipe", recipe="housing")
     assert (refused.status, refused.code) == ("rejected", "wrong_state")
     assert told.ask("stop").status == "done"
-    assert not told.control.is_running
+    assert told.execution.mode == "ready"
     assert told.ask("unprepare_recipe", recipe="cover").code == "unknown_recipe"
     assert told.ask("unprepare_recipe", recipe="housing").status == "accepted"
     assert told.wait("unprepare_recipe").status == "done"
@@ -320,9 +331,9 @@ def test_commands_move_the_station_through_its_states(made: Changeover, inspecto
     assert told.ask("prepare_recipe", recipe="cup").code == "unknown_recipe"
     assert told.ask("prepare_recipe", recipe="cover").status == "accepted"
     assert told.wait("prepare_recipe").status == "done"
-    assert not told.control.is_running, "a prepared recipe does not start by itself"
+    assert told.execution.mode == "ready", "a prepared recipe does not start by itself"
     assert told.ask("start_continuous").status == "done"
-    assert told.control.is_running
+    assert told.execution.mode == "continuous_execution"
 
 
 def test_a_failed_preparation_is_told_in_one_line(made: Changeover, inspector) -> None:
