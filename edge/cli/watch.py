@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -87,14 +89,17 @@ def watch(
     )
     watched = Watched(Topics(prefix, node, station), _output(as_json=as_json))
 
+    ctrl_c = CtrlC()
+
     def is_done() -> bool:
         enough = max_results is not None and watched.received >= max_results
-        return enough or (until_stopped and watched.has_stopped)
+        return enough or ctrl_c.was_pressed or (until_stopped and watched.has_stopped)
 
     link = Link(settings, f"edge-watch-{uuid7()[-12:]}", on_message=watched.take, resume=False)
     try:
         with watched.shown():
             follow(link, watched, is_done, timeout)
+        ctrl_c.check()
     finally:
         link.close()
         watched.summarise()
@@ -103,6 +108,23 @@ def watch(
 def main() -> None:
     """Run the command."""
     console.run(app)
+
+
+class CtrlC:
+    """SIGINT as KeyboardInterrupt, and as a flag: callbacks of libraries can lose an exception."""
+
+    def __init__(self) -> None:
+        self.was_pressed = False
+        signal.signal(signal.SIGINT, self._take)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the one raised before went nowhere."""
+        if self.was_pressed:
+            raise KeyboardInterrupt
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        self.was_pressed = True
+        raise KeyboardInterrupt
 
 
 @dataclass

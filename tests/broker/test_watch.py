@@ -18,7 +18,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from edge.cli.broker import broker_settings
-from edge.cli.watch import result_line
+from edge.cli.watch import CtrlC, result_line
 from edge.errors import ConfigError
 from edge.mqtt.monitor import StationView
 from tests.broker.conftest import results
@@ -155,6 +155,19 @@ def test_ctrl_c_ends_it_quietly(watch, station):
     assert code == 130
     assert "Traceback" not in errors
     assert "received=" in errors
+
+
+def test_ctrl_c_that_a_library_swallowed_still_ends_it():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        ctrl_c = CtrlC()
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert ctrl_c.was_pressed
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_no_broker_is_code_6_after_the_timeout():
