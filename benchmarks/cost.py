@@ -25,6 +25,7 @@ from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
 from edge.engines.load import load_engine
 from edge.engines.onnx_engine import session_options
+from edge.errors import EdgeError
 from edge.models.detector import Detector
 from edge.models.settings import BranchSettings
 from edge.training.dataset import hold_out, read_image_set, read_pixels
@@ -115,4 +116,7 @@ def backbone_session(detector: Detector, frame: np.ndarray, threads: int):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeError as error:
+        raise SystemExit(f"error: {error}") from error

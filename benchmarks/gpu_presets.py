@@ -23,6 +23,7 @@ from edge.bundle.manifest import GraphFile, TensorSpec
 from edge.engines.onnx_engine import OnnxEngine
 from edge.engines.onnx_gpu_engine import OnnxGpuEngine
 from edge.engines.onnx_providers import gpu_name
+from edge.errors import EdgeError
 from edge.toolchain.compile_check.preset_graphs import PRESET_GRAPHS, in_precision
 
 PICTURES = sorted(Path("demo/images").rglob("*.png"))[::12]
@@ -107,4 +108,7 @@ def compare(expected: list[dict], found: list[dict]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeError as error:
+        raise SystemExit(f"error: {error}") from error
