@@ -7,8 +7,8 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -167,12 +167,17 @@ class Watched:
             if self.write is not None:
                 self.write(payload)
 
-    def shown(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def shown(self) -> Iterator[None]:
         """Show a live table while the context lasts, if results are not written out."""
         if self.write is not None:
-            return nullcontext()
-        self._live = Live(self.table(), console=Console(), auto_refresh=False)
-        return self._live
+            yield
+            return
+        with Live(self.table(), console=Console(), auto_refresh=False) as self._live:
+            try:
+                yield
+            finally:  # what came since it was last drawn stands in the table that stays
+                self._live.update(self.table(), refresh=True)
 
     def draw(self) -> None:
         """Renew the live table, four times a second at most."""

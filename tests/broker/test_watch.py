@@ -18,9 +18,11 @@ import paho.mqtt.client as paho
 import pytest
 
 from edge.cli.broker import broker_settings
-from edge.cli.watch import CtrlC, result_line
+from edge.cli.watch import CtrlC, Watched, result_line
 from edge.errors import ConfigError
+from edge.mqtt.message import Message
 from edge.mqtt.monitor import StationView
+from edge.mqtt.topics import Topics
 from tests.broker.conftest import results
 from tests.support.brokers import free_port, wait_until
 from tests.support.mqtt_results import make_payload
@@ -232,6 +234,16 @@ def test_a_terminal_shows_a_live_table(watch, station):
     for word in ("station", "p50/p95 ms", "st3-top", "online ready", "0.83/0.61", "scratch"):
         assert word in text
     assert "\x1b[1;31mfail" in text
+
+
+def test_the_table_that_stays_shows_what_came_last(capsys):
+    watched = Watched(Topics("plant/v1", "+", "+"), None)
+    result = json.dumps({**make_payload(), "seq": 1, "msg_id": "m"}).encode()
+    with watched.shown():
+        watched.draw()
+        watched.take(Message("plant/v1/jx-0142/st3-top/result", result, is_stored=False))
+        watched.draw()  # too soon after the first
+    assert "FAIL" in capsys.readouterr().out
 
 
 WEIRD = [None, True, -1, 1e308, "\x1b[2J\ud800", [], {}, [None], [[]], {"a": 1}]
