@@ -154,6 +154,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    names_only: Annotated[
+        bool | None,
+        typer.Option(
+            "--names-only",
+            help="types: leave map, score and threshold as they are",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     steps: Annotated[
         int | None, typer.Option(min=1, help="inp-former: default the preset's; promptmad: 1500")
@@ -195,6 +203,7 @@ def train(
             "--types": types,
             "--labelled": labelled,
             "--negation": negation,
+            "--names-only": names_only,
         },
     }
     _check_method(method, options)
@@ -212,7 +221,7 @@ def train(
         if method == "types":
             record = methods.types(
                 source, tuple(data), out, names, labelled or 0, seed, stage,
-                negation=bool(negation),
+                negation=bool(negation), names_only=bool(names_only),
             )  # fmt: skip
         elif method in ("multiads", "mavis", "dapo"):
             asked: dict[str, Any] = {

@@ -156,6 +156,7 @@ def types(
     stage: Progress,
     *,
     negation: bool,
+    names_only: bool,
 ) -> RunRecord:
     """Teach a finished run types, and say how well it tells them apart."""
     from edge.training.type_branch import Request, fit_types
@@ -163,8 +164,9 @@ def types(
     if source is None:
         raise ConfigError("--run: expected the finished inp-former run that is to name defects")
     request = Request(
-        run=source, data=data, labelled=labelled, types=types, negation=negation, seed=seed
-    )
+        run=source, data=data, labelled=labelled, types=types, negation=negation,
+        names_only=names_only, seed=seed,
+    )  # fmt: skip
     record = fit_types(request, out, stage)
     told = record.types
     assert told is not None  # noqa: S101 - narrowing only
@@ -174,6 +176,13 @@ def types(
         f"their part was left out; {len(told.own_defects)} labelled pictures of "
         f"{record.data.name} itself test nothing any more (see {out.name}/run.yaml)"
     )
+    if told.probe is not None:
+        found = told.probe
+        outcome = "the map has learned" if found.is_kept else "the map does not use what it learned"
+        print(
+            f"{out}: {outcome} from {found.defects} labelled defects: image AUROC on labelled "
+            f"parts left out {found.auroc_before:.3f} -> {found.auroc_after:.3f}"
+        )
     if told.negation is not None:
         changed = told.negation
         print(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from edge.models.anomaly_map import CalibratedSum, GroupDistance, SmoothMap, TopMean
 from edge.models.backbones.dinov2 import DinoV2, VitShape
 from edge.models.backbones.efficientnet_lite import EfficientNetLite0
+from edge.models.defect_probe import DefectProbe
 from edge.models.features import Groups, PyramidFeatures, VitFeatures
 from edge.models.image_statistics import ImageStatistics
 from edge.models.inp_former import InpFormer, InpFormerSettings, prototype_distance
@@ -91,13 +92,14 @@ class Detector(nn.Module):
         self.fuse.weight.copy_(torch.tensor([share] * len(channels) + [0.5]))
 
     def _add_companions(self) -> None:
-        """Let branches judge that compare with what good parts looked like."""
+        """Let branches judge that remember good parts, and one that was taught defects."""
         wanted = self.settings.branches
         channels, (height, width) = self.features.channels, self.features.grid_hw
         self.unit = UnitGroups(channels)
         self.memory: NormalMemory | None = None
         self.position: PositionMemory | None = None
         self.image: ImageStatistics | None = None
+        self.probe: DefectProbe | None = None
         self.own_branches = len(self.fuse.weight)
         if wanted.memory:
             self.memory = NormalMemory(wanted.memory, sum(channels))
@@ -106,6 +108,8 @@ class Detector(nn.Module):
         if wanted.image_dims:
             self.image = ImageStatistics(sum(channels), wanted.image_dims)
             self.register_buffer("image_line", torch.tensor([0.0, 1.0]))
+        if wanted.probe:
+            self.probe = DefectProbe(sum(channels), wanted.probe)
         if self.companions:
             own = self.fuse.weight
             self.fuse = CalibratedSum(self.own_branches + len(self.companions))
@@ -115,7 +119,7 @@ class Detector(nn.Module):
     @property
     def companions(self) -> tuple[str, ...]:
         """Map branches beside INP-Former's own, in the order of `fuse`."""
-        present = {"memory": self.memory, "position": self.position}
+        present = {"memory": self.memory, "position": self.position, "probe": self.probe}
         return tuple(name for name, branch in present.items() if branch is not None)
 
     def weights(self, shares: Sequence[float]) -> Tensor:
@@ -138,8 +142,11 @@ class Detector(nn.Module):
         own = self._own_branches(groups)
         if not self.companions:
             return own
-        tokens = self.unit(torch.cat(groups, -1))
-        found = [branch(tokens) for branch in (self.memory, self.position) if branch is not None]
+        tokens = torch.cat(groups, -1)
+        unit = self.unit(tokens)
+        found = [branch(unit) for branch in (self.memory, self.position) if branch is not None]
+        if self.probe is not None:
+            found.append(self.probe(tokens))  # contrast tells defects apart: lengths as they are
         grids = torch.stack(found, 1).reshape(-1, len(found), *self.features.grid_hw)
         if self.grid_hw != self.features.grid_hw:
             grids = F.interpolate(grids, size=self.grid_hw, mode="bilinear", align_corners=False)

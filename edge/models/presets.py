@@ -24,7 +24,7 @@ from edge.models.weights import PACKAGE, RANDOM, read_dinov2
 # A little more than the frame's own pixels still sharpens a convolutional grid.
 MAX_ENLARGEMENT = 1.25
 # Offered to every product; training leaves out what does not help (edge.training.branches).
-BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64)
+BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64, probe=1)
 
 
 @dataclass(frozen=True, slots=True)

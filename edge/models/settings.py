@@ -107,11 +107,13 @@ class BranchSettings(Settings):
         memory: remembered tokens of good parts, searched in the graph.
         position_dims: principal components of the statistics per place of the frame.
         image_dims: principal components of the statistics of the frame as a whole.
+        probe: kinds of defects that the probe was taught; 1 for all synthetic ones together.
     """
 
     memory: int = Field(default=0, ge=0)
     position_dims: int = Field(default=0, ge=0)
     image_dims: int = Field(default=0, ge=0)
+    probe: int = Field(default=0, ge=0)
 
 
 class ModelSettings(Settings):

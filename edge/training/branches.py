@@ -7,13 +7,15 @@ and what does not tell those apart gets little weight or is left out of the grap
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.frame import GOOD
+from edge.models.defect_probe import DefectProbe
 from edge.models.detector import Detector
 from edge.models.image_statistics import ImageStatistics
 from edge.models.normal_memory import PositionMemory
@@ -22,7 +24,6 @@ from edge.training.coreset import coreset
 from edge.training.dataset import Sample, read_pixels
 from edge.training.feature_cache import FeatureCache, extract
 from edge.training.frames import InputShape, network_inputs
-from edge.training.metrics import auroc
 from edge.training.synthetic import add_defect
 
 # Tokens among which the memory's vectors are picked, and pictures that give position statistics.
@@ -39,6 +40,11 @@ SHARES = (0.0, 0.5, 1.0)
 TOLERANCE = 0.005
 # A branch with less say than this is not worth its time.
 LEAST_SHARE = 0.05
+# The probe's say beside all the rest together. It is no matter of trial: synthetic defects cannot
+# tell what it is worth on real ones (ADR 15).
+PROBE_SHARE = 0.25
+# The probe stays out where it costs more AUROC than this on kinds of defects it was not taught.
+PROBE_TOLERANCE = 0.01
 # Below this, held-out parts do not show how far the pictures of a product differ as a whole.
 IMAGE_LEAST_PARTS = 30
 
@@ -131,6 +137,7 @@ def trial_pictures(held_out: Sequence[Sample]) -> Sequence[Sample]:
 @torch.no_grad()
 def weigh_branches(
     detector: Detector,
+    probes: Mapping[str, DefectProbe],
     held_out: Sequence[Sample],
     shape: InputShape,
     seed: int,
@@ -138,8 +145,9 @@ def weigh_branches(
 ) -> Detector:
     """Find every branch's share on synthetic defects; return a detector without the useless ones.
 
-    INP-Former always judges; memory and position join with a share each. The image branch takes no
-    part: local defects say nothing about it.
+    INP-Former always judges; memory and position join with a share each, the probe with
+    PROBE_SHARE. The image branch takes no part: local defects say nothing about it. `probes` as
+    from synthetic_probes, empty if the detector has none.
     """
     names = detector.companions
     if not names:
@@ -148,26 +156,53 @@ def weigh_branches(
     rng = np.random.default_rng(seed)
     for sample in trial_pictures(held_out):
         pixels = read_pixels(sample.path)
-        pictures = [pixels] + [add_defect(pixels, rng)[0] for _ in range(DEFECTS_EACH)]
-        for index, picture in enumerate(pictures):
-            groups = extract(detector, network_inputs(picture, shape))
-            maps.append(detector.branches(groups))
-            labels.append(index > 0)
+        changed = [add_defect(pixels, rng) for _ in range(DEFECTS_EACH)]
+        for picture, kind in [(pixels, GOOD), *((each, kind) for each, _, kind in changed)]:
+            detector.probe = probes.get(kind)
+            maps.append(detector.branches(extract(detector, network_inputs(picture, shape))))
+            labels.append(kind != GOOD)
         advance(1)
+    detector.probe = probes.get(GOOD)
     together, defective = torch.cat(maps), np.array(labels)
     tiles = shape.tiles
     good = torch.from_numpy(~defective).repeat_interleave(tiles)
     detector.fuse.calibrate(together[good])
 
-    def separation(shares: Sequence[float]) -> float:
+    def separation(shares: Sequence[float]) -> NDArray[np.float64]:
         detector.fuse.weight.copy_(detector.weights(shares))
-        scores = detector.judge(together).score.reshape(-1, tiles).amax(1)
-        return float(auroc(defective, scores.numpy()))
+        scores = detector.judge(together).score.reshape(-1, tiles).amax(1).numpy()
+        return outranked(scores[~defective], scores[defective])
 
-    trials = {shares: separation(shares) for shares in itertools.product(SHARES, repeat=len(names))}
+    last = (0.0,) if detector.probe is not None else ()
+    weighed = len(names) - len(last)
+    trials = {
+        shares: float(separation(shares + last).mean())
+        for shares in itertools.product(SHARES, repeat=weighed)
+    }
     best = max(trials.values())
-    chosen = np.mean([s for s, value in trials.items() if value >= best - TOLERANCE], axis=0)
-    return keep(detector, dict(zip(names, (float(share) for share in chosen), strict=True)))
+    near = [shares for shares, value in trials.items() if value >= best - TOLERANCE]
+    chosen = [float(share) for share in np.mean(near, axis=0)]
+    if last:
+        share = PROBE_SHARE * (1 + sum(chosen))
+        before, after = separation([*chosen, 0.0]), separation([*chosen, share])
+        chosen.append(0.0 if is_worse(before, after) else share)
+    return keep(detector, dict(zip(names, chosen, strict=True)))
+
+
+def outranked(good: NDArray[np.float32], defective: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Share of the defects that score higher, for every good picture; its mean is the AUROC."""
+    ranks = np.searchsorted(np.sort(defective), good, side="right")
+    return np.asarray(1 - ranks / len(defective))
+
+
+def is_worse(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
+    """Whether AUROC falls by more than PROBE_TOLERANCE and than so few good pictures explain.
+
+    Both are shares of defects above each of the same n good pictures, (n,).
+    """
+    lost = before - after
+    error = lost.std(ddof=1) / len(lost) ** 0.5 if len(lost) > 1 else 0.0
+    return bool(lost.mean() > max(PROBE_TOLERANCE, 2 * error))
 
 
 def keep(detector: Detector, shares: dict[str, float]) -> Detector:
@@ -178,18 +213,27 @@ def keep(detector: Detector, shares: dict[str, float]) -> Detector:
         memory=0 if "memory" in left_out else before.memory,
         position_dims=0 if "position" in left_out else before.position_dims,
         image_dims=before.image_dims,
+        probe=0 if "probe" in left_out else before.probe,
     )
-    smaller = Detector(detector.settings.model_copy(update={"branches": branches})).eval()
-    wanted = smaller.state_dict()
-    state = {
+    smaller = rebuilt(detector, branches)
+    smaller.fuse.weight.copy_(smaller.weights([shares[name] for name in smaller.companions]))
+    return smaller
+
+
+def rebuilt(detector: Detector, branches: BranchSettings) -> Detector:
+    """The detector with other branches; those that both have, and all else, stay as they are.
+
+    `fuse` starts anew but for INP-Former's own weights.
+    """
+    other = Detector(detector.settings.model_copy(update={"branches": branches})).eval()
+    state = other.state_dict()
+    state |= {
         name: value
         for name, value in detector.state_dict().items()
-        if name in wanted and not name.startswith("fuse.")
+        if name in state and state[name].shape == value.shape and not name.startswith("fuse.")
     }
-    smaller.load_state_dict(state | {k: v for k, v in wanted.items() if k.startswith("fuse.")})
-    smaller.fuse.weight.copy_(smaller.weights([shares[name] for name in smaller.companions]))
-    smaller.requires_grad_(False)
-    return smaller
+    other.load_state_dict(state)
+    return other.requires_grad_(False)
 
 
 def align_image(detector: Detector, map_scores: Tensor, distances: Tensor) -> None:

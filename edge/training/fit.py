@@ -29,6 +29,7 @@ from edge.training.branches import (
     with_branches,
 )
 from edge.training.dataset import Sample, read_pixels
+from edge.training.defect_probe import synthetic_probes, synthetic_units
 from edge.training.feature_cache import cache_features, extract
 from edge.training.few_shot import FOLDER as SHOTS
 from edge.training.few_shot import write_shots
@@ -125,8 +126,12 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         units = head_units(detector, training, shape)
         train_head(detector, train, shape, training, progress("head", units))
     fill_branches(detector, cache, training.seed)
-    trial = progress("branches", len(trial_pictures(held_out)))
-    detector = weigh_branches(detector, held_out, shape, training.seed, trial)
+    probes = {}
+    if detector.probe is not None:
+        advance = progress("probe", synthetic_units(train))
+        probes = synthetic_probes(detector, train, shape, training, advance)
+    advance = progress("branches", len(trial_pictures(held_out)))
+    detector = weigh_branches(detector, probes, held_out, shape, training.seed, advance)
     record = record.model_copy(update={"model": detector.settings})
     write_record(folder, record)
     calibration = calibrate(detector, held_out, shape, progress("calibration", len(held_out)))

@@ -26,6 +26,7 @@ class TrainingSettings(Settings):
         peak_lr, final_lr, warmup: see optimizer.learning_rate.
         clip: limit of the gradient's norm over everything trained.
         gamma: exponent of soft mining; `coherence` is the weight of the coherence loss.
+        probe_defects: synthetic defects that the probe learns from.
         soft_coherence, squared_mining, head_steps: INP-Former++: match tokens to mixtures of
             prototypes, mine squared errors beside cosines, steps of the residual head if the
             model has one.
@@ -43,6 +44,7 @@ class TrainingSettings(Settings):
     clip: float = 0.1
     gamma: float = 3.0
     coherence: float = 0.2
+    probe_defects: int = 360
     soft_coherence: bool = False
     squared_mining: bool = False
     head_steps: int = 400
@@ -110,6 +112,21 @@ class NegationRecord(Settings):
     accuracy_before: float | None
 
 
+class ProbeTrial(Settings):
+    """What labelled defects of the own product did to its map, on parts that were not taught.
+
+    Attributes:
+        defects: labelled pictures.
+        auroc_before, auroc_after: of their maps' scores against held-out good parts.
+        is_kept: the map has learned from them.
+    """
+
+    defects: int
+    auroc_before: float
+    auroc_after: float
+    is_kept: bool
+
+
 class TypesRecord(Settings):
     """What the type branch of an INP-Former run learned from.
 
@@ -119,6 +136,7 @@ class TypesRecord(Settings):
         accuracy: share of labelled regions named right by a model that had not seen their part.
         own_defects: labelled pictures of the judged product itself; they test nothing any more.
         negation: what the N-pair term changed; None without it.
+        probe: what the map learned from them; None if it was not to learn.
     """
 
     products: tuple[str, ...]
@@ -127,6 +145,7 @@ class TypesRecord(Settings):
     accuracy: float | None
     own_defects: tuple[str, ...] = ()
     negation: NegationRecord | None = None
+    probe: ProbeTrial | None = None
 
 
 class RefinerTrial(Settings):

@@ -23,15 +23,19 @@ from edge.models.text.minilm import MiniLm
 from edge.models.text.negation import defect_sentences, negated_rows
 from edge.models.type_branch import text_rows
 from edge.training.dataset import ImageSet, Sample, hold_out, read_image_set
-from edge.training.fit import Progress
+from edge.training.fit import Progress, calibrate
+from edge.training.frames import InputShape
 from edge.training.golden import FOLDER as GOLDEN
+from edge.training.golden import write_golden
+from edge.training.labelled_defects import learn_defects, learning_units
 from edge.training.multiads.pictures import labelled
-from edge.training.records import NegationRecord, RunRecord, TypesRecord
+from edge.training.products import Products, read_products
+from edge.training.records import NegationRecord, RunRecord, TrainingSettings, TypesRecord
 from edge.training.run import (
-    CALIBRATION,
     read_calibration,
     read_model,
     read_record,
+    write_calibration,
     write_model,
     write_record,
 )
@@ -55,6 +59,7 @@ class Request:
         types: names to tell apart; empty takes those of the own product's folders, else all that
             were learned.
         negation: add MAVIS' N-pair term with denials ("a plate without scratch").
+        names_only: leave map, score and threshold as they are.
     """
 
     run: Path
@@ -62,6 +67,7 @@ class Request:
     labelled: int = 0
     types: tuple[str, ...] = ()
     negation: bool = False
+    names_only: bool = False
     seed: int = 0
 
 
@@ -78,6 +84,17 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     sets = [read_image_set(data) for data in request.data]
     samples, own = _choose(sets, record, request)
     calibration = read_calibration(request.run)
+    probe, held_out = None, None
+    if own and not request.names_only and detector.settings.map.chain == "calibrated":
+        products = _good_parts(request.data, sets, record)
+        if products is not None:
+            advance = progress("defects", learning_units(own, products))
+            detector, probe = learn_defects(detector, own, products, request.seed, advance)
+            held_out = products.held_out if probe.is_kept else None
+    if held_out:
+        shape = InputShape(detector.settings.size_wh)
+        advance = progress("calibration", len(held_out))
+        calibration = calibrate(detector, held_out, shape, advance)
     threshold = float(np.quantile(calibration.scores, LINE_QUANTILE))
     advance = progress("regions", len(samples))
     regions = labelled_regions(detector, samples, threshold, advance)
@@ -93,10 +110,31 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
         accuracy=accuracy,
         negation=told_apart,
         own_defects=tuple(f"{s.label}/{s.path.name}" for s in own),
+        probe=probe,
     )
     record = record.model_copy(update={"model": named.settings, "types": told})
-    _write(folder, request.run, record, named)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_calibration(folder, calibration)
+    if held_out:
+        write_golden(folder, held_out, calibration.scores, record.training.seed)
+    else:
+        shutil.copytree(request.run / GOLDEN, folder / GOLDEN)
+    write_model(folder, named)
+    write_record(folder, record)
     return record
+
+
+def _good_parts(
+    folders: Sequence[Path], sets: Sequence[ImageSet], record: RunRecord
+) -> Products | None:
+    """The good parts of the run's own products, None unless all of them are at hand."""
+    names = record.data.products or (record.data.name,)
+    found = {images.name: folder for images, folder in zip(sets, folders, strict=True)}
+    if not set(names) <= set(found):
+        return None
+    training = record.training
+    shots = training.shots if isinstance(training, TrainingSettings) else None
+    return read_products([found[name] for name in names], training.seed, shots)
 
 
 def _learn(
@@ -212,11 +250,3 @@ def with_types(detector: Detector, names: tuple[str, ...], text_width: int) -> D
     state = {k: v for k, v in detector.state_dict().items() if not k.startswith("types.")}
     named.load_state_dict(named.state_dict() | state)
     return named.requires_grad_(False)
-
-
-def _write(folder: Path, source: Path, record: RunRecord, detector: Detector) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source / CALIBRATION, folder / CALIBRATION)
-    shutil.copytree(source / GOLDEN, folder / GOLDEN)
-    write_model(folder, detector)
-    write_record(folder, record)

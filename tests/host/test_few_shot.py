@@ -130,7 +130,7 @@ def test_every_product_gives_training_and_held_out_parts(two_products: tuple[Pat
 def test_one_model_for_two_products_from_two_shots_each(
     two_products: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    training = TrainingSettings(steps=4, tokens=0, batch=4, shots=2)
+    training = TrainingSettings(steps=4, tokens=0, batch=4, shots=2, probe_defects=14)
     request = Request(
         data=two_products, preset=find_preset("lite"), size_wh=(96, 64), training=training
     )
@@ -183,7 +183,7 @@ def test_an_interrupted_few_shot_run_ends_as_an_uninterrupted_one(
 
         return advance
 
-    training = TrainingSettings(steps=3, tokens=0, batch=4, shots=1)
+    training = TrainingSettings(steps=3, tokens=0, batch=4, shots=1, probe_defects=14)
     request = Request(data=plates, preset=find_preset("lite"), size_wh=(96, 64), training=training)
     with pytest.raises(Interrupted):
         fit(request, tmp_path / "a", breaking)

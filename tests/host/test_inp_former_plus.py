@@ -120,7 +120,13 @@ def test_off_by_default_and_no_trace_in_a_plain_model() -> None:
 def plus_run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plus") / "run"
     training = TrainingSettings(
-        steps=120, tokens=0, warmup=20, soft_coherence=True, squared_mining=True, head_steps=200
+        steps=120,
+        tokens=0,
+        warmup=20,
+        soft_coherence=True,
+        squared_mining=True,
+        head_steps=200,
+        probe_defects=14,
     )
     request = Request(
         data=plates, preset=find_preset("lite"), size_wh=SIZE, training=training, head=(32, 16)

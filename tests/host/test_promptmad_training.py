@@ -389,7 +389,7 @@ def test_a_vision_transformer_preset_is_refused(tiles: Path, tmp_path: Path) -> 
 def inp_former_run(tiles: Path, folder: Path) -> inp_former.Request:
     return inp_former.Request(
         data=tiles, preset=find_preset("lite"), size_wh=SIZE, branches=False, refine=True,
-        training=TrainingSettings(steps=20, tokens=0, warmup=2, head_steps=4),
+        training=TrainingSettings(steps=20, tokens=0, warmup=2, head_steps=4, probe_defects=14),
     )  # fmt: skip
 
 

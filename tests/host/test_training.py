@@ -226,13 +226,16 @@ def test_an_unfinished_run_goes_on_only_with_the_same_options(plates: Path, tmp_
 
         return advance
 
-    training = TrainingSettings(steps=3, tokens=0)
+    training = TrainingSettings(steps=3, tokens=0, probe_defects=14)
     lite = find_preset("lite")
     request = Request(data=plates, preset=lite, size_wh=(96, 64), training=training)
     with pytest.raises(Interrupted):
         fit(request, tmp_path / "run", breaking)
     other = Request(
-        data=plates, preset=lite, size_wh=(96, 64), training=TrainingSettings(steps=4, tokens=0)
+        data=plates,
+        preset=lite,
+        size_wh=(96, 64),
+        training=TrainingSettings(steps=4, tokens=0, probe_defects=14),
     )
     with pytest.raises(TrainingError, match="unfinished run with other options"):
         fit(other, tmp_path / "run", no_bar)
@@ -257,7 +260,7 @@ def test_standard_preset_trains_on_a_tiny_transformer(plates: Path, tmp_path: Pa
         preset=find_preset("standard"),
         weights=str(tmp_path / "vit"),
         size_wh=(70, 56),
-        training=TrainingSettings(steps=5, tokens=0, batch=4),
+        training=TrainingSettings(steps=5, tokens=0, batch=4, probe_defects=14),
     )
     record = fit(request, tmp_path / "run", no_bar)
     assert record.model.backbone.name == "dinov2_registers"

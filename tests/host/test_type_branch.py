@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -18,12 +19,16 @@ from edge.models.text.bank import TextBank
 from edge.models.text.minilm import MiniLm
 from edge.models.type_branch import TypeBranch, text_rows
 from edge.toolchain.pack import PackOptions, pack_bundle
-from edge.training.dataset import read_image_set
+from edge.training.dataset import read_image_set, read_pixels
 from edge.training.evaluate import evaluate
-from edge.training.run import read_record
+from edge.training.frames import InputShape, network_inputs
+from edge.training.products import read_products
+from edge.training.run import read_calibration, read_model, read_record
 from edge.training.type_branch import Request, fit_types, worded
 from edge.training.type_regions import Regions, defect_level
 from edge.training.type_regression import cross_validate, solve
+
+SHAPE = InputShape((160, 128))
 
 
 def no_bar(_stage: str, _total: int):
@@ -155,16 +160,41 @@ def test_the_line_names_defects_that_were_not_learned_from(
     assert outcome.types.accuracy >= chance + 0.3
 
 
-def test_types_leave_the_verdicts_as_they_were(run: Path, named: Path, plates: Path) -> None:
-    from edge.training.dataset import read_pixels
-    from edge.training.frames import InputShape, network_inputs
-    from edge.training.run import read_model
-
-    before, after = (read_model(folder, read_record(folder)) for folder in (run, named))
+def test_asked_for_names_only_the_verdicts_stay(run: Path, plates: Path, tmp_path: Path) -> None:
+    fit_types(Request(run=run, data=(plates,), labelled=2, names_only=True), tmp_path, no_bar)
+    before, after = (read_model(folder, read_record(folder)) for folder in (run, tmp_path))
     sample = read_image_set(plates).test[0]
-    frames = torch.from_numpy(network_inputs(read_pixels(sample.path), InputShape((160, 128))))
+    frames = torch.from_numpy(network_inputs(read_pixels(sample.path), SHAPE))
     with torch.no_grad():
         assert torch.equal(before(frames).map, after(frames).map)
+    assert read_calibration(tmp_path) == read_calibration(run)
+    assert read_record(tmp_path).types.probe is None
+
+
+def test_the_map_learns_labelled_defects_and_is_calibrated_anew(
+    run: Path, plates: Path, tmp_path: Path
+) -> None:
+    record = fit_types(Request(run=run, data=(plates,)), tmp_path, no_bar)
+    found = record.types.probe
+    assert found is not None
+    assert found.is_kept
+    assert record.model.branches.probe == len(read_image_set(plates).defect_types)
+    model, calibration = read_model(tmp_path, record), read_calibration(tmp_path)
+    held_out = read_products([plates], record.training.seed).held_out
+    inputs = [network_inputs(read_pixels(sample.path), SHAPE) for sample in held_out]
+    with torch.no_grad():
+        scores = torch.cat([model(torch.from_numpy(frames)).score for frames in inputs])
+    assert calibration.scores == pytest.approx(scores.tolist(), abs=1e-4)
+    assert calibration.scores != read_calibration(run).scores
+    assert calibration.groups == tuple(sample.group for sample in held_out)
+
+
+def test_of_another_product_only_names_are_learned(run: Path, plates: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(plates, other)
+    fit_types(Request(run=run, data=(other,)), tmp_path / "run", no_bar)
+    assert read_record(tmp_path / "run").types.probe is None
+    assert read_calibration(tmp_path / "run") == read_calibration(run)
 
 
 def test_what_cannot_teach_is_refused(run: Path, plates: Path, tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""Labelled defects of the run's own product, learned as a branch of its anomaly map.
+
+The probe of a fresh run knows synthetic defects alone. A handful of real ones teach it the
+direction that matters; map, score and the calibration of the threshold are made anew with it. What
+it is worth is measured on labelled parts that it was not taught, and it stays out where it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge.models.defect_probe import DefectProbe
+from edge.models.detector import Detector
+from edge.training.branches import outranked, rebuilt
+from edge.training.dataset import Sample, read_pixels
+from edge.training.defect_probe import (
+    LABELLED_RIDGE,
+    PICTURES,
+    Cells,
+    fit_probe,
+    labelled_cells,
+)
+from edge.training.feature_cache import extract
+from edge.training.frames import InputShape, network_inputs
+from edge.training.products import Products
+from edge.training.records import ProbeTrial
+
+# The probe's say beside all the rest together.
+SHARE = 1.0
+FOLDS = 5
+# AUROC on labelled parts may fall by so much: one part more or less among a hundred.
+TOLERANCE = 0.01
+
+
+def learning_units(defects: Sequence[Sample], products: Products) -> int:
+    """How far learn_defects' `advance` counts."""
+    shown = min(PICTURES, len(products.train))
+    return 2 * len(defects) + shown + len(products.held_out) + FOLDS + 1
+
+
+@torch.no_grad()
+def learn_defects(
+    detector: Detector,
+    defects: Sequence[Sample],
+    products: Products,
+    seed: int,
+    advance: Callable[[int], None],
+) -> tuple[Detector, ProbeTrial]:
+    """Teach a detector labelled defects with masks, if that helps.
+
+    `detector` is a finished run's that judges whole frames with calibrated branches, `products` the
+    good parts that it learned from and those it held out.
+
+    Returns:
+        A detector whose branches have no scale yet (edge.training.fit.calibrate), or the one given
+        where AUROC on labelled parts falls; and what was found.
+    """
+    shape = InputShape(detector.settings.size_wh)
+    rng = np.random.default_rng(seed)
+    some = rng.permutation(len(products.train))[:PICTURES]
+    good = [products.train[int(index)] for index in some]
+    cells = labelled_cells(detector, defects, good, shape, seed, advance)
+    taught = _with_probe(detector, int(cells.kinds.max()))
+    assert taught.probe is not None  # noqa: S101 - narrowing only
+    fit_probe(taught.probe, cells, LABELLED_RIDGE)
+    advance(1)
+    held_good = torch.cat([_maps(taught, sample, shape, advance) for sample in products.held_out])
+    held_defects = _unseen_maps(taught, cells, defects, shape, advance)
+    taught.fuse.calibrate(held_good)
+    shares = taught.fuse.weight.clone()
+    before, after = (
+        float(
+            outranked(
+                _scores(taught, held_good, weight), _scores(taught, held_defects, weight)
+            ).mean()
+        )
+        for weight in (_without_probe(taught), shares)
+    )
+    trial = ProbeTrial(
+        defects=len(defects),
+        auroc_before=round(before, 4),
+        auroc_after=round(after, 4),
+        is_kept=after >= before - TOLERANCE,
+    )
+    return (taught if trial.is_kept else detector), trial
+
+
+def _with_probe(detector: Detector, kinds: int) -> Detector:
+    """The detector with an untaught probe for so many kinds, all else as it is."""
+    branches = detector.settings.branches.model_copy(update={"probe": kinds})
+    taught = rebuilt(detector, branches)
+    others = detector.fuse.weight[: len(detector.fuse.weight) - (detector.probe is not None)]
+    weight = torch.cat([others / others.sum(), torch.tensor([SHARE])])
+    taught.fuse.weight.copy_(weight / weight.sum())
+    return taught
+
+
+def _without_probe(taught: Detector) -> Tensor:
+    weight = taught.fuse.weight.clone()
+    weight[-1] = 0
+    return weight / weight.sum()
+
+
+def _maps(
+    detector: Detector, sample: Sample, shape: InputShape, advance: Callable[[int], None]
+) -> Tensor:
+    inputs = network_inputs(read_pixels(sample.path), shape)
+    advance(1)
+    return detector.branches(extract(detector, inputs))
+
+
+def _unseen_maps(
+    taught: Detector,
+    cells: Cells,
+    defects: Sequence[Sample],
+    shape: InputShape,
+    advance: Callable[[int], None],
+) -> Tensor:
+    """Branch maps of the labelled pictures, each by a probe that was not taught its part."""
+    whole = taught.probe
+    assert whole is not None  # noqa: S101 - narrowing only
+    parts = sorted({sample.group for sample in defects})
+    maps: dict[int, Tensor] = {}
+    for fold in range(FOLDS):
+        left_out = torch.tensor([1 + index for index in range(len(parts)) if index % FOLDS == fold])
+        seen = cells.where(~torch.isin(cells.parts, left_out))
+        probe = DefectProbe(*whole.weight.shape)
+        if bool((seen.defect > 0).any()):
+            fit_probe(probe, seen, LABELLED_RIDGE)
+        taught.probe = probe
+        for index, sample in enumerate(defects):
+            if parts.index(sample.group) % FOLDS == fold:
+                maps[index] = _maps(taught, sample, shape, advance)
+        advance(1)
+    taught.probe = whole
+    return torch.cat([maps[index] for index in range(len(defects))])
+
+
+def _scores(detector: Detector, maps: Tensor, weight: Tensor) -> NDArray[np.float32]:
+    detector.fuse.weight.copy_(weight)
+    return np.asarray(detector.judge(maps).score.numpy(), np.float32)

@@ -1,0 +1,196 @@
+"""The defect probe: its log-odds, what teaches it, its share, and when it stays out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge.models.defect_probe import DefectProbe
+from edge.models.detector import Detector
+from edge.models.presets import find_preset, model_settings
+from edge.models.settings import BranchSettings
+from edge.models.weights import PACKAGE, load_backbone
+from edge.training import labelled_defects
+from edge.training.branches import is_worse, outranked, rebuilt
+from edge.training.dataset import Sample, read_image_set
+from edge.training.defect_probe import (
+    LABELLED_RIDGE,
+    SYNTHETIC_RIDGE,
+    CellCollector,
+    Cells,
+    fit_probe,
+    synthetic_cells,
+    synthetic_probes,
+)
+from edge.training.frames import InputShape, network_inputs
+from edge.training.labelled_defects import learn_defects
+from edge.training.products import read_products
+from edge.training.records import TrainingSettings
+from edge.training.run import read_model, read_record
+from edge.training.synthetic import DEFECTS
+
+SHAPE = InputShape((160, 128))
+FEW = TrainingSettings(probe_defects=60)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """Lite on a 10 x 8 grid with the probe alone; only the backbone is trained."""
+    torch.manual_seed(0)
+    settings = model_settings(find_preset("lite"), SHAPE.size_wh, PACKAGE)
+    settings = settings.model_copy(update={"branches": BranchSettings(probe=1)})
+    built = Detector(settings).eval()
+    load_backbone(built.features.backbone, PACKAGE)
+    return built.requires_grad_(False)
+
+
+def train(plates: Path) -> tuple[Sample, ...]:
+    return read_image_set(plates).train
+
+
+def test_it_says_the_log_odds_of_any_kind() -> None:
+    torch.manual_seed(0)
+    probe = DefectProbe(5, 3)
+    probe.weight.copy_(torch.randn(5, 3))
+    probe.bias.copy_(torch.randn(3))
+    tokens = torch.randn(2, 7, 5)
+    logits = torch.cat([torch.zeros(2, 7, 1), tokens @ probe.weight + probe.bias], -1)
+    likely = logits.softmax(-1)
+    expected = (likely[..., 1:].sum(-1) / likely[..., 0]).log()
+    assert torch.allclose(probe(tokens), expected, atol=1e-5)
+    far = probe(tokens * 1e4)
+    assert torch.isfinite(far).all(), "exponentials of large logits overflow"
+
+
+def cells(tokens: torch.Tensor, kinds: torch.Tensor) -> Cells:
+    return Cells(tokens, kinds, (kinds > 0).float(), (kinds == 0).float(), kinds)
+
+
+def test_it_finds_the_directions_of_its_kinds_in_raw_tokens() -> None:
+    torch.manual_seed(1)
+    spread = torch.logspace(-2, 2, 20)  # channels of very different size
+    kinds = torch.arange(600) % 3
+    tokens = torch.randn(600, 20)
+    tokens[kinds == 1, 4] += 6
+    tokens[kinds == 2, 9] += 6
+    probe = DefectProbe(20, 2)
+    fit_probe(probe, cells(tokens * spread, kinds), LABELLED_RIDGE)
+    fresh = torch.randn(300, 20)
+    fresh[100:200, 4] += 6
+    fresh[200:, 9] += 6
+    odds = probe((fresh * spread)[None])[0]
+    assert (odds[:100] < 0).float().mean() > 0.95
+    assert (odds[100:] > 0).float().mean() > 0.95
+
+
+def test_nothing_to_learn_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no cell shows a defect"):
+        fit_probe(
+            DefectProbe(4, 1), cells(torch.randn(9, 4), torch.zeros(9, dtype=torch.int64)), 1e-3
+        )
+
+
+def test_a_picture_weighs_alike_however_large_its_defect_is(detector: Detector) -> None:
+    collector = CellCollector(detector, SHAPE, np.random.default_rng(0))
+    pixels = np.random.default_rng(1).integers(0, 255, (256, 320, 3), np.uint8)
+    small, large = np.zeros((2, 256, 320), np.bool_)
+    small[64:96, 64:96] = True  # one cell of 32 x 32 pixels
+    large[:128] = True
+    collector.take(pixels, small, kind=1, part=1)
+    collector.take(pixels, large, kind=1, part=2)
+    collector.take(pixels, None, kind=0, part=0)
+    taken = collector.cells()
+    assert [float(taken.defect[taken.parts == part].sum()) for part in (0, 1, 2)] == [
+        0,
+        pytest.approx(1),
+        pytest.approx(1),
+    ]
+    place = taken.where((taken.parts == 1) & (taken.defect > 0))
+    assert len(place.defect) == 1
+    assert float(place.good.sum()) == 0, "a covered cell is not good"
+    groups = detector.extract(torch.from_numpy(network_inputs(pixels, SHAPE)))
+    assert torch.allclose(place.tokens[0], torch.cat(groups, -1)[0, 2 * 10 + 2])
+
+
+def test_tiles_have_the_mask_of_their_place(detector: Detector) -> None:
+    tiled = InputShape(SHAPE.size_wh, (2, 1))
+    collector = CellCollector(detector, tiled, np.random.default_rng(0))
+    pixels = np.random.default_rng(1).integers(0, 255, (128, 320, 3), np.uint8)
+    mask = np.zeros((128, 320), np.bool_)
+    mask[:, 160:] = True  # the right tile
+    collector.take(pixels, mask, kind=1, part=1)
+    taken = collector.cells()
+    assert int((taken.defect > 0).sum()) == 80
+    assert int((taken.good > 0).sum()) == 80
+
+
+def test_a_probe_for_every_kind_that_has_not_seen_it(detector: Detector, plates: Path) -> None:
+    probes = synthetic_probes(detector, train(plates)[:6], SHAPE, FEW, lambda _: None)
+    assert set(probes) == {"good", *DEFECTS}
+    assert probes["good"] is detector.probe
+    seen = synthetic_cells(detector, train(plates)[:6], SHAPE, FEW, lambda _: None)
+    assert set(seen.parts.tolist()) == {0, *range(1, len(DEFECTS) + 1)}
+    seen = seen.where((seen.defect > 0) | (torch.arange(len(seen.kinds)) % 4 == 0))
+    number = 1 + list(DEFECTS).index("stain")
+    expected = DefectProbe(*detector.probe.weight.shape)
+    fit_probe(expected, seen.where(seen.parts != number), SYNTHETIC_RIDGE)
+    assert torch.allclose(probes["stain"].weight, expected.weight, atol=1e-4)
+    assert not torch.allclose(probes["stain"].weight, detector.probe.weight, atol=1e-3)
+
+
+def test_outranking_averages_to_auroc() -> None:
+    good = np.array([0.1, 0.4, 0.6], np.float32)
+    defective = np.array([0.2, 0.5, 0.7, 0.8], np.float32)
+    found = outranked(good, defective)
+    assert found.tolist() == [1.0, 0.75, 0.5]
+
+
+def test_a_loss_must_be_more_than_chance() -> None:
+    before = np.full(100, 0.9)
+    steady, unsteady = before - 0.02, before.copy()
+    unsteady[:2] -= 0.9  # as much on average, by two pictures alone
+    assert is_worse(before, steady)
+    assert not is_worse(before, unsteady)
+    assert not is_worse(before, before - 0.005)
+    assert not is_worse(before, before + 0.1)
+
+
+def test_the_probe_has_a_fifth_of_the_say_in_a_fresh_run(run: Path) -> None:
+    record = read_record(run)
+    assert record.model.branches.probe == 1
+    assert float(read_model(run, record).fuse.weight[-1]) == pytest.approx(0.2)
+
+
+def test_rebuilding_keeps_what_both_have(run: Path) -> None:
+    detector = read_model(run, read_record(run))
+    branches = detector.settings.branches.model_copy(update={"probe": 3})
+    other = rebuilt(detector, branches)
+    assert other.probe.weight.shape[1] == 3
+    assert float(other.probe.weight.abs().sum()) == 0
+    frame = torch.randint(0, 255, (1, 128, 160, 3), dtype=torch.uint8)
+    groups = detector.extract(frame)
+    assert torch.equal(detector.branches(groups)[:, :-1], other.branches(groups)[:, :-1])
+
+
+def test_what_labelled_defects_cost_is_seen_and_left_out(
+    run: Path, plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = read_record(run)
+    detector = read_model(run, record)
+    images = read_image_set(plates)
+    defects = [sample for sample in images.test if sample.mask]
+    products = read_products([plates], record.training.seed)
+    taught, found = learn_defects(detector, defects, products, 0, lambda _: None)
+    assert found.is_kept
+    assert taught.probe.weight.shape[1] == len(images.defect_types)
+    assert float(taught.fuse.weight[-1]) == pytest.approx(0.5)
+    others, before = taught.fuse.weight[:-1], detector.fuse.weight[:-1]
+    assert torch.allclose(others / others.sum(), before / before.sum(), atol=1e-6)
+    monkeypatch.setattr(labelled_defects, "SHARE", -0.7)  # defects now count as good
+    same, found = learn_defects(detector, defects, products, 0, lambda _: None)
+    assert not found.is_kept
+    assert found.auroc_after < found.auroc_before
+    assert same is detector
