@@ -23,7 +23,7 @@ from edge.models.detector import Detector
 from edge.models.inp_former_plus import HEAD_CHANNELS
 from edge.models.multiads import MultiAdsDetector
 from edge.models.multiads_presets import multiads_settings
-from edge.models.presets import find_preset, model_settings
+from edge.models.presets import BRANCHES, find_preset, model_settings
 from edge.models.promptmad import PromptMadDetector
 from edge.models.promptmad_settings import PromptMadSettings
 from edge.models.settings import MapSettings, PyramidSettings, RefinerNet
@@ -138,7 +138,11 @@ def filled(network: Network) -> Network:
 
 
 REFINER = RefinerNet(text_width=TEXT_WIDTHS["lite"], types=TYPES)
-TYPED: dict[str, Any] = {"types": TYPES, "text_width": TEXT_WIDTHS["lite"]}
+TYPED: dict[str, Any] = {
+    "types": TYPES,
+    "text_width": TEXT_WIDTHS["lite"],
+    "branches": BRANCHES.model_copy(update={"probe": len(TYPES)}),
+}
 PRESET_GRAPHS = {
     graph.name: graph
     for graph in (

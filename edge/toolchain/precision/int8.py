@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from edge.toolchain.precision.bias import subtract_bias
 from edge.toolchain.precision.coding import Frames, calibrate, quantised_graph
+from edge.toolchain.precision.pooled import PooledCentre
 from edge.toolchain.precision.sensitivity import SensitivityReport, choose_layers
 from edge.toolchain.precision.settings import Int8Settings
 
@@ -32,6 +34,8 @@ def quantise(
 ) -> Quantised:
     """Quantise all layers but those that hurt, and take off what that adds to map and score.
 
+    The image branch is brought to what the coded graph pools first.
+
     Args:
         model: FP32; one uint8 input (1, H, W, 3); outputs map and score, or type_logits.
         frames: (n, H, W, 3) uint8 RGB network inputs of good parts, never of a test set.
@@ -46,6 +50,8 @@ def quantise(
         PrecisionError: the limit cannot be kept, or the graph does not run on the frames.
     """
     calibration = calibrate(model, frames, settings)
-    layers, report = choose_layers(calibration, frames, threshold, probes, fresh, advance)
-    coded = quantised_graph(calibration, layers)
+    good = frames if fresh is None else np.concatenate([frames, fresh])
+    centre = PooledCentre(calibration.model, good)
+    layers, report = choose_layers(calibration, frames, threshold, probes, fresh, centre, advance)
+    coded = centre.moved(quantised_graph(calibration, layers))
     return Quantised(subtract_bias(coded, report.bias) if report.bias else coded, report)

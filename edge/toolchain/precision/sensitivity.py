@@ -15,6 +15,7 @@ from edge.toolchain.parity import correlation
 from edge.toolchain.precision.bias import score_bias, without_bias
 from edge.toolchain.precision.coding import Calibration, Frames, quantised_graph
 from edge.toolchain.precision.layers import Layer
+from edge.toolchain.precision.pooled import PooledCentre
 from edge.toolchain.precision.running import Arrays, Runner
 from edge.vision.naming import type_probabilities
 
@@ -126,6 +127,7 @@ def choose_layers(
     threshold: float,
     probes: Frames | None = None,
     fresh: Frames | None = None,
+    centre: PooledCentre | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[tuple[Layer, ...], SensitivityReport]:
     """Leave the layers out that hurt most, until all keep the limit and probes their verdict.
@@ -137,6 +139,7 @@ def choose_layers(
         threshold: of the score.
         probes: more of them, whose verdicts may not turn.
         fresh: more good parts, which the calibration has not seen: they give the bias.
+        centre: brings that of the image branch to what a coded graph pools.
         advance: called with 1 after each layer; there are `len(calibration.layers)`.
 
     Raises:
@@ -148,7 +151,7 @@ def choose_layers(
         alone.append(some.effect((layer,)))
         advance(1)
     order = sorted(range(len(alone)), key=lambda index: -alone[index].error)
-    judge = _Judge(calibration, threshold, frames, fresh, probes)
+    judge = _Judge(calibration, threshold, frames, fresh, probes, centre)
     every = judge.effect(calibration.layers)
     excluded, chosen = _leave_out(calibration, judge, every, order)
     report = SensitivityReport(
@@ -219,8 +222,10 @@ class _Judge:
         frames: Frames,
         fresh: Frames | None = None,
         probes: Frames | None = None,
+        centre: PooledCentre | None = None,
     ):
         self._calibration, self._threshold = calibration, threshold
+        self._centre = centre
         self._probes = _count(probes)
         good = len(frames) + _count(fresh)
         # The frames that give the bias.
@@ -230,7 +235,8 @@ class _Judge:
         self._reference = self._outputs(calibration.model)
 
     def effect(self, layers: tuple[Layer, ...]) -> Effect:
-        candidate = self._outputs(quantised_graph(self._calibration, layers))
+        coded = quantised_graph(self._calibration, layers)
+        candidate = self._outputs(coded if self._centre is None else self._centre.moved(coded))
         bias = score_bias(self._reference[self._level], candidate[self._level])
         lowered = [without_bias(outputs, bias) for outputs in candidate]
         effect = effect_of(self._reference, lowered, self._threshold, self._probes)
