@@ -47,7 +47,7 @@ def run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         data=plates,
         preset=find_preset("lite"),
         size_wh=(160, 128),
-        training=TrainingSettings(steps=350, tokens=0, warmup=20, probe_defects=70),
+        training=TrainingSettings(steps=350, tokens=0, warmup=20, probe_defects=35),
     )
     fit(request, folder, lambda _stage, _total: lambda _done: None)
     return folder

@@ -33,7 +33,7 @@ from edge.training.run import read_model, read_record
 from edge.training.synthetic import DEFECTS
 
 SHAPE = InputShape((160, 128))
-FEW = TrainingSettings(probe_defects=60)
+FEW = TrainingSettings(probe_defects=28)
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +128,10 @@ def test_tiles_have_the_mask_of_their_place(detector: Detector) -> None:
 
 
 def test_a_probe_for_every_kind_that_has_not_seen_it(detector: Detector, plates: Path) -> None:
-    probes = synthetic_probes(detector, train(plates)[:6], SHAPE, FEW, lambda _: None)
+    probes = synthetic_probes(detector, train(plates)[:4], SHAPE, FEW, lambda _: None)
     assert set(probes) == {"good", *DEFECTS}
     assert probes["good"] is detector.probe
-    seen = synthetic_cells(detector, train(plates)[:6], SHAPE, FEW, lambda _: None)
+    seen = synthetic_cells(detector, train(plates)[:4], SHAPE, FEW, lambda _: None)
     assert set(seen.parts.tolist()) == {0, *range(1, len(DEFECTS) + 1)}
     seen = seen.where((seen.defect > 0) | (torch.arange(len(seen.kinds)) % 4 == 0))
     number = 1 + list(DEFECTS).index("stain")
