@@ -42,7 +42,7 @@ a good part will pass.
 |---|---|
 | method | {record.model.method}, preset {record.preset}, backbone weights: {record.weights} |
 | input | {tiles}, resized to {width} x {height}; {scale} |
-| trained on | {trained} |
+| trained on | {trained}{_labelled(record)} |
 | held out | {data.held_out_images} good pictures from {data.held_out_groups} parts ({groups}) |
 | threshold | {threshold.value:.4f}, split-conformal, rank {threshold.rank} of {threshold.n} |
 | false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \
@@ -55,6 +55,16 @@ pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} ver
 The held-out pictures also set the scale of the map's branches. Thresholds hold for parts and
 pictures like these; check the rate on fresh good parts before relying on it.
 """
+
+
+def _labelled(record: RunRecord) -> str:
+    found = None if record.types is None else record.types.probe
+    if found is None or not found.is_kept:
+        return ""
+    return (
+        f"; the map has also learned from {found.defects} labelled defects (image AUROC on those of "
+        f"parts left out {found.auroc_before:.3f} -> {found.auroc_after:.3f})"
+    )
 
 
 def _types(recipe: Recipe, record: RunRecord, added: Sequence[str]) -> str:

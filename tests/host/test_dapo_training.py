@@ -18,6 +18,7 @@ from edge.training.added_types import with_added
 from edge.training.dapo.fit import DapoRequest, fit
 from edge.training.dapo.settings import DapoTraining
 from edge.training.run import read_model, read_record
+from tests.support.int8 import calibration_set, check
 from tests.support.tiny_clip import write_clip
 
 
@@ -125,6 +126,13 @@ def test_a_run_builds_a_bundle_with_a_type_by_its_word(dapo_run: Path, tmp_path:
     assert bundle.recipe.type_evidence == "summed"
     assert bundle.manifest.parity[0].passed
     assert "without an example: bent pin" in (bundle.folder / "card.md").read_text()
+
+
+def test_its_int8_graphs_judge_and_name_as_the_run(
+    dapo_run: Path, plates: Path, tmp_path: Path
+) -> None:
+    options = PackOptions(int8=calibration_set(plates, tmp_path / "set"))
+    check(pack_bundle(dapo_run, tmp_path / "b", options, lambda _: None), dapo_run)
 
 
 @pytest.mark.parametrize("tokens", ["text_tokens", "visual_tokens"])

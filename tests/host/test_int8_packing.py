@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle
 from edge.config.station import EngineSettings
-from edge.engines.load import load_engine
+from edge.engines.load import load_engine, load_types_engine
 from edge.engines.onnx_engine import OnnxEngine
 from edge.pipeline.scorer import FrameScorer
 from edge.toolchain.calibration_set import CalibrationSet, freeze_calibration_set
@@ -23,6 +24,8 @@ from edge.toolchain.pack import PackOptions, pack_bundle
 from edge.toolchain.tensorrt.targets import read_target
 from edge.training.dataset import read_image_set, read_pixels
 from edge.training.frames import Image
+from tests.support.int8 import calibration_set, check, int8_graphs
+from tests.support.tiny_runs import clip, dinov2, write_run
 
 TARGETS = Path(__file__).resolve().parents[2] / "build" / "targets"
 
@@ -68,9 +71,9 @@ def test_int8_forms_are_packed_with_evidence_and_run(
     assert max(sizes[1:]) < 0.5 * sizes[0]
     origin = json.loads(bundle.path(ORIGIN).read_text())
     assert origin["calibration_set"] == calibration.id
-    assert origin["is_smoothed"] is False
+    assert origin["is_smoothed"] == {"detect": False}
     for form in ("cpu", "trt"):
-        assert "| layer |" in bundle.path(REPORT.format(form=form)).read_text()
+        assert "| layer |" in bundle.path(REPORT.format(role="detect", form=form)).read_text()
 
     # One threshold serves all precisions: on good parts that the codes were not fitted to, scores
     # are on average those of FP32.
@@ -88,4 +91,40 @@ def test_int8_forms_are_packed_with_evidence_and_run(
     assert built.proven.record.engines["detect"].file == coded[0].file
     settings = EngineSettings(backend="auto", folder=engines)
     with load_engine(bundle, settings) as engine:
+        assert engine.info.precision == "int8"
+
+
+@pytest.fixture(scope="module")
+def two_runs(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tiny run that judges, and one of another kind that names types."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    for name, make in (("judging", dinov2), ("naming", clip)):
+        detector = make().eval().requires_grad_(False)
+        if name == "naming":
+            detector.bank.copy_(torch.nn.functional.normalize(torch.randn_like(detector.bank)))
+        write_run(folder / name, detector, plates)
+    return folder / "judging", folder / "naming"
+
+
+def test_the_graph_that_names_types_has_its_int8_forms(
+    two_runs: tuple[Path, Path], plates: Path, tmp_path: Path
+) -> None:
+    judging, naming = two_runs
+    options = PackOptions(types_run=naming, int8=calibration_set(plates, tmp_path / "set"))
+    bundle = pack_bundle(judging, tmp_path / "bundle", options, lambda _: None)
+    check(bundle, judging, naming)
+    origin = json.loads(bundle.path(ORIGIN).read_text())
+    assert origin["is_smoothed"] == {"detect": True, "types": True}
+    assert "| layer |" in bundle.path(REPORT.format(role="types", form="cpu")).read_text()
+
+    target = read_target("cpu", TARGETS).model_copy(update={"precision": "int8"})
+    engines = tmp_path / "engines"
+    built = build_engines(bundle.folder, target, find_maker("cpu", target, engines), engines)
+    parts = built.proven.record.engines
+    files = [graph.file for graph in int8_graphs(bundle, "cpu")]
+    assert [parts[role].file for role in ("detect", "types")] == files
+    settings = EngineSettings(backend="auto", folder=engines)
+    with load_types_engine(bundle, settings) as engine:
+        assert engine is not None
         assert engine.info.precision == "int8"

@@ -16,54 +16,23 @@ from torch import nn
 from edge.bundle.store import Bundle
 from edge.models.detector import Detector
 from edge.models.multiads import MultiAdsDetector
-from edge.models.multiads_settings import ClipSettings, MultiAdsSettings
 from edge.models.presets import find_preset, model_settings
-from edge.models.settings import InpFormerNet, ModelSettings, VitSettings
 from edge.models.weights import PACKAGE
 from edge.toolchain.calibration_set import freeze_calibration_set, read_calibration_set
 from edge.toolchain.int8_graphs import ORIGIN
 from edge.toolchain.pack import PackOptions, pack_bundle
+from edge.toolchain.precision.effects import effect_of
 from edge.toolchain.precision.int8 import quantise
 from edge.toolchain.precision.running import Runner
-from edge.toolchain.precision.sensitivity import effect_of
 from edge.toolchain.precision.settings import Int8Settings
 from edge.toolchain.precision.smoothing import has_blocks
 from edge.training.dataset import read_image_set, read_pixels
 from edge.training.frames import InputShape, network_inputs
-from edge.training.golden import write_golden
-from edge.training.multiads.settings import AdapterTraining
-from edge.training.records import AdapterRecord, DataRecord, RunRecord, TrainingSettings
-from edge.training.run import (
-    Calibration,
-    read_model,
-    read_record,
-    write_calibration,
-    write_model,
-    write_record,
-)
+from edge.training.run import read_model, read_record
+from tests.support.tiny_runs import SIZE_WH, WIDTH, clip, dinov2, write_run
 
-SIZE_WH = (128, 96)
-WIDTH, OUTLIERS = 64, 4
+OUTLIERS = 4
 BLOCK_NORM = r"\.backbone\.blocks\.\d+\.norm"
-
-
-def dinov2() -> Detector:
-    vit = VitSettings(
-        name="dinov2_registers", width=WIDTH, depth=2, heads=2, patch=8, taps=(0, 1), groups=1
-    )
-    net = InpFormerNet(width=WIDTH, depth=1, heads=2, mlp_ratio=1)
-    return Detector(ModelSettings(size_wh=SIZE_WH, backbone=vit, inp_former=net))
-
-
-def clip() -> MultiAdsDetector:
-    tower = ClipSettings(
-        name="clip", width=WIDTH, depth=2, heads=2, patch=8, projection=32, position_grid=4,
-        taps=(0, 1),
-    )  # fmt: skip
-    settings = MultiAdsSettings(
-        size_wh=SIZE_WH, backbone=tower, text_width=32, product="plates", types=("crack",)
-    )
-    return MultiAdsDetector(settings)
 
 
 @torch.no_grad()
@@ -76,41 +45,6 @@ def spoil(detector: Detector | MultiAdsDetector) -> None:
             chosen = torch.randperm(WIDTH)[:OUTLIERS]
             norm.weight[chosen] *= 40
             linear.weight[:, chosen] /= 40
-
-
-@torch.no_grad()
-def write_run(folder: Path, detector: Detector | MultiAdsDetector, plates: Path) -> None:
-    """What training would leave of a detector, scored on twenty pictures."""
-    is_aligned = isinstance(detector, MultiAdsDetector)
-    samples = read_image_set(plates).train[:20]
-    shape = InputShape(SIZE_WH)
-    inputs = np.concatenate([network_inputs(read_pixels(s.path), shape) for s in samples])
-    pixels = torch.from_numpy(inputs)
-    if not is_aligned:
-        detector.fuse.calibrate(detector.branches(detector.extract(pixels)))
-    scores = detector(pixels).score.tolist()
-    data = DataRecord(
-        name="plates", train_images=20, train_groups=20, held_out_images=20, held_out_groups=20,
-        has_groups=False, frame_wh=(160, 128),
-    )  # fmt: skip
-    learned = AdapterRecord(
-        products=("plates",), vocabulary=("crack",), train_pictures=1, validation_pictures=1
-    )
-    folder.mkdir()
-    write_record(
-        folder,
-        RunRecord(
-            created_by="test", created_at="now", preset="lite", weights="random", data=data,
-            model=detector.settings,
-            training=AdapterTraining() if is_aligned else TrainingSettings(),
-            adapters=learned if is_aligned else None,
-        ),
-    )  # fmt: skip
-    write_model(folder, detector)
-    names = tuple(sample.path.name for sample in samples)
-    greys = ((100.0, 30.0),) * len(names)
-    write_calibration(folder, Calibration(names, names, tuple(scores), greys))
-    write_golden(folder, samples, scores, seed=0)
 
 
 def gains(model: onnx.ModelProto) -> dict[str, np.ndarray]:
@@ -167,7 +101,7 @@ def test_both_int8_forms_are_of_the_smoothed_network(packed) -> None:
         assert max(reach(gain) for gain in smooth.values()) < 10
         named = {entry.key: entry.value for entry in coded.metadata_props}
         assert named["weights_sha256"]
-    assert json.loads(bundle.path(ORIGIN).read_text())["is_smoothed"] is True
+    assert json.loads(bundle.path(ORIGIN).read_text())["is_smoothed"] == {"detect": True}
 
 
 @pytest.mark.parametrize("form", ["cpu", "trt"])

@@ -10,9 +10,9 @@ import onnx
 import pytest
 
 from edge.errors import PrecisionError
+from edge.toolchain.precision.effects import effect_of
 from edge.toolchain.precision.int8 import Quantised, quantise
 from edge.toolchain.precision.running import Runner
-from edge.toolchain.precision.sensitivity import effect_of
 from edge.toolchain.precision.settings import Int8Settings
 from tests.support.precision_graphs import HURTING, small_frames, with_outliers
 

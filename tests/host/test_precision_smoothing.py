@@ -14,8 +14,8 @@ from edge.errors import PrecisionError
 from edge.models.backbones.clip import ClipShape, ClipVision
 from edge.models.backbones.dinov2 import DinoV2, VitShape
 from edge.toolchain.precision.coding import calibrate, quantised_graph
+from edge.toolchain.precision.effects import effect_of
 from edge.toolchain.precision.running import Runner
-from edge.toolchain.precision.sensitivity import effect_of
 from edge.toolchain.precision.settings import Int8Settings
 from edge.toolchain.precision.smoothing import smoothed
 from tests.support.precision_graphs import small_frames

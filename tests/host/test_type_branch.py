@@ -187,6 +187,8 @@ def test_the_map_learns_labelled_defects_and_is_calibrated_anew(
     assert calibration.scores == pytest.approx(scores.tolist(), abs=1e-4)
     assert calibration.scores != read_calibration(run).scores
     assert calibration.groups == tuple(sample.group for sample in held_out)
+    bundle = pack_bundle(tmp_path, tmp_path / "bundle", PackOptions(), lambda _: None)
+    assert "also learned from 20 labelled defects" in (bundle.folder / "card.md").read_text()
 
 
 def test_of_another_product_only_names_are_learned(run: Path, plates: Path, tmp_path: Path) -> None:

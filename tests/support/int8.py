@@ -1,0 +1,84 @@
+"""INT8 graphs of a bundle, whole and broken, held against the run that they came from."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edge.bundle.manifest import GraphFile, ParityRecord
+from edge.bundle.store import Bundle
+from edge.errors import ParityError
+from edge.toolchain.calibration_set import CalibrationSet, freeze_calibration_set
+from edge.toolchain.golden import prove_graphs, reference_outcomes
+from edge.toolchain.types_graph import read_types_run
+from edge.training.dataset import read_image_set, read_pixels
+from edge.training.golden import read_golden
+from edge.training.run import read_model, read_record
+
+
+def calibration_set(data: Path, folder: Path, pictures: int = 8) -> CalibrationSet:
+    """The first good training pictures, frozen into `folder`."""
+    good = read_image_set(data).train[:pictures]
+    frames = ((read_pixels(sample.path), sample.path.name) for sample in good)
+    return freeze_calibration_set(folder, frames, data.name)
+
+
+def int8_graphs(bundle: Bundle, form: str) -> list[GraphFile]:
+    """The one that judges, then the one that names types, if there is one."""
+    graphs = [g for g in bundle.manifest.graphs if (g.precision, g.form) == ("int8", form)]
+    return sorted(graphs, key=lambda graph: graph.role)
+
+
+def prove(
+    bundle: Bundle, run: Path, form: str, types_run: Path | None = None, broken: str = ""
+) -> ParityRecord:
+    """Judge the golden pictures by INT8 graphs; the one of the role `broken` has random scales."""
+    record = read_record(run)
+    types = None if types_run is None else read_types_run(types_run, record)
+    pictures = read_golden(run)
+    reference = reference_outcomes(read_model(run, record), bundle.recipe, pictures, types)
+    graphs = int8_graphs(bundle, form)
+    with tempfile.TemporaryDirectory() as scratch:
+        for graph in graphs:
+            model = onnx.load(str(bundle.path(graph.file)))
+            if graph.role == broken:
+                scramble(model)
+            path = Path(scratch) / graph.file
+            path.parent.mkdir(exist_ok=True)
+            onnx.save(model, str(path))
+        threshold = bundle.thresholds.score.value
+        return prove_graphs(Path(scratch), graphs, bundle.recipe, pictures, reference, threshold)
+
+
+def check(bundle: Bundle, run: Path, types_run: Path | None = None) -> None:
+    """Both forms judge and name as the trained model, and broken ones are refused."""
+    roles = ["detect"] if types_run is None else ["detect", "types"]
+    assert len(bundle.manifest.parity) == 3
+    for form, packed in zip(("cpu", "trt"), bundle.manifest.parity[1:], strict=True):
+        for graph in int8_graphs(bundle, form):
+            coded = onnx.load(str(bundle.path(graph.file)))
+            assert "QuantizeLinear" in {node.op_type for node in coded.graph.node}
+        assert [graph.role for graph in int8_graphs(bundle, form)] == roles
+        found = prove(bundle, run, form, types_run)
+        assert found.passed
+        assert packed.score_difference == pytest.approx(found.score_difference, abs=1e-4)
+        assert packed.type_difference == pytest.approx(found.type_difference, abs=1e-3)
+        for role in roles:
+            with pytest.raises(ParityError, match="does not decide as the trained model"):
+                prove(bundle, run, form, types_run, broken=role)
+
+
+def scramble(model: onnx.ModelProto) -> None:
+    """Multiply the scale of every activation's codes by a factor of its own."""
+    rng = np.random.default_rng(0)
+    scales = {node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    for tensor in model.graph.initializer:
+        if tensor.name in scales:
+            values = numpy_helper.to_array(tensor)
+            factor = np.exp(rng.uniform(-1.5, 1.5, values.shape)).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values * factor, tensor.name))
