@@ -62,8 +62,8 @@ def _labelled(record: RunRecord) -> str:
     if found is None or not found.is_kept:
         return ""
     return (
-        f"; the map has also learned from {found.defects} labelled defects (image AUROC on those of "
-        f"parts left out {found.auroc_before:.3f} -> {found.auroc_after:.3f})"
+        f"; the map has also learned from {found.defects} labelled defects (image AUROC on "
+        f"labelled parts left out {found.auroc_before:.3f} -> {found.auroc_after:.3f})"
     )
 
 
