@@ -183,6 +183,11 @@ def types(
             f"{out}: {outcome} from {found.defects} labelled defects: image AUROC on labelled "
             f"parts left out {found.auroc_before:.3f} -> {found.auroc_after:.3f}"
         )
+    elif told.own_defects and not names_only:
+        print(
+            f"{out}: verdicts stay as they were: for the map to learn defects, it must be a "
+            "calibrated one, and --data must name the folders of all its products"
+        )
     if told.negation is not None:
         changed = told.negation
         print(

@@ -31,6 +31,8 @@ from edge.vision.preprocess import views
 PICTURES = 120
 # Cells of one network input that show what is good: neighbours are alike.
 GOOD_CELLS = 128
+# Cells of one defect that are kept; they stand for the others.
+DEFECT_CELLS = 256
 # A defect that covers less than this many cells weighs less than others.
 LEAST_CELLS = 0.5
 # Weight of |W|^2 beside the mean cross-entropy of standardised tokens of length one. Synthetic
@@ -84,14 +86,18 @@ class CellCollector:
         whole = cover.sum().clamp_min(LEAST_CELLS)
         for values, covered in zip(tokens, cover, strict=True):
             good = torch.from_numpy(self._rng.permutation(len(values))[:GOOD_CELLS])
-            chosen = torch.cat([good, torch.nonzero(covered)[:, 0]]).unique()
-            sampled = torch.isin(chosen, good)
+            shown = torch.nonzero(covered)[:, 0]
+            some = shown
+            if len(shown) > DEFECT_CELLS:
+                some = shown[self._rng.permutation(len(shown))[:DEFECT_CELLS]]
+            each = len(shown) / max(1, len(some))
+            chosen = torch.cat([good, some]).unique()
             self._taken.append(
                 Cells(
                     values[chosen],
                     torch.full((len(chosen),), kind),
-                    covered[chosen] / whole,
-                    (1 - covered[chosen]) * sampled,
+                    covered[chosen] / whole * each * torch.isin(chosen, some),
+                    (1 - covered[chosen]) * torch.isin(chosen, good),
                     torch.full((len(chosen),), part),
                 )
             )

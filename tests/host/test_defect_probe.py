@@ -13,7 +13,7 @@ from edge.models.detector import Detector
 from edge.models.presets import find_preset, model_settings
 from edge.models.settings import BranchSettings
 from edge.models.weights import PACKAGE, load_backbone
-from edge.training import labelled_defects
+from edge.training import defect_probe, labelled_defects
 from edge.training.branches import is_worse, outranked, rebuilt
 from edge.training.dataset import Sample, read_image_set
 from edge.training.defect_probe import (
@@ -113,6 +113,18 @@ def test_a_picture_weighs_alike_however_large_its_defect_is(detector: Detector) 
     assert float(place.good.sum()) == 0, "a covered cell is not good"
     groups = detector.extract(torch.from_numpy(network_inputs(pixels, SHAPE)))
     assert torch.allclose(place.tokens[0], torch.cat(groups, -1)[0, 2 * 10 + 2])
+
+
+def test_some_cells_stand_for_a_large_defect(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(defect_probe, "DEFECT_CELLS", 10)
+    collector = CellCollector(detector, SHAPE, np.random.default_rng(0))
+    pixels = np.random.default_rng(1).integers(0, 255, (256, 320, 3), np.uint8)
+    collector.take(pixels, np.ones((256, 320), np.bool_), kind=1, part=1)
+    taken = collector.cells()
+    assert int((taken.defect > 0).sum()) == 10
+    assert float(taken.defect.sum()) == pytest.approx(1)
 
 
 def test_tiles_have_the_mask_of_their_place(detector: Detector) -> None:
