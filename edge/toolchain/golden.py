@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from edge.bundle.manifest import GOLDEN_SCHEMA, Golden, GoldenImage, Recipe, Threshold
+from edge.bundle.manifest import (
+    GOLDEN_SCHEMA,
+    Golden,
+    GoldenImage,
+    GraphFile,
+    ParityRecord,
+    Recipe,
+    Threshold,
+)
 from edge.bundle.store import GOLDEN, GOLDEN_MAPS
+from edge.engines.onnx_engine import OnnxEngine
+from edge.errors import InferenceError, ParityError
 from edge.pipeline.scorer import FrameScorer, stitch
 from edge.pipeline.type_scorer import TypeScorer
 from edge.toolchain.bundle_folder import write_json
-from edge.toolchain.parity import TOLERANCES, Outcome
+from edge.toolchain.parity import TOLERANCES, Outcome, compare, refuse
 from edge.toolchain.types_graph import TypesRun
 from edge.training.dataset import read_pixels
 from edge.training.frames import InputShape, network_inputs
@@ -24,6 +35,8 @@ from edge.training.run import Network
 from edge.vision.naming import namer, predicted_type
 from edge.vision.preprocess import tile_boxes
 from edge.vision.regions import find_regions
+
+REFERENCE = f"torch {torch.__version__}"
 
 
 @torch.no_grad()
@@ -64,6 +77,41 @@ def engine_outcome(
     scored = scorer.score(pixels)
     logits = scored.type_logits if type_scorer is None else type_scorer.score(pixels).logits
     return Outcome(scored.map.copy(), scored.score, None if logits is None else logits.copy())
+
+
+def prove_graphs(
+    folder: Path,
+    graphs: Sequence[GraphFile],
+    recipe: Recipe,
+    pictures: Sequence[GoldenPicture],
+    reference: Sequence[Outcome],
+    threshold: float,
+) -> ParityRecord:
+    """Hold graphs in a bundle folder against the trained model, on ONNX Runtime.
+
+    Args:
+        folder: of the bundle.
+        graphs: the one that judges and, where another one names types, that one.
+        recipe: of the bundle.
+        pictures: the golden set.
+        reference: what the trained model says of it.
+        threshold: of the score.
+
+    Raises:
+        ParityError: they do not decide as the trained model.
+    """
+    names = " and ".join(graph.file for graph in graphs)
+    with ExitStack() as stack:
+        engines = [stack.enter_context(OnnxEngine(folder / g.file, g)) for g in graphs]
+        scorer = FrameScorer(engines[0], recipe, graphs[0])
+        type_scorer = TypeScorer(engines[1], graphs[1]) if len(graphs) > 1 else None
+        try:
+            outcomes = [engine_outcome(scorer, picture, type_scorer) for picture in pictures]
+        except InferenceError as error:
+            raise ParityError(f"{names}: does not decide as the trained model: {error}") from error
+        record = compare(reference, outcomes, threshold, engines[0].info, REFERENCE)
+    refuse(record, names)
+    return record
 
 
 def write_golden_set(

@@ -5,23 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import onnx
-import torch
 
 from edge import __version__
 from edge.bundle.manifest import (
     BUNDLE_SCHEMA,
     THRESHOLDS_SCHEMA,
-    GraphFile,
     Manifest,
     OwnPictures,
-    ParityRecord,
     Recipe,
     Threshold,
     Thresholds,
@@ -36,13 +32,10 @@ from edge.bundle.store import (
     Bundle,
     open_bundle,
 )
-from edge.engines.onnx_engine import OnnxEngine
 from edge.errors import ToolchainError
 from edge.models.multiads_settings import AlignedSettings
 from edge.models.promptmad_settings import PromptMadSettings
 from edge.models.settings import ModelSettings
-from edge.pipeline.scorer import FrameScorer
-from edge.pipeline.type_scorer import TypeScorer
 from edge.toolchain.bundle_folder import (
     check_free,
     hashes,
@@ -54,20 +47,18 @@ from edge.toolchain.bundle_folder import (
 from edge.toolchain.calibration_set import CalibrationSet
 from edge.toolchain.card import card_text
 from edge.toolchain.export import export_detector, export_types
-from edge.toolchain.golden import engine_outcome, reference_outcomes, write_golden_set
+from edge.toolchain.golden import prove_graphs, reference_outcomes, write_golden_set
 from edge.toolchain.int8_graphs import add_int8_graphs
-from edge.toolchain.parity import Outcome, compare, refuse
 from edge.toolchain.products import ProductScores, write_products
 from edge.toolchain.thresholds import fit_threshold
 from edge.toolchain.types_graph import TypesRun, read_types_run
 from edge.training.added_types import with_added
-from edge.training.golden import GoldenPicture, read_golden
+from edge.training.golden import read_golden
 from edge.training.records import DataRecord, RunRecord
 from edge.training.run import Calibration, Network, read_calibration, read_model, read_record
 from edge.vision.quality import quality_range
 
 TYPES_FILE = "models/types.fp32.onnx"
-REFERENCE = f"torch {torch.__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +179,12 @@ def _write(
     pictures = read_golden(run)
     reference = reference_outcomes(detector, recipe, pictures, types)
     write_golden_set(folder, pictures, reference, threshold, recipe)
-    parity = [_check_parity(folder, graphs, recipe, pictures, reference, threshold)]
+    parity = [prove_graphs(folder, graphs, recipe, pictures, reference, threshold.value)]
     if options.int8 is not None:
+        networks = [detector] if types is None else [detector, types.namer]
         coded, records = add_int8_graphs(
-            folder, detector, graphs[0], recipe, options.int8, pictures, reference,
-            threshold.value, REFERENCE,
+            folder, list(zip(networks, graphs, strict=True)), recipe, options.int8, pictures,
+            reference, threshold.value,
         )  # fmt: skip
         graphs += coded
         parity += records
@@ -248,24 +240,6 @@ def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductS
             grey=[calibration.grey[row] for row in rows],
         )
     return products
-
-
-def _check_parity(
-    folder: Path,
-    graphs: Sequence[GraphFile],
-    recipe: Recipe,
-    pictures: Sequence[GoldenPicture],
-    reference: Sequence[Outcome],
-    threshold: Threshold,
-) -> ParityRecord:
-    with ExitStack() as stack:
-        engines = [stack.enter_context(OnnxEngine(folder / g.file, g)) for g in graphs]
-        scorer = FrameScorer(engines[0], recipe, graphs[0])
-        type_scorer = TypeScorer(engines[1], graphs[1]) if len(graphs) > 1 else None
-        outcomes = [engine_outcome(scorer, picture, type_scorer) for picture in pictures]
-        parity = compare(reference, outcomes, threshold.value, engines[0].info, REFERENCE)
-    refuse(parity, " and ".join(graph.file for graph in graphs))
-    return parity
 
 
 def _stamp(path: Path, name: str, version: str, run: Path) -> None:

@@ -15,12 +15,14 @@ from edge.bundle.store import Bundle
 from edge.config.station import EngineSettings
 from edge.engines.load import load_engine, load_types_engine
 from edge.engines.onnx_engine import OnnxEngine
+from edge.engines.protocol import EngineInfo
 from edge.pipeline.scorer import FrameScorer
 from edge.toolchain.calibration_set import CalibrationSet, freeze_calibration_set
 from edge.toolchain.engines import build_engines
 from edge.toolchain.int8_graphs import FRESH_EVERY, ORIGIN, REPORT, split
 from edge.toolchain.makers import find_maker
 from edge.toolchain.pack import PackOptions, pack_bundle
+from edge.toolchain.parity import TOLERANCES, Outcome, compare
 from edge.toolchain.tensorrt.targets import read_target
 from edge.training.dataset import read_image_set, read_pixels
 from edge.training.frames import Image
@@ -56,6 +58,29 @@ def test_codes_and_bias_come_from_different_pictures() -> None:
         assert not set((coded // tiles).ravel()) & set((fresh // tiles).ravel())
         for kind in (coded, fresh)[: 1 + bool(len(fresh))]:
             assert set((kind % tiles).ravel()) == set(range(tiles))
+
+
+@pytest.mark.parametrize(
+    ("top", "off", "noise", "passes"),
+    [
+        # A steep detector: a defect at 200 times the threshold.
+        (200.0, 0.04, 0.0, True),
+        (200.0, 0.10, 0.0, False),
+        # One that is flat on a good part: its map is noise.
+        (0.03, 0.0, 0.01, True),
+        (0.30, 0.0, 0.30, False),
+    ],
+)
+def test_the_gate_knows_rounding(top: float, off: float, noise: float, passes: bool) -> None:
+    rng = np.random.default_rng(0)
+    place = (top * np.linspace(0, 1, 64)).astype(np.float32).reshape(8, 8)
+    other = (place * (1 + off) + noise * rng.uniform(-1, 1, (8, 8))).astype(np.float32)
+    sides = [[Outcome(side, float(side.max()))] for side in (place, other)]
+    info = EngineInfo("onnxruntime", "1", "int8", "CPU", 1)
+    record = compare(*sides, 1.0, info, "torch")
+    assert record.passed is passes
+    assert record.verdict_flips == 0
+    assert noise == 0 or record.map_correlation < TOLERANCES["int8"].correlation
 
 
 @pytest.mark.slow
@@ -101,8 +126,10 @@ def two_runs(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     torch.manual_seed(0)
     for name, make in (("judging", dinov2), ("naming", clip)):
         detector = make().eval().requires_grad_(False)
+        for value in detector.state_dict().values():
+            value.add_(0.1 * torch.randn_like(value))
         if name == "naming":
-            detector.bank.copy_(torch.nn.functional.normalize(torch.randn_like(detector.bank)))
+            detector.bank.copy_(torch.nn.functional.normalize(detector.bank, dim=-1))
         write_run(folder / name, detector, plates)
     return folder / "judging", folder / "naming"
 

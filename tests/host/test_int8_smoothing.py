@@ -29,6 +29,7 @@ from edge.toolchain.precision.smoothing import has_blocks
 from edge.training.dataset import read_image_set, read_pixels
 from edge.training.frames import InputShape, network_inputs
 from edge.training.run import read_model, read_record
+from tests.support.int8 import check
 from tests.support.tiny_runs import SIZE_WH, WIDTH, clip, dinov2, write_run
 
 OUTLIERS = 4
@@ -102,6 +103,11 @@ def test_both_int8_forms_are_of_the_smoothed_network(packed) -> None:
         named = {entry.key: entry.value for entry in coded.metadata_props}
         assert named["weights_sha256"]
     assert json.loads(bundle.path(ORIGIN).read_text())["is_smoothed"] == {"detect": True}
+
+
+def test_the_smoothed_graphs_judge_as_the_run(packed) -> None:
+    run, bundle, _ = packed
+    check(bundle, run)
 
 
 @pytest.mark.parametrize("form", ["cpu", "trt"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -101,6 +102,18 @@ def test_probes_keep_their_verdict(
     assert kept.report.excluded
     assert kept.report.every.probe_flips == 1
     assert kept.report.chosen.probe_flips == 0
+
+
+def test_probes_pass_the_parity_gate(
+    model: onnx.ModelProto, frames: np.ndarray, threshold: float
+) -> None:
+    """No verdict turns and no limit is passed, but the probes' maps have another shape."""
+    loose = Int8Settings(form="trt", limit=2.0)
+    made = quantise(model, frames, loose, threshold, probes=small_frames(2, seed=8))
+    assert made.report.every.probe_flips == 0
+    assert re.search(r"correlation -?0\.\d+", made.report.every.refusal)
+    assert made.report.excluded == (HURTING,)
+    assert made.report.chosen.refusal == ""
 
 
 def test_a_limit_that_cannot_be_kept_is_said_in_one_line(

@@ -46,6 +46,7 @@ from edge.training.promptmad.stages import CHECKPOINT, Stage, Stages
 from edge.training.promptmad.words import defect_names
 from edge.training.records import TrainingSettings
 from edge.training.run import read_calibration, read_model, read_record
+from tests.support.int8 import calibration_set, check
 
 NET = PromptNet(width=32, depth=1, heads=2, hidden=32)
 SIZE = (96, 64)
@@ -341,16 +342,32 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_becomes_a_bundle_that_decides_the_same(tiles: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+def prompt_request(tiles: Path) -> Request:
     training = PromptTraining(reconstruction_steps=12, inputs=16, distil=False)
-    request = Request(tiles, find_preset("lite"), size_wh=SIZE, types=("crack",),
-                      training=training, net=NET)  # fmt: skip
-    record = fit(request, run, no_bar)
+    return Request(tiles, find_preset("lite"), size_wh=SIZE, types=("crack",),
+                   training=training, net=NET)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def prompt_run(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "promptmad"
+    fit(prompt_request(tiles), folder, no_bar)
+    return folder
+
+
+@pytest.mark.slow
+def test_its_int8_graphs_judge_as_the_run(prompt_run: Path, tiles: Path, tmp_path: Path) -> None:
+    options = PackOptions(alpha=0.2, int8=calibration_set(tiles, tmp_path / "set"))
+    check(pack_bundle(prompt_run, tmp_path / "b", options, lambda _: None), prompt_run)
+
+
+def test_a_run_becomes_a_bundle_that_decides_the_same(
+    prompt_run: Path, tiles: Path, tmp_path: Path
+) -> None:
+    run, record = prompt_run, read_record(prompt_run)
     assert record.model.method == "promptmad"
     assert record.refiner is not None
     assert record.model.refiner.steps == record.refiner.steps
-    assert record == read_record(run)
     assert {p.name for p in run.iterdir()} == {
         "run.yaml", "model.safetensors", "calibration.json", "golden", "log.jsonl"
     }  # fmt: skip
@@ -377,7 +394,7 @@ def test_a_run_becomes_a_bundle_that_decides_the_same(tiles: Path, tmp_path: Pat
     assert judged.good == 2
     assert all(math.isfinite(item.score) for item in judged.judged)
     with pytest.raises(TrainingError, match="holds a finished run"):
-        fit(request, run, no_bar)
+        fit(prompt_request(tiles), run, no_bar)
 
 
 def test_a_vision_transformer_preset_is_refused(tiles: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_bf16_has_limits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert build(tmp_path, BF16).proven.record.precision == "bf16"
     with load(tmp_path, "openvino") as engine:
         assert engine.info.precision == "bf16", "as the record says, not as the graph does"
-    strict = Tolerance(score=1e-6, map=1e-6, correlation=0.999999, types=1e-6)
+    strict = Tolerance(score=1e-6, map=1e-6, correlation=0.999999, types=1e-6, rounding=0)
     monkeypatch.setitem(parity.TOLERANCES, "bf16", strict)
     with pytest.raises(ParityError, match=r"openvino .* bf16 on CPU: does not decide"):
         build(tmp_path / "strict", BF16)

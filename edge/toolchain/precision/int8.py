@@ -30,6 +30,7 @@ def quantise(
     threshold: float,
     probes: Frames | None = None,
     fresh: Frames | None = None,
+    tiles: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Quantised:
     """Quantise all layers but those that hurt, and take off what that adds to map and score.
@@ -41,9 +42,10 @@ def quantise(
         frames: (n, H, W, 3) uint8 RGB network inputs of good parts, never of a test set.
         settings: how.
         threshold: of the score.
-        probes: more, whose verdicts may not turn, such as the golden ones; may show defects.
+        probes: more, which have to pass the parity gate: the golden ones; may show defects.
         fresh: more good parts, that codes are not fitted to: they tell the bias, since the rounding
             suits `frames` better than any other. None takes `frames`.
+        tiles: of a picture, one after the other in `probes`; the gate judges pictures.
         advance: called with 1 as layers are measured.
 
     Raises:
@@ -52,6 +54,8 @@ def quantise(
     calibration = calibrate(model, frames, settings)
     good = frames if fresh is None else np.concatenate([frames, fresh])
     centre = PooledCentre(calibration.model, good)
-    layers, report = choose_layers(calibration, frames, threshold, probes, fresh, centre, advance)
+    layers, report = choose_layers(
+        calibration, frames, threshold, probes, fresh, tiles, centre, advance
+    )
     coded = centre.moved(quantised_graph(calibration, layers))
     return Quantised(subtract_bias(coded, report.bias) if report.bias else coded, report)

@@ -8,45 +8,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edge.errors import PrecisionError
-from edge.toolchain.parity import correlation
 from edge.toolchain.precision.bias import score_bias, without_bias
 from edge.toolchain.precision.coding import Calibration, Frames, quantised_graph
+from edge.toolchain.precision.effects import Effect, effect_of, unit_of
 from edge.toolchain.precision.layers import Layer
 from edge.toolchain.precision.pooled import PooledCentre
 from edge.toolchain.precision.running import Arrays, Runner
-from edge.vision.naming import type_probabilities
-
-Floats = NDArray[np.float32]
 
 # Frames on which layers are measured one by one; their sum is measured on all.
 LAYER_FRAMES = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What a rewritten graph says otherwise than the FP32 graph, over all frames.
-
-    Map and score are in units of the decision threshold.
-
-    Attributes:
-        error: root mean square of the map's differences; of the types' for a graph without a map.
-        score: largest difference of a score; 0 for a graph without one.
-        shift: mean difference of the scores.
-        correlation: lowest of any frame's maps (or types).
-        types: largest difference of a type's probability; 0 for a graph that names none.
-        flips: verdicts that change; `probe_flips` among the probes.
-    """
-
-    error: float
-    score: float
-    shift: float
-    correlation: float
-    types: float
-    flips: int
-    probe_flips: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +58,7 @@ class SensitivityReport:
     @property
     def bias(self) -> float:
         """What the chosen layers add to scores of good parts, in the unit of the score."""
-        return self.chosen.shift * _unit(self.threshold)
+        return self.chosen.shift * unit_of(self.threshold)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -127,18 +99,20 @@ def choose_layers(
     threshold: float,
     probes: Frames | None = None,
     fresh: Frames | None = None,
+    tiles: int = 1,
     centre: PooledCentre | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[tuple[Layer, ...], SensitivityReport]:
-    """Leave the layers out that hurt most, until all keep the limit and probes their verdict.
+    """Leave the layers out that hurt most, until all keep the limit and probes pass the gate.
 
     Args:
         calibration: of the graph and all layers that could be quantised.
         frames: (n, H, W, 3) uint8 RGB network inputs to judge by. One may stand at the threshold,
             where any rounding turns its verdict.
         threshold: of the score.
-        probes: more of them, whose verdicts may not turn.
+        probes: more of them, which have to pass the parity gate: their verdicts may not turn.
         fresh: more good parts, which the calibration has not seen: they give the bias.
+        tiles: of a picture, one after the other in `probes`.
         centre: brings that of the image branch to what a coded graph pools.
         advance: called with 1 after each layer; there are `len(calibration.layers)`.
 
@@ -151,7 +125,7 @@ def choose_layers(
         alone.append(some.effect((layer,)))
         advance(1)
     order = sorted(range(len(alone)), key=lambda index: -alone[index].error)
-    judge = _Judge(calibration, threshold, frames, fresh, probes, centre)
+    judge = _Judge(calibration, threshold, frames, fresh, probes, tiles, centre)
     every = judge.effect(calibration.layers)
     excluded, chosen = _leave_out(calibration, judge, every, order)
     report = SensitivityReport(
@@ -179,37 +153,18 @@ def _leave_out(
     excluded: set[int] = set()
     chosen = every
     # Written so that values that are not numbers keep no limit.
-    while not (chosen.score <= limit and chosen.types <= limit and not chosen.probe_flips):
+    while not (chosen.score <= limit and chosen.types <= limit and not chosen.refusal):
         if 2 * len(excluded) >= len(order):
+            probes = chosen.refusal or "within the parity gate"
             raise PrecisionError(
                 f"INT8 ({calibration.settings.form}): with {len(excluded)} of {len(order)} layers "
-                f"left in float a score is still off by {chosen.score:.2f} of the threshold, a "
-                f"type by {chosen.types:.2f} (limit {limit:g}), and {chosen.probe_flips} verdicts "
-                "turn; calibrate on more frames, or stay with FP16"
+                f"left in float a score is still off by a share of {chosen.score:.2f}, a "
+                f"type by {chosen.types:.2f} (limit {limit:g}); golden pictures: {probes}; "
+                "calibrate on more frames, or stay with FP16"
             )
         excluded.add(order[len(excluded)])
         chosen = judge.effect(_without(calibration.layers, excluded))
     return excluded, chosen
-
-
-def effect_of(
-    reference: Sequence[Arrays], candidate: Sequence[Arrays], threshold: float, probes: int = 0
-) -> Effect:
-    """Compare the outputs of two graphs on the same frames; the last `probes` are probes."""
-    unit = _unit(threshold)
-    scores = np.array([[_score(a), _score(b)] for a, b in zip(reference, candidate, strict=True)])
-    moved = (scores[:, 1] - scores[:, 0]) / unit
-    turned = (scores[:, 0] > threshold) != (scores[:, 1] > threshold)
-    pairs = [(_picture(a, unit), _picture(b, unit)) for a, b in zip(reference, candidate)]
-    return Effect(
-        error=float(np.sqrt(np.mean([np.mean((a - b) ** 2) for a, b in pairs]))),
-        score=float(np.abs(moved).max()),
-        shift=float(moved.mean()),
-        correlation=min(correlation(a, b) for a, b in pairs),
-        types=max(_types_apart(a, b) for a, b in zip(reference, candidate)),
-        flips=int(turned.sum()),
-        probe_flips=int(turned[len(turned) - probes :].sum()),
-    )
 
 
 class _Judge:
@@ -222,10 +177,11 @@ class _Judge:
         frames: Frames,
         fresh: Frames | None = None,
         probes: Frames | None = None,
+        tiles: int = 1,
         centre: PooledCentre | None = None,
     ):
         self._calibration, self._threshold = calibration, threshold
-        self._centre = centre
+        self._tiles, self._centre = tiles, centre
         self._probes = _count(probes)
         good = len(frames) + _count(fresh)
         # The frames that give the bias.
@@ -239,8 +195,8 @@ class _Judge:
         candidate = self._outputs(coded if self._centre is None else self._centre.moved(coded))
         bias = score_bias(self._reference[self._level], candidate[self._level])
         lowered = [without_bias(outputs, bias) for outputs in candidate]
-        effect = effect_of(self._reference, lowered, self._threshold, self._probes)
-        return replace(effect, shift=bias / _unit(self._threshold))
+        effect = effect_of(self._reference, lowered, self._threshold, self._probes, self._tiles)
+        return replace(effect, shift=bias / unit_of(self._threshold))
 
     def _outputs(self, model: onnx.ModelProto) -> list[Arrays]:
         return list(Runner(model).each(self._frames))
@@ -252,25 +208,3 @@ def _without(layers: tuple[Layer, ...], excluded: set[int]) -> tuple[Layer, ...]
 
 def _count(frames: Frames | None) -> int:
     return 0 if frames is None else len(frames)
-
-
-def _unit(threshold: float) -> float:
-    return max(abs(threshold), 1e-6)
-
-
-def _score(outputs: Arrays) -> float:
-    return float(outputs["score"][0]) if "score" in outputs else 0.0
-
-
-def _types_apart(a: Arrays, b: Arrays) -> float:
-    if "type_logits" not in a:
-        return 0.0
-    first, second = (type_probabilities(outputs["type_logits"][0]) for outputs in (a, b))
-    return float(np.abs(first - second).max())
-
-
-def _picture(outputs: Arrays, unit: float) -> Floats:
-    """What a graph says place by place."""
-    if "map" in outputs:
-        return outputs["map"][0] / np.float32(unit)
-    return type_probabilities(outputs["type_logits"][0])
