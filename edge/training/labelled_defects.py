@@ -8,10 +8,10 @@ it is worth is measured on labelled parts that it was not taught, and it stays o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.models.defect_probe import DefectProbe
@@ -69,17 +69,12 @@ def learn_defects(
     assert taught.probe is not None  # noqa: S101 - narrowing only
     fit_probe(taught.probe, cells, LABELLED_RIDGE)
     advance(1)
-    held_good = torch.cat([_maps(taught, sample, shape, advance) for sample in products.held_out])
-    held_defects = _unseen_maps(taught, cells, defects, shape, advance)
-    taught.fuse.calibrate(held_good)
-    shares = taught.fuse.weight.clone()
-    before, after = (
-        float(
-            outranked(
-                _scores(taught, held_good, weight), _scores(taught, held_defects, weight)
-            ).mean()
-        )
-        for weight in (_without_probe(taught), shares)
+    good_seen = [_see(taught, detector, sample, shape, advance) for sample in products.held_out]
+    defects_seen = _see_unseen(taught, detector, cells, defects, shape, advance)
+    taught.fuse.calibrate(torch.cat([seen.maps for seen in good_seen]))
+    before = _auroc([seen.before for seen in good_seen], [seen.before for seen in defects_seen])
+    after = _auroc(
+        *([taught.judge(s.maps).score for s in part] for part in (good_seen, defects_seen))
     )
     trial = ProbeTrial(
         defects=len(defects),
@@ -100,47 +95,54 @@ def _with_probe(detector: Detector, kinds: int) -> Detector:
     return taught
 
 
-def _without_probe(taught: Detector) -> Tensor:
-    weight = taught.fuse.weight.clone()
-    weight[-1] = 0
-    return weight / weight.sum()
+class _Seen(NamedTuple):
+    """One picture: branch maps of the taught detector, and the score of the one before."""
+
+    maps: Tensor
+    before: Tensor
 
 
-def _maps(
-    detector: Detector, sample: Sample, shape: InputShape, advance: Callable[[int], None]
-) -> Tensor:
-    inputs = network_inputs(read_pixels(sample.path), shape)
-    advance(1)
-    return detector.branches(extract(detector, inputs))
-
-
-def _unseen_maps(
+def _see(
     taught: Detector,
+    detector: Detector,
+    sample: Sample,
+    shape: InputShape,
+    advance: Callable[[int], None],
+) -> _Seen:
+    groups = extract(detector, network_inputs(read_pixels(sample.path), shape))
+    advance(1)
+    return _Seen(taught.branches(groups), detector.judge(detector.branches(groups)).score)
+
+
+def _see_unseen(
+    taught: Detector,
+    detector: Detector,
     cells: Cells,
     defects: Sequence[Sample],
     shape: InputShape,
     advance: Callable[[int], None],
-) -> Tensor:
-    """Branch maps of the labelled pictures, each by a probe that was not taught its part."""
+) -> list[_Seen]:
+    """See the labelled pictures, each by a probe that was not taught its part."""
     whole = taught.probe
     assert whole is not None  # noqa: S101 - narrowing only
     parts = sorted({sample.group for sample in defects})
-    maps: dict[int, Tensor] = {}
+    found: list[_Seen] = []
     for fold in range(FOLDS):
         left_out = torch.tensor([1 + index for index in range(len(parts)) if index % FOLDS == fold])
         seen = cells.where(~torch.isin(cells.parts, left_out))
-        probe = DefectProbe(*whole.weight.shape)
+        taught.probe = DefectProbe(*whole.weight.shape)
         if bool((seen.defect > 0).any()):
-            fit_probe(probe, seen, LABELLED_RIDGE)
-        taught.probe = probe
-        for index, sample in enumerate(defects):
-            if parts.index(sample.group) % FOLDS == fold:
-                maps[index] = _maps(taught, sample, shape, advance)
+            fit_probe(taught.probe, seen, LABELLED_RIDGE)
+        found += [
+            _see(taught, detector, sample, shape, advance)
+            for sample in defects
+            if parts.index(sample.group) % FOLDS == fold
+        ]
         advance(1)
     taught.probe = whole
-    return torch.cat([maps[index] for index in range(len(defects))])
+    return found
 
 
-def _scores(detector: Detector, maps: Tensor, weight: Tensor) -> NDArray[np.float32]:
-    detector.fuse.weight.copy_(weight)
-    return np.asarray(detector.judge(maps).score.numpy(), np.float32)
+def _auroc(good: Sequence[Tensor], defective: Sequence[Tensor]) -> float:
+    low, high = (torch.cat(list(scores)).numpy() for scores in (good, defective))
+    return float(outranked(low, high).mean())
