@@ -211,6 +211,7 @@ def test_added_types_of_aligned_patches_name_but_do_not_judge() -> None:
     assert torch.equal(twice.state_dict()["added"], after.state_dict()["added"])
 
 
+@pytest.mark.slow
 def test_a_second_graph_takes_one_type_after_another(judging: Path, tmp_path: Path) -> None:
     types_run = tmp_path / "types"
     detector, record = tiny_multiads()

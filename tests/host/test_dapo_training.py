@@ -128,6 +128,7 @@ def test_a_run_builds_a_bundle_with_a_type_by_its_word(dapo_run: Path, tmp_path:
     assert "without an example: bent pin" in (bundle.folder / "card.md").read_text()
 
 
+@pytest.mark.slow
 def test_its_int8_graphs_judge_and_name_as_the_run(
     dapo_run: Path, plates: Path, tmp_path: Path
 ) -> None:

@@ -152,6 +152,7 @@ def test_one_model_for_two_products_from_two_shots_each(
         assert bundle.for_product(name).scores == pytest.approx(sorted(of_product))
 
 
+@pytest.mark.slow
 def test_the_command_trains_all_variants(two_products: tuple[Path, Path], tmp_path: Path) -> None:
     from typer.testing import CliRunner
 

@@ -134,6 +134,7 @@ def two_runs(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder / "judging", folder / "naming"
 
 
+@pytest.mark.slow
 def test_the_graph_that_names_types_has_its_int8_forms(
     two_runs: tuple[Path, Path], plates: Path, tmp_path: Path
 ) -> None:

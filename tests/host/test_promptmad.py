@@ -319,6 +319,7 @@ def exported(detector, path: Path) -> list[np.ndarray]:
     return session.run(None, {"frame": frames(1).numpy()})
 
 
+@pytest.mark.slow
 def test_the_exported_graph_says_the_same(tmp_path: Path) -> None:
     detector = make(steps=2)
     torch.manual_seed(5)
@@ -333,6 +334,7 @@ def with_refiner(refiner: RefinerNet | None) -> ModelSettings:
     return settings.model_copy(update={"branches": BranchSettings(), "refiner": refiner})
 
 
+@pytest.mark.slow
 def test_behind_inp_former_the_mask_is_one_more_branch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     detector = awake(Detector(with_refiner(REFINER.model_copy(update={"steps": 1}))))

@@ -19,6 +19,7 @@ from edge.models.text.bank import TextBank
 from edge.models.text.minilm import MiniLm
 from edge.models.type_branch import TypeBranch, text_rows
 from edge.toolchain.pack import PackOptions, pack_bundle
+from edge.training import labelled_defects
 from edge.training.dataset import read_image_set, read_pixels
 from edge.training.evaluate import evaluate
 from edge.training.frames import InputShape, network_inputs
@@ -172,8 +173,9 @@ def test_asked_for_names_only_the_verdicts_stay(run: Path, plates: Path, tmp_pat
 
 
 def test_the_map_learns_labelled_defects_and_is_calibrated_anew(
-    run: Path, plates: Path, tmp_path: Path
+    run: Path, plates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(labelled_defects, "PICTURES", 12)
     record = fit_types(Request(run=run, data=(plates,)), tmp_path, no_bar)
     found = record.types.probe
     assert found is not None
