@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edge.errors import TrainingError
 from edge.models.defect_probe import DefectProbe
 from edge.models.detector import Detector
-from edge.training.branches import outranked, rebuilt
+from edge.training.branches import rebuilt
 from edge.training.dataset import Sample, read_pixels
 from edge.training.defect_probe import (
     LABELLED_RIDGE,
@@ -27,6 +28,7 @@ from edge.training.defect_probe import (
 )
 from edge.training.feature_cache import extract
 from edge.training.frames import InputShape, network_inputs
+from edge.training.metrics import auroc
 from edge.training.products import Products
 from edge.training.records import ProbeTrial
 
@@ -59,23 +61,32 @@ def learn_defects(
     Returns:
         A detector whose branches have no scale yet (edge.training.fit.calibrate), or the one given
         where AUROC on labelled parts falls; and what was found.
+
+    Raises:
+        DataError: a picture or mask is unreadable.
+        TrainingError: all masks are empty.
     """
     shape = InputShape(detector.settings.size_wh)
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(products.train))[:PICTURES]
     good = [products.train[int(index)] for index in some]
     cells = labelled_cells(detector, defects, good, shape, seed, advance)
+    if not bool((cells.defect > 0).any()):
+        raise TrainingError(
+            f"--data: expected defects marked white in ground_truth, found {len(defects)} empty "
+            "masks; mark them, or --names-only"
+        )
     taught = _with_probe(detector, int(cells.kinds.max()))
     assert taught.probe is not None  # noqa: S101 - narrowing only
     fit_probe(taught.probe, cells, LABELLED_RIDGE)
     advance(1)
     good_seen = [_see(taught, detector, sample, shape, advance) for sample in products.held_out]
     defects_seen = _see_unseen(taught, detector, cells, defects, shape, advance)
-    taught.fuse.calibrate(torch.cat([seen.maps for seen in good_seen]))
-    before = _auroc([seen.before for seen in good_seen], [seen.before for seen in defects_seen])
-    after = _auroc(
-        *([taught.judge(s.maps).score for s in part] for part in (good_seen, defects_seen))
-    )
+    taught.fuse.calibrate(torch.cat([each.maps for each in good_seen]))
+    labels = np.repeat([False, True], [len(good_seen), len(defects_seen)])
+    seen = [*good_seen, *defects_seen]
+    before = auroc(labels, torch.cat([each.before for each in seen]).numpy())
+    after = auroc(labels, torch.cat([taught.judge(each.maps).score for each in seen]).numpy())
     trial = ProbeTrial(
         defects=len(defects),
         auroc_before=round(before, 4),
@@ -141,8 +152,3 @@ def _see_unseen(
         advance(1)
     taught.probe = whole
     return found
-
-
-def _auroc(good: Sequence[Tensor], defective: Sequence[Tensor]) -> float:
-    low, high = (torch.cat(list(scores)).numpy() for scores in (good, defective))
-    return float(outranked(low, high).mean())

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from edge.errors import TrainingError
 from edge.models.defect_probe import DefectProbe
 from edge.models.detector import Detector
 from edge.models.presets import find_preset, model_settings
 from edge.models.settings import BranchSettings
 from edge.models.weights import PACKAGE, load_backbone
 from edge.training import defect_probe, labelled_defects
-from edge.training.branches import is_worse, outranked, rebuilt
+from edge.training.branches import is_worse, outranked, rebuilt, weigh_branches
 from edge.training.dataset import Sample, read_image_set
 from edge.training.defect_probe import (
     LABELLED_RIDGE,
@@ -153,6 +156,22 @@ def test_a_probe_for_every_kind_that_has_not_seen_it(detector: Detector, plates:
     assert not torch.allclose(probes["stain"].weight, detector.probe.weight, atol=1e-3)
 
 
+def test_its_share_is_tried_with_probes_that_have_not_seen_the_kind(
+    detector: Detector, plates: Path
+) -> None:
+    """Blind to a kind that it has not seen, a probe has to go, whatever the one that has says."""
+    wrong = DefectProbe(*detector.probe.weight.shape)
+    wrong.bias.fill_(-100)
+    own = detector.probe
+    for of_kind, share in ((own, 0.2), (wrong, None)):
+        detector.probe = own
+        probes = {"good": own, **dict.fromkeys(DEFECTS, of_kind)}
+        kept = weigh_branches(detector, probes, train(plates)[4:12], SHAPE, 0, lambda _: None)
+        assert (kept.probe is not None) == (share is not None)
+        if share is not None:
+            assert float(kept.fuse.weight[-1]) == pytest.approx(share)
+
+
 def test_outranking_averages_to_auroc() -> None:
     good = np.array([0.1, 0.4, 0.6], np.float32)
     defective = np.array([0.2, 0.5, 0.7, 0.8], np.float32)
@@ -206,3 +225,44 @@ def test_what_labelled_defects_cost_is_seen_and_left_out(
     assert not found.is_kept
     assert found.auroc_after < found.auroc_before
     assert same is detector
+
+
+def test_masks_that_mark_nothing_are_told(run: Path, plates: Path, tmp_path: Path) -> None:
+    record = read_record(run)
+    cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((128, 160), np.uint8))
+    defects = [
+        replace(sample, mask=tmp_path / "empty.png")
+        for sample in read_image_set(plates).test
+        if sample.mask
+    ][:3]
+    products = read_products([plates], record.training.seed)
+    with pytest.raises(TrainingError, match="found 3 empty masks"):
+        learn_defects(read_model(run, record), defects, products, 0, lambda _: None)
+
+
+def test_labelled_parts_are_judged_by_probes_that_were_not_taught_them(
+    run: Path, plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = read_record(run)
+    defects = [sample for sample in read_image_set(plates).test if sample.mask][::3]
+    numbers = {group: 1 + i for i, group in enumerate(sorted({s.group for s in defects}))}
+    taught: dict[DefectProbe, set[int]] = {}
+    judged: dict[str, DefectProbe] = {}
+    see = labelled_defects._see
+
+    def spy_fit(probe: DefectProbe, lesson: Cells, _ridge: float) -> None:
+        taught[probe] = set(lesson.parts.tolist())
+
+    def spy_see(detector: Detector, before: Detector, sample: Sample, *rest):
+        judged[sample.group] = detector.probe
+        return see(detector, before, sample, *rest)
+
+    monkeypatch.setattr(labelled_defects, "fit_probe", spy_fit)
+    monkeypatch.setattr(labelled_defects, "_see", spy_see)
+    products = read_products([plates], record.training.seed)
+    kept, _ = learn_defects(read_model(run, record), defects, products, 0, lambda _: None)
+    everything = {0, *numbers.values()}
+    for group, number in numbers.items():
+        assert number not in taught[judged[group]]
+        assert len(taught[judged[group]]) > 1
+    assert kept.probe is None or taught.get(kept.probe, everything) == everything
