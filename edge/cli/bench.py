@@ -47,6 +47,7 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="over all golden pictures")] = 20,
     threads: Annotated[int, typer.Option(min=0, help="of CPU engines; 0 = physical cores")] = 0,
+    spin: Annotated[bool, typer.Option("--spin", help="as engine.spin of a station file")] = False,
     engines: Annotated[
         Path | None,
         typer.Option(help="folder of built engines; default where stations look"),
@@ -66,7 +67,7 @@ def bench(
     from edge.pipeline.stages import measure
 
     opened = open_bundle(bundle)
-    settings = EngineSettings(threads=threads, folder=engines)
+    settings = EngineSettings(threads=threads, spin=spin, folder=engines)
     measured = measure(opened, engines_at_hand(opened, settings), rounds, _frame_wh(size))
     if as_json:
         print(json.dumps(_as_json(opened, measured)))

@@ -89,13 +89,15 @@ class EngineSettings(Settings):
     and `onnxruntime_gpu` run what build/build_engine.py has put into `folder`, and stop if nothing
     of theirs has passed the parity check on this device; `auto` takes the fastest that has, else
     ONNX Runtime on the CPU, and logs it.
-    `threads` is for CPUs, `cuda` for TensorRT, `cuda_graph` for all on NVIDIA GPUs.
+    `threads` is for CPUs, `spin` for ONNX Runtime there, `cuda` for TensorRT, `cuda_graph` for all
+    on NVIDIA GPUs.
     """
 
     backend: Literal["auto", "onnxruntime", "onnxruntime_gpu", "tensorrt", "openvino"] = (
         "onnxruntime"
     )
     threads: int = Field(default=0, ge=0, description="0 = physical cores")
+    spin: bool = False
     folder: FilePath | None = None
     cuda: Literal["auto", "cuda-python", "pycuda"] = "auto"
     cuda_graph: bool = True

@@ -107,7 +107,8 @@ def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -
     # Imported here: each backend's library is needed only where it is chosen.
     from edge.engines.onnx_engine import OnnxEngine
 
-    return OnnxEngine(bundle.path(graph.file), graph, settings.threads)
+    path = bundle.path(graph.file)
+    return OnnxEngine(path, graph, settings.threads, spin=settings.spin)
 
 
 def _onnxruntime(

@@ -29,20 +29,21 @@ class OnnxEngine(Engine):
     _session: ort.InferenceSession | None = None
     _binding: Any = None
 
-    def __init__(self, path: Path, graph: GraphFile, threads: int = 0):
+    def __init__(self, path: Path, graph: GraphFile, threads: int = 0, *, spin: bool = False):
         """Load `path`.
 
         Args:
             path: an ONNX file.
             graph: its description.
             threads: of the CPU; 0 means one per physical core.
+            spin: see session_options.
 
         Raises:
             EngineLoadError: the file does not load, or its tensors differ from `graph`.
         """
         threads = threads or physical_cores()
         self.info = EngineInfo("onnxruntime", ort.__version__, graph.precision, "CPU", threads)
-        options = session_options(threads, graph.precision)
+        options = session_options(threads, graph.precision, spin=spin)
         self._open(path, graph, options, [("CPUExecutionProvider", {})])
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
@@ -116,15 +117,22 @@ def physical_cores() -> int:
     return len(cores) or max(1, logical // 2)
 
 
-def session_options(threads: int, precision: str = "fp32") -> ort.SessionOptions:
-    """Options of every session of ours; benchmarks compare against a bare session with the same."""
+def session_options(
+    threads: int, precision: str = "fp32", *, spin: bool = False
+) -> ort.SessionOptions:
+    """Options of every session of ours; benchmarks compare against a bare session with the same.
+
+    With `spin`, threads wait for the next operator by spinning, but only while a frame is computed:
+    faster where every thread has a core to itself, much slower where something else wants the core.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Camera, outbox and broker share these cores: idle threads sleep instead of spinning.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+    # Camera, outbox and broker share these cores: between frames idle threads always sleep.
+    options.add_session_config_entry("session.force_spinning_stop", str(int(spin)))
     if precision == "int8":
         options.add_session_config_entry(
             "optimization.disable_specified_optimizers", ";".join(HARM_INT8)

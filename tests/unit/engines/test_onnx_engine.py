@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,26 @@ def test_threads_and_key(bundle: Bundle) -> None:
         key = engine_key(bundle, engine.info)
     assert len(key) == 12
     int(key, 16)
+
+
+def test_spinning_threads_change_no_number_and_sleep_between_frames(bundle: Bundle) -> None:
+    settings = EngineSettings(threads=2, spin=True)
+    with (
+        load_engine(bundle, EngineSettings(threads=2)) as still,
+        load_engine(bundle, settings) as spinning,
+    ):
+        assert (spun(still), spun(spinning)) == ("0", "1")
+        seen = frame(bundle)
+        assert np.array_equal(spinning.run(seen)["map"], still.run(seen)["map"])
+        busy = 0.0
+        for _ in range(10):
+            spinning.run(seen)
+            start = time.process_time()
+            time.sleep(0.03)
+            busy += time.process_time() - start
+    assert busy < 0.15, "seconds of CPU in 0.3 s of pauses"
+
+
+def spun(engine: OnnxEngine) -> str:
+    options = engine._session.get_session_options()
+    return options.get_session_config_entry("session.intra_op.allow_spinning")
