@@ -23,7 +23,7 @@ EPILOG = """Examples:\n
   edge-train --method multiads --data data/a --data data/b --target data/c --out runs/c\n
   edge-train --method multiads --data data/a --target data/c --labelled 10 --out runs/c\n
   edge-train --method mavis --data data/a --target data/c --labelled 10 --out runs/c\n
-  edge-train --method dapo --preset standard --data data/a --target data/c --out runs/c\n
+  edge-train --method dapo --data data/a --target data/c --labelled 10 --out runs/c\n
   edge-train --method promptmad --data data/tiles --types "crack,chip" --out runs/tiles\n
   edge-train --method types --run runs/pcb --data data/pcb_traces --labelled 10 --out runs/named
 """
@@ -50,8 +50,8 @@ def train(
         typer.Option(
             help="inp-former learns good parts, promptmad too from one good picture and words, "
             "multiads defect types with a backbone of its own, mavis them and that a good part "
-            "is none of them, dapo prompts for them inside CLIP, types teaches a finished "
-            "inp-former run to name defects"
+            "is none of them, dapo prompts for them inside the text encoder, types teaches a "
+            "finished inp-former run to name defects"
         ),
     ] = "inp-former",
     source: Annotated[
@@ -127,21 +127,23 @@ def train(
         list[str] | None,
         typer.Option(
             help="mavis: level of the N-pair loss, image or patch; may be given several times; "
-            "default both, on lite patch"
+            "default patch, with a CLIP both; image on lite trains an image vector"
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
             help="dapo: leave out text-tokens or visual-tokens; may be given several times. "
-            "Without visual-tokens features are computed once instead of in every step"
+            "Without visual-tokens, which lite never has, features are computed once instead of in "
+            "every step"
         ),
     ] = None,
     legacy_text_path: Annotated[
         bool | None,
         typer.Option(
             "--legacy-text-path",
-            help="dapo: text attention in both directions, read as in the released code",
+            help="dapo with a CLIP: text attention in both directions, read as in the released "
+            "code",
             show_default=False,
         ),
     ] = None,

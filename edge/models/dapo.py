@@ -4,6 +4,8 @@
 Detection and Segmentation". The text bank comes from learned context and the types' words
 (edge.models.dapo_prompts), both CLIP towers get learned tokens in every layer, and the class token
 judges the picture as a whole. Everything after the patch tokens is as in edge.models.multiads.
+Without a CLIP (`lite`, ours) the image side has no layers that tokens could join, and a trained
+image vector takes the class token's place (edge.models.image_head).
 
 The text side is constant once trained: the graph holds its rows alone.
 """
@@ -17,9 +19,11 @@ from torch.nn import functional as F
 from edge.models.backbones.clip import ClipShape, ClipVision, LayerTokens
 from edge.models.dapo_prompts import Prompts
 from edge.models.dapo_settings import DapoSettings
-from edge.models.features import Groups
+from edge.models.dapo_towers import PromptTower
+from edge.models.features import Groups, PyramidFeatures, VitFeatures
 from edge.models.multiads import ClipFeatures, MultiAdsDetector, Seen
-from edge.models.text.clip_text import ClipText
+from edge.models.multiads_settings import ClipSettings
+from edge.models.text.knowledge import knowledge
 
 
 class PromptedFeatures(ClipFeatures):
@@ -49,11 +53,11 @@ class PromptedFeatures(ClipFeatures):
 class DapoDetector(MultiAdsDetector):
     """Frames in; anomaly map, score and types out.
 
-    Trained are the prompts' V, W and H, the image tower's G, and the adapters; `prompts` take no
-    part in the graph, but stay with the weights: another type's row is made from them.
+    Trained are the prompts' V, W and H, the image tower's G or the image head, and the adapters;
+    `prompts` take no part in the graph, but stay with the weights: another type's row is made from
+    them.
     """
 
-    features: PromptedFeatures
     settings: DapoSettings
 
     def __init__(self, settings: DapoSettings):
@@ -61,28 +65,42 @@ class DapoDetector(MultiAdsDetector):
         self.prompts = Prompts(settings.prompts, settings.blend)
 
     @property
+    def clip(self) -> PromptedFeatures | None:
+        """The image tower, None without a CLIP."""
+        return self.features if isinstance(self.features, PromptedFeatures) else None
+
+    @property
     def cached_shapes(self) -> tuple[tuple[int, int], ...]:
         """Tokens and channels of each group that `cacheable` returns."""
-        if self.features.extra is None:
-            return (*super().cached_shapes, (1, self.settings.backbone.projection))
-        rows, columns = self.features.grid_hw
-        return ((1 + rows * columns, self.settings.backbone.width),)
+        clip = self.clip
+        if clip is None:
+            return super().cached_shapes
+        if clip.extra is None:
+            return (*super().cached_shapes, (1, clip.backbone.shape.projection))
+        rows, columns = clip.grid_hw
+        return ((1 + rows * columns, clip.backbone.shape.width),)
 
     def cacheable(self, frames: Tensor) -> Groups:
         """What training does not change of (B, H, W, 3) uint8 RGB frames, (B, N, C) groups.
 
         With learned tokens in the image tower that ends before its first block.
         """
-        if self.features.extra is not None:
-            return (self.features.backbone.embed(self.normalised(frames)),)
+        clip = self.clip
+        if clip is None:
+            return super().cacheable(frames)
+        if clip.extra is not None:
+            return (clip.backbone.embed(self.normalised(frames)),)
         groups, image = self.extract(frames)
         assert image is not None  # noqa: S101 - narrowing only
         return (*groups, image.unsqueeze(1))
 
     def resume(self, cached: Groups) -> Seen:
-        """Go on from `cacheable` to features, with gradients to the learned tokens."""
-        if self.features.extra is not None:
-            return self.features.encode(cached[0])
+        """Go on from `cacheable` to features, with gradients to learned tokens or image head."""
+        clip = self.clip
+        if clip is None:
+            return super().resume(cached)
+        if clip.extra is not None:
+            return clip.encode(cached[0])
         return Seen(cached[:-1], cached[-1][:, 0])
 
     def image_logits(self, image: Tensor, bank: Tensor) -> Tensor:
@@ -100,13 +118,20 @@ class DapoDetector(MultiAdsDetector):
         return self.image_logits(image, self.bank).softmax(-1)[:, 1]
 
     @torch.no_grad()
-    def set_bank(self, clip: ClipText) -> None:
-        """Make the text rows of this detector's types from its prompts."""
-        known = self.settings.types[: len(self.bank) - 1]
-        self.bank.copy_(self.prompts.rows(clip, known))
+    def set_bank(self, tower: PromptTower) -> None:
+        """Make the text rows of this detector's types from its prompts.
 
-    def _features(self) -> PromptedFeatures:
+        A type goes by the name that the knowledge base has for it, as in training: a product's
+        folder may call it by another.
+        """
+        known = self.settings.types[: len(self.bank) - 1]
+        names = [knowledge().type_of(name).name for name in known]
+        self.bank.copy_(self.prompts.rows(tower, names))
+
+    def _features(self) -> PyramidFeatures | VitFeatures | ClipFeatures:
         settings, backbone = self.settings, self.settings.backbone
+        if not isinstance(backbone, ClipSettings):
+            return super()._features()
         shape = ClipShape(**backbone.model_dump(exclude={"name", "taps"}))
         grid_hw = (settings.size_wh[1] // shape.patch, settings.size_wh[0] // shape.patch)
         tower = ClipVision(shape, backbone.taps, grid_hw)

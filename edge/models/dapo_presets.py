@@ -1,4 +1,4 @@
-"""DAPO by preset: MultiADS's choice of CLIP and size, with learned prompts."""
+"""DAPO by preset: MultiADS's choice of backbone, text tower and size, with learned prompts."""
 
 from __future__ import annotations
 
@@ -6,26 +6,39 @@ from collections.abc import Sequence
 
 from edge.errors import ConfigError
 from edge.models.dapo_settings import DapoSettings, PromptSettings
-from edge.models.multiads_presets import CLIP_PRESETS, multiads_settings
+from edge.models.dapo_towers import ClipPrompts, MiniLmPrompts, PromptTower
+from edge.models.multiads_presets import CLIP_PRESETS, IMAGE_SHARE, multiads_settings
+from edge.models.multiads_settings import ClipSettings
 from edge.models.text.clip_text import ClipText
+from edge.models.text.minilm import MiniLm
 from edge.models.weights import RANDOM
 
+# Learned tokens in every block of CLIP's image tower; no other backbone takes any.
+VISUAL_TOKENS = 4
 
-def text_tower(preset: str, weights: str) -> ClipText:
-    """CLIP's text tower that goes with a preset's image tower.
+
+def text_tower(preset: str, weights: str, *, legacy: bool = False) -> PromptTower:
+    """The text tower that goes with a preset's backbone.
+
+    Args:
+        preset: lite, standard or accurate.
+        weights: source of the backbone's weights.
+        legacy: see PromptSettings.legacy_text_path.
 
     Raises:
-        ConfigError: the preset has no CLIP, or the weights are random.
+        ConfigError: the preset's CLIP is random, or it has none and `legacy` is asked for.
         TrainingError: it cannot be read.
     """
     if preset not in CLIP_PRESETS:
-        raise ConfigError(
-            f"--preset: expected standard or accurate with --method dapo, which learns through "
-            f"CLIP's text tower, got {preset}"
-        )
+        if legacy:
+            raise ConfigError(
+                f"--legacy-text-path: expected with standard or accurate, whose CLIP it is about, "
+                f"got --preset {preset}"
+            )
+        return MiniLmPrompts(MiniLm())
     if weights == RANDOM:
         raise ConfigError("--weights: expected a CLIP with --method dapo, got random")
-    return ClipText(weights)
+    return ClipPrompts(ClipText(weights), legacy=legacy)
 
 
 def dapo_settings(
@@ -34,29 +47,34 @@ def dapo_settings(
     frame_wh: tuple[int, int],
     size_wh: tuple[int, int] | None,
     types: Sequence[str],
-    clip: ClipText,
+    tower: PromptTower,
     memory_frames: int = 0,
     *,
     text_tokens: int = 4,
-    visual_tokens: int = 4,
+    visual_tokens: int | None = None,
     legacy_text_path: bool = False,
 ) -> DapoSettings:
     """Assemble the settings of a preset's detector; arguments as multiads_settings'.
+
+    `visual_tokens` None takes as many as the backbone can.
 
     Raises:
         TrainingError: the weights cannot be read.
     """
     shared = multiads_settings(
-        preset, weights, frame_wh, size_wh, "", types, clip.width, memory_frames
+        preset, weights, frame_wh, size_wh, "", types, tower.width, memory_frames
     )
-    table = clip.network.tokens.weight
     prompts = PromptSettings(
-        width=table.shape[1],
-        depth=len(clip.network.blocks),
+        width=tower.table.shape[1],
+        depth=tower.depth,
         tokens=text_tokens,
         legacy_text_path=legacy_text_path,
     )
+    changes = shared.model_dump(exclude={"method", "product", "temperature"})
+    if isinstance(shared.backbone, ClipSettings):
+        visual_tokens = VISUAL_TOKENS if visual_tokens is None else visual_tokens
+    else:
+        changes |= {"has_image_head": True, "image_share": IMAGE_SHARE}
     return DapoSettings.model_validate(
-        shared.model_dump(exclude={"method", "product", "temperature"})
-        | {"prompts": prompts, "visual_tokens": visual_tokens}
+        changes | {"prompts": prompts, "visual_tokens": visual_tokens or 0}
     )

@@ -22,6 +22,7 @@ from edge.models.backbones.clip import ClipShape, ClipVision
 from edge.models.backbones.dinov2 import DinoV2, VitShape
 from edge.models.backbones.efficientnet_lite import EfficientNetLite0
 from edge.models.features import Groups, PyramidFeatures, VitFeatures, mean_of
+from edge.models.image_head import ImageHead
 from edge.models.inp_former import unit
 from edge.models.judgement import TypedJudgement
 from edge.models.multiads_settings import AlignedSettings, ClipSettings, SoftmaxOrder
@@ -35,7 +36,7 @@ LEAST_PROBABILITY = 1e-6
 
 
 class Seen(NamedTuple):
-    """Frozen features of a batch: one (B, N, C_g) group per level, and CLIP's image vector."""
+    """What is seen of a batch: one frozen (B, N, C_g) group per level, and the image vector."""
 
     groups: Groups
     image: Tensor | None
@@ -130,6 +131,9 @@ class MultiAdsDetector(nn.Module):
         self.text_adapter = (
             ResidualAdapter(settings.text_width) if settings.has_text_adapter else None
         )
+        self.image_head = (
+            ImageHead(channels, settings.text_width) if settings.has_image_head else None
+        )
         self.memory = nn.ParameterList(
             nn.Parameter(torch.zeros(settings.memory, count), requires_grad=False)
             for count in channels
@@ -147,9 +151,14 @@ class MultiAdsDetector(nn.Module):
             self.register_buffer(name, constant, persistent=False)
 
     def extract(self, frames: Tensor) -> Seen:
-        """Frozen features of (B, H, W, 3) uint8 RGB frames."""
+        """Features of (B, H, W, 3) uint8 RGB frames."""
         seen = self.features(self.normalised(frames))
-        return seen if isinstance(seen, Seen) else Seen(seen, None)
+        return seen if isinstance(seen, Seen) else self.with_image(seen)
+
+    def with_image(self, groups: Groups) -> Seen:
+        """Add the image vector of a backbone that has none of its own, where one was trained."""
+        head = self.image_head
+        return Seen(groups, None if head is None else head(head.pooled(groups)))
 
     def normalised(self, frames: Tensor) -> Tensor:
         """Bring (B, H, W, 3) uint8 RGB frames to what the backbone takes, (B, 3, H, W)."""
@@ -168,7 +177,7 @@ class MultiAdsDetector(nn.Module):
 
     def resume(self, cached: Groups) -> Seen:
         """Go on from `cacheable` to features."""
-        return Seen(cached, None)
+        return self.with_image(cached)
 
     def volume(self, logits: Groups) -> Tensor:
         """Type volume at the map's size, (B, C, H, W): the sum of all levels' probabilities.

@@ -51,7 +51,9 @@ class AlignedSettings(Settings):
             MultiADS's published `upsample-first` enlarges logits: close, not equal, at many times
             the cost.
         memory: vectors per level of the few-shot memory, 0 = zero-shot.
-        image_share: weight of the image vector in the score; only CLIP has one.
+        image_share: weight of the image vector in the score.
+        has_image_head: the image vector is a trained one (edge.models.image_head); CLIP has its
+            own, other backbones have none unless this is set.
         map_stride: pixels of network input per map pixel.
         top_ratio: share of the map's highest pixels whose mean enters the score.
     """
@@ -66,6 +68,7 @@ class AlignedSettings(Settings):
     order: SoftmaxOrder = "softmax-first"
     memory: int = Field(default=0, ge=0)
     image_share: float = Field(default=0.0, ge=0, le=1)
+    has_image_head: bool = False
     map_stride: int = Field(default=2, ge=1)
     top_ratio: float = Field(default=0.001, gt=0, le=1)
 
@@ -74,11 +77,14 @@ class AlignedSettings(Settings):
         step = self.backbone.stride
         if min(self.size_wh) < step or any(side % step for side in self.size_wh):
             raise ValueError(f"size_wh: expected positive multiples of {step}")
-        if self.image_share and not isinstance(self.backbone, ClipSettings):
+        if isinstance(self.backbone, ClipSettings):
+            own = self.backbone.projection
+            if self.has_image_head:
+                raise ValueError("has_image_head: a clip backbone has an image vector of its own")
+            if self.image_share and self.text_width != own:
+                raise ValueError(f"text_width: the image vector has {own}, the bank must too")
+        elif self.image_share and not self.has_image_head:
             raise ValueError("image_share: only a clip backbone has an image vector; expected 0")
-        if self.image_share and self.text_width != getattr(self.backbone, "projection", None):
-            projection = getattr(self.backbone, "projection", None)
-            raise ValueError(f"text_width: the image vector has {projection}, the bank must too")
         if len(set(self.types)) < len(self.types):
             raise ValueError("types: a type is listed twice")
         if self.added >= len(self.types):

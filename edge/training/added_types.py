@@ -96,7 +96,9 @@ def _rows(
     """Text rows of the words, (n, D), from the encoder that made the run's own."""
     source = weights or record.weights
     if isinstance(detector, DapoDetector):
-        return detector.prompts.rows(text_tower(record.preset, source), added)[1:]
+        legacy = detector.settings.prompts.legacy_text_path
+        tower = text_tower(record.preset, source, legacy=legacy)
+        return detector.prompts.rows(tower, added)[1:]
     rows = TextBank(text_encoder(record.preset, source)).rows(record.data.name, added)[1:]
     return rows if detector.text_adapter is None else detector.text_adapter(rows)
 

@@ -15,6 +15,7 @@ from edge.models.dapo import DapoDetector, PromptedFeatures
 from edge.models.dapo_presets import dapo_settings, text_tower
 from edge.models.dapo_prompts import Prompts
 from edge.models.dapo_settings import DapoSettings, PromptSettings
+from edge.models.dapo_towers import ClipPrompts
 from edge.models.multiads import TypeAdapters
 from edge.models.text.clip_text import ClipText
 from edge.training.dapo.fit import build
@@ -39,24 +40,29 @@ def clip(clip_folder: Path) -> ClipText:
     return ClipText(str(clip_folder))
 
 
-def prompts(clip: ClipText, **changes: object) -> Prompts:
+@pytest.fixture(scope="module")
+def tower(clip: ClipText) -> ClipPrompts:
+    return ClipPrompts(clip)
+
+
+def prompts(tower: ClipPrompts, **changes: object) -> Prompts:
     torch.manual_seed(3)
     made = Prompts(PROMPTS.model_copy(update=changes), blend=0.01)
-    made.start_from(clip)
+    made.start_from(tower)
     return made
 
 
-def settings(clip_folder: Path, clip: ClipText, **changes: object) -> DapoSettings:
-    made = dapo_settings("standard", str(clip_folder), (64, 48), (48, 32), WORDS, clip)
+def settings(clip_folder: Path, tower: ClipPrompts, **changes: object) -> DapoSettings:
+    made = dapo_settings("standard", str(clip_folder), (64, 48), (48, 32), WORDS, tower)
     shape = {"taps": (0, 1, 2)}
     backbone = made.backbone.model_copy(update=shape)
     return made.model_copy(update={"backbone": backbone, "prompts": PROMPTS} | changes)
 
 
 @pytest.fixture
-def detector(clip_folder: Path, clip: ClipText) -> DapoDetector:
-    made = build(settings(clip_folder, clip), clip, str(clip_folder), seed=0)
-    made.set_bank(clip)
+def detector(clip_folder: Path, tower: ClipPrompts) -> DapoDetector:
+    made = build(settings(clip_folder, tower), tower, str(clip_folder), seed=0)
+    made.set_bank(tower)
     return made
 
 
@@ -65,9 +71,9 @@ def frames(count: int = 2) -> torch.Tensor:
     return torch.randint(0, 256, (count, 32, 48, 3), dtype=torch.uint8, generator=generator)
 
 
-def test_with_real_words_for_context_the_rows_are_clips_own(clip: ClipText) -> None:
+def test_with_real_words_for_context_the_rows_are_clips_own(tower: ClipPrompts) -> None:
     """Section 11, check 1."""
-    made = prompts(clip, tokens=0)
+    made, clip = prompts(tower, tokens=0), tower.clip
     for values, spoken in ((made.normal, "a b c d e"), (made.abnormal, "f g h i j")):
         ids = torch.tensor(clip.tokens(spoken)[1:-1])
         assert len(ids) == 5
@@ -76,17 +82,18 @@ def test_with_real_words_for_context_the_rows_are_clips_own(clip: ClipText) -> N
     sentences = ["a b c d e flawless object"]
     sentences += [f"f g h i j {word} anomaly object" for word in WORDS]
     with torch.no_grad():
-        rows = made.rows(clip, WORDS)
+        rows = made.rows(tower, WORDS)
     assert float((rows - clip.encode(sentences)).abs().max()) <= 1e-5
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["causal", "released"])
 def test_another_word_leaves_the_other_rows_as_they_are(clip: ClipText, legacy: bool) -> None:
     """Section 11, check 2."""
-    made = prompts(clip, legacy_text_path=legacy)
+    tower = ClipPrompts(clip, legacy=legacy)
+    made = prompts(tower)
     with torch.no_grad():
-        before = made.rows(clip, WORDS)
-        after = made.rows(clip, (*WORDS, "a much longer one"))
+        before = made.rows(tower, WORDS)
+        after = made.rows(tower, (*WORDS, "a much longer one"))
     assert after.shape == (4, 16)
     assert torch.equal(after[:3], before)
     assert torch.allclose(after.norm(dim=-1), torch.ones(4), atol=1e-6)
@@ -107,8 +114,9 @@ def test_where_the_text_is_read_and_how_it_looks(
     monkeypatch.setattr(clip.network, "encode", spy)
     end = 1 + 5 + len("pitanomalyobject")
     with torch.no_grad():
-        prompts(clip).rows(clip, ("pit",))
-        prompts(clip, legacy_text_path=True).rows(clip, ("pit",))
+        for legacy in (False, True):
+            tower = ClipPrompts(clip, legacy=legacy)
+            prompts(tower).rows(tower, ("pit",))
     assert seen[1] == (end + 1, end + 4, True), "at the end token, behind four learned ones"
     assert seen[3] == (40, end, False), "at the place of the end token before they came"
 
@@ -125,9 +133,9 @@ def test_only_the_released_path_looks_ahead(clip: ClipText) -> None:
             assert torch.equal(*rows) is causal
 
 
-def test_words_too_long_for_the_tower_are_refused(clip: ClipText) -> None:
+def test_words_too_long_for_the_tower_are_refused(tower: ClipPrompts) -> None:
     with pytest.raises(TrainingError, match=r"expected at most 35 tokens, got 37; use shorter"):
-        prompts(clip).rows(clip, ("an unreasonably long name",))
+        prompts(tower).rows(tower, ("an unreasonably long name",))
 
 
 def test_tokens_are_blended_from_layer_to_layer() -> None:
@@ -160,7 +168,7 @@ def test_learned_tokens_take_part_in_every_block_but_in_no_output(detector: Dapo
 
 
 def test_gradients_reach_what_is_trained_and_nothing_else(
-    detector: DapoDetector, clip: ClipText
+    detector: DapoDetector, tower: ClipPrompts
 ) -> None:
     """Section 11, check 3: V, W, H, G and the adapters; one step leaves CLIP as it was."""
     learned = trainable(detector)
@@ -168,13 +176,13 @@ def test_gradients_reach_what_is_trained_and_nothing_else(
         "prompts", "prompts.extra", "features.extra",
         "adapters.adapters.0", "adapters.adapters.1", "adapters.adapters.2",
     }  # fmt: skip
-    towers = (detector.features.backbone, clip.network)
-    before = [{k: v.clone() for k, v in tower.state_dict().items()} for tower in towers]
+    frozen = (detector.features.backbone, tower.clip.network)
+    before = [{k: v.clone() for k, v in network.state_dict().items()} for network in frozen]
     for parameter in learned.values():
         parameter.requires_grad_(True)
     optimizer = torch.optim.Adam(learned.values(), lr=0.01)
     levels, image = detector.resume(detector.cacheable(frames()))
-    bank = detector.prompts.rows(clip, WORDS)
+    bank = detector.prompts.rows(tower, WORDS)
     logits = detector.adapters(levels, bank)
     whole = detector.image_logits(image, bank)
     loss = sum(level[..., 1].mean() for level in logits) + F.cross_entropy(
@@ -185,17 +193,17 @@ def test_gradients_reach_what_is_trained_and_nothing_else(
     for name, parameter in learned.items():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().max()) > 0, name
-    for tower, old in zip(towers, before):
-        assert all(p.grad is None for p in tower.parameters())
-        assert all(torch.equal(value, old[name]) for name, value in tower.state_dict().items())
+    for network, old in zip(frozen, before):
+        assert all(p.grad is None for p in network.parameters())
+        assert all(torch.equal(value, old[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("tokens", [0, 4])
 def test_what_is_cached_leads_to_the_same_features(
-    clip_folder: Path, clip: ClipText, tokens: int
+    clip_folder: Path, tower: ClipPrompts, tokens: int
 ) -> None:
-    changed = settings(clip_folder, clip, visual_tokens=tokens)
-    detector = build(changed, clip, str(clip_folder), seed=0)
+    changed = settings(clip_folder, tower, visual_tokens=tokens)
+    detector = build(changed, tower, str(clip_folder), seed=0)
     with torch.no_grad():
         cached = detector.cacheable(frames())
         resumed, direct = detector.resume(cached), detector.extract(frames())
@@ -252,9 +260,7 @@ def test_losses_are_focal_and_dice_from_both_sides() -> None:
     assert torch.allclose(global_loss(logits, ids), expected)
 
 
-def test_dapo_needs_a_clip(clip_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="--preset: expected standard or accurate with"):
-        text_tower("lite", "package")
+def test_a_preset_with_a_clip_needs_its_weights(clip_folder: Path) -> None:
     with pytest.raises(ConfigError, match="--weights: expected a CLIP"):
         text_tower("standard", "random")
     assert text_tower("standard", str(clip_folder)).width == 16

@@ -12,6 +12,7 @@ from edge.errors import ConfigError, TrainingError
 from edge.models.clip_weights import read_clip
 from edge.models.dapo import DapoDetector
 from edge.models.dapo_settings import DapoSettings
+from edge.models.dapo_towers import ClipPrompts
 from edge.models.text.clip_text import ClipText
 from edge.toolchain.pack import PackOptions, pack_bundle
 from edge.training.added_types import with_added
@@ -58,12 +59,12 @@ def test_a_finished_run_holds_what_was_learned(dapo_run: Path, clip_folder: Path
     detector = read_model(dapo_run, record)
     assert isinstance(detector, DapoDetector)
     assert len(detector.memory) == 4
-    clip = ClipText(str(clip_folder))
-    rows = detector.prompts.rows(clip, record.model.types)
+    tower = ClipPrompts(ClipText(str(clip_folder)))
+    rows = detector.prompts.rows(tower, record.model.types)
     assert torch.allclose(rows, detector.bank, atol=1e-6), "the bank is of the final prompts"
     stored = read_clip(str(clip_folder)).vision
-    tower = detector.features.backbone.state_dict()
-    same = [torch.equal(tower[name], value) for name, value in stored.items() if name in tower
+    vision = detector.features.backbone.state_dict()
+    same = [torch.equal(vision[name], value) for name, value in stored.items() if name in vision
             and name != "positions"]  # fmt: skip
     assert len(same) > 40
     assert all(same)
@@ -150,7 +151,10 @@ def test_tokens_can_be_left_out(request_: DapoRequest, tmp_path: Path, tokens: s
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--method", "dapo"], "--preset: expected standard or accurate with --method dapo"),
+        (
+            ["--method", "dapo", "--legacy-text-path"],
+            "--legacy-text-path: expected with standard or accurate, whose CLIP it is about",
+        ),
         (["--without", "text-tokens"], "--without: expected with --method dapo only, got inp-"),
         (
             ["--method", "dapo", "--without", "hat"],

@@ -206,6 +206,30 @@ def test_an_image_share_needs_an_image_vector() -> None:
         make(backbone=LITE, image_share=0.5)
     with pytest.raises(ValueError, match="text_width: the image vector has 12"):
         make(text_width=24, image_share=0.5)
+    with pytest.raises(ValueError, match="a clip backbone has an image vector of its own"):
+        make(has_image_head=True)
+    assert make(backbone=LITE, text_width=24, has_image_head=True, image_share=0.5).image_head
+
+
+def test_what_was_recorded_before_there_were_image_heads_has_none() -> None:
+    old = make(backbone=LITE).settings.model_dump()
+    del old["has_image_head"]
+    detector = MultiAdsDetector(MultiAdsSettings.model_validate(old)).eval()
+    assert not [name for name in detector.state_dict() if name.startswith("image_head")]
+    with torch.no_grad():
+        assert detector.extract(frames(1)).image is None
+
+
+def test_a_trained_image_vector_takes_part_in_the_score() -> None:
+    detector = make(backbone=LITE, has_image_head=True, image_share=0.5)
+    shown = frames()
+    with torch.no_grad():
+        seen = detector.extract(shown)
+        score = detector(shown).score
+        alone = detector.top(detector(shown).map)
+    assert seen.image.shape == (2, 12)
+    expected = 0.5 * alone + 0.5 * detector.image_anomaly(seen.image)
+    assert torch.allclose(score, expected, atol=1e-5)
 
 
 def test_the_exported_graph_says_the_same(tmp_path: Path) -> None:

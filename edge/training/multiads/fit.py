@@ -114,7 +114,10 @@ def finish_run(
 
 @torch.no_grad()
 def set_scale(detector: MultiAdsDetector, samples: Sequence[Sample]) -> None:
-    """Bring the groups of a feature pyramid to unit root mean square over some pictures."""
+    """Bring the groups of a feature pyramid to unit root mean square over some pictures.
+
+    A trained image vector gets its standardisation from the same.
+    """
     features = detector.features
     if not isinstance(features, PyramidFeatures):
         return
@@ -124,6 +127,10 @@ def set_scale(detector: MultiAdsDetector, samples: Sequence[Sample]) -> None:
         for inputs in frame_batches(detector, some)
     ]
     features.rms.copy_(torch.stack(squares).mean(0).sqrt().clamp_min(1e-6))
+    head = detector.image_head
+    if head is not None:
+        batches = frame_batches(detector, some)
+        head.standardise(torch.cat([head.pooled(extract(detector, inputs)) for inputs in batches]))
 
 
 @torch.no_grad()
