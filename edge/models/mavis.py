@@ -3,9 +3,10 @@
 "MAVIS: Image-centric Alignment and Region-Aware Prompt Learning for Industrial Anomaly Detection"
 is a thesis of which only abstract and contents are public: names and roles are the paper's, forms
 and numbers are ours (docs/methods.md). Residual adapters of texts and image vector are trained with
-the N-pair loss (edge.training.mavis.losses); the one of the texts is folded into the bank. The
-region stage reads the tokens around a box with prompts that know where it is, and tells its type or
-that it is a false alarm.
+the N-pair loss (edge.training.mavis.losses); the one of the texts is folded into the bank. A
+backbone without an image vector gets a trained one (edge.models.image_head) instead of the second.
+The region stage reads the tokens around a box with prompts that know where it is, and tells its
+type or that it is a false alarm.
 
 Symbols: B pictures, N tokens on an h x w grid, R regions per picture, Q queries per region, D text
 width, K types. Row 0 of a bank is normal, row 0 of region logits false alarm.
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from edge.models.backbones.clip import ClipVision
 from edge.models.features import Groups
+from edge.models.image_head import ImageHead
 from edge.models.inp_former import unit
 from edge.models.multiads import MultiAdsDetector, TypeAdapters
 from edge.models.residual_adapter import RESIDUAL, ResidualAdapter
@@ -38,7 +40,10 @@ GATE = 0.5
 class AlignedAdapters(TypeAdapters):
     """Type adapters per level, with one residual adapter for all texts and one for the image.
 
-    `image` exists where the backbone has an image vector (CLIP), else it is None.
+    Args:
+        channels, text_width, temperature: as TypeAdapters'.
+        image: makes the image vector what training wants of it: a residual adapter of CLIP's own,
+            or the image head where there is none. None without the image level.
     """
 
     def __init__(
@@ -46,12 +51,11 @@ class AlignedAdapters(TypeAdapters):
         channels: tuple[int, ...],
         text_width: int,
         temperature: float = 0.01,
-        *,
-        has_image: bool,
+        image: ResidualAdapter | ImageHead | None = None,
     ):
         super().__init__(channels, text_width, temperature)
         self.text = ResidualAdapter(text_width)
-        self.image = ResidualAdapter(text_width) if has_image else None
+        self.image = image
 
     def forward(self, groups: Groups, bank: Tensor) -> Groups:
         """Logits of each level for a bank as encoded; see TypeAdapters."""
@@ -70,20 +74,22 @@ def fold(aligned: AlignedAdapters, detector: MultiAdsDetector) -> None:
 
     The text adapter goes into the bank, which must hold the rows as encoded, and stays beside it
     for words that are added later. That of the image vector goes into CLIP's projection: the unit
-    length after it makes unit(z + 0.1 W z) and the length of z before it one and the same.
+    length after it makes unit(z + 0.1 W z) and the length of z before it one and the same. An image
+    head is the detector's own.
     """
     adapters = TypeAdapters(
         detector.features.channels, detector.settings.text_width, aligned.temperature
     )
     adapters.adapters.load_state_dict(aligned.adapters.state_dict())
-    detector.adapters = adapters.requires_grad_(False)
+    detector.adapters = adapters
     detector.bank.copy_(aligned.text(detector.bank))
     assert detector.text_adapter is not None  # noqa: S101 - settings.has_text_adapter
     detector.text_adapter.load_state_dict(aligned.text.state_dict())
     backbone = detector.features.backbone
-    if aligned.image is not None and isinstance(backbone, ClipVision):
+    if isinstance(aligned.image, ResidualAdapter) and isinstance(backbone, ClipVision):
         projection = backbone.projection.weight
         projection.add_(RESIDUAL * aligned.image.weight @ projection)
+    detector.requires_grad_(False)
 
 
 @dataclass(frozen=True, slots=True)

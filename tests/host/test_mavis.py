@@ -47,7 +47,7 @@ from edge.training.mavis.regions import (
 )
 from edge.training.mavis.settings import NegationTraining, NPair, RegionTraining
 from edge.training.mavis.texts import ProductTexts, product_texts
-from edge.training.mavis.trainer import NegationTrainer, cell_rows
+from edge.training.mavis.trainer import ImageAnchors, NegationTrainer, cell_rows
 from edge.training.multiads.trainer import AdapterTrainer, Shapes
 from edge.vision.rois import MAX_ROIS, roi_limits, select_rois
 
@@ -149,7 +149,7 @@ def test_a_residual_adapter_starts_as_nothing_and_is_folded_into_the_bank() -> N
         }
     )
     detector = MultiAdsDetector(settings).eval()
-    aligned = AlignedAdapters(detector.features.channels, 16, has_image=False)
+    aligned = AlignedAdapters(detector.features.channels, 16)
     torch.nn.init.normal_(aligned.text.weight, generator=torch.Generator().manual_seed(0))
     detector.bank.copy_(units(3, 16))
     groups = tuple(torch.randn(1, 16, count) for count in detector.features.channels)
@@ -203,13 +203,14 @@ def texts() -> ProductTexts:
 def trained(folder: Path, epochs: int, *, with_terms: bool = True) -> NegationTrainer:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    adapters = AlignedAdapters((12,), 12, has_image=True)
+    adapters = AlignedAdapters((12,), 12, image=ResidualAdapter(12))
     weight = 0.25 if with_terms else 0.0
     settings = NegationTraining(
         epochs=epochs, least_steps=0, batch=4, warmup=3, lr=1e-2, patch_weight=weight,
         image_weight=weight, type_weight=weight, anchors=24,
     )  # fmt: skip
-    images = (units(6, 12, seed=8), torch.zeros(6, dtype=torch.long))
+    none = torch.zeros(6, dtype=torch.long)
+    images = ImageAnchors(units(6, 12, seed=8), none, none)
     shapes = Shapes((8, 8), (16, 16), "softmax-first")
     trainer = NegationTrainer(adapters, [texts()], shapes, settings, folder, made_up(4, 1), images)
     inputs = made_up(12, 0)

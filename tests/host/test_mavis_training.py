@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -18,9 +19,13 @@ from edge.models.text.bank import TextBank
 from edge.models.text.minilm import MiniLm
 from edge.toolchain.pack import PackOptions, pack_bundle
 from edge.training.added_types import with_added
-from edge.training.mavis.fit import MavisRequest, fit, image_vectors
+from edge.training.dataset import read_image_set
+from edge.training.mavis.fit import MavisRequest, fit, image_anchors
+from edge.training.mavis.losses import negation_error
 from edge.training.mavis.settings import NegationTraining
+from edge.training.mavis.texts import product_texts
 from edge.training.multiads import fit as multiads
+from edge.training.multiads.fit import frame_batches
 from edge.training.multiads.lesson import Request, plan, read_target
 from edge.training.multiads.settings import AdapterTraining
 from edge.training.run import read_model, read_record
@@ -111,6 +116,61 @@ def test_it_becomes_a_bundle_and_later_words_are_aligned_too(
     assert torch.allclose(larger.added, detector.text_adapter(encoded), atol=1e-6)
 
 
+# The image level of lite, whose image vector is trained
+
+
+@torch.no_grad()
+def of_pictures(folder: Path, plates: Path, *, good: bool) -> tuple[float, torch.Tensor]:
+    """Negation error and bank rows named by the image vectors of labelled or test pictures."""
+    record = read_record(folder)
+    detector = read_model(folder, record)
+    assert isinstance(detector, MultiAdsDetector)
+    assert record.adapters is not None
+    own = record.adapters.own_defects
+    samples = [
+        s for s in read_image_set(plates).test
+        if (s.is_good if good else f"{s.label}/{s.path.name}" in own)
+    ]  # fmt: skip
+    pictures = np.concatenate(list(frame_batches(detector, samples)))
+    image = detector.extract(torch.from_numpy(pictures)).image
+    assert image is not None
+    bank, kinds = TextBank(MiniLm()), record.model.types
+    texts = product_texts(bank, plates.name, [bank.table.type_of(kind) for kind in kinds]).sentences
+    assert detector.text_adapter is not None
+    error = negation_error(image, detector.bank[0], detector.text_adapter(texts))
+    return error, (image @ detector.bank.T).argmax(-1)
+
+
+@pytest.mark.slow
+def test_a_trained_image_vector_of_lite_loses_its_negation_error(
+    request_: MavisRequest, plates: Path, tmp_path: Path
+) -> None:
+    """Of test/good, which it has not seen; what it was taught of defects it still names."""
+    training = NegationTraining(epochs=12, least_steps=0, labelled=3, warmup=2)
+    image_level = replace(request_, n_pair=("image",), training=training)
+    record = fit(image_level, tmp_path / "image", no_bar)
+    late = training.model_copy(update={"epochs": 1, "warmup": 10**6})
+    fit(replace(image_level, training=late), tmp_path / "untaught", no_bar)
+    assert isinstance(record.training, NegationTraining)
+    assert (record.training.image_weight, record.training.patch_weight) == (0.25, 0)
+    assert isinstance(record.model, MultiAdsSettings)
+    assert (record.model.has_image_head, record.model.image_share) == (True, 0.5)
+    untaught, _ = of_pictures(tmp_path / "untaught", plates, good=True)
+    taught, _ = of_pictures(tmp_path / "image", plates, good=True)
+    assert untaught > 0.5
+    assert taught < 0.5 * untaught
+    _, named = of_pictures(tmp_path / "image", plates, good=False)
+    assert float((named > 0).float().mean()) > 0.5, "a constant would name them all good"
+
+
+def test_lite_with_the_image_level_becomes_a_bundle(request_: MavisRequest, tmp_path: Path) -> None:
+    training = NegationTraining(epochs=1, least_steps=0, labelled=1, warmup=0)
+    fit(replace(request_, n_pair=("image", "patch"), training=training), tmp_path / "run", no_bar)
+    bundle = pack_bundle(tmp_path / "run", tmp_path / "b", PackOptions(), lambda _: None)
+    assert bundle.manifest.method == "multiads"
+    assert bundle.manifest.parity[0].passed
+
+
 # The image level, with a tiny CLIP
 
 
@@ -177,17 +237,31 @@ def test_image_anchors_are_of_good_parts_to_learn_from(clip_request: MavisReques
     )
     detector = MultiAdsDetector(settings).eval()
     load_backbone(detector.features.backbone, weights)
-    vectors, products = image_vectors(detector, lesson)
+    anchors = image_anchors(detector, lesson)
     good = sum(picture.row == 0 for picture in lesson.train)
-    assert vectors.shape == (good, 16)
-    assert products.tolist() == [0] * good
-    assert torch.allclose(vectors, F.normalize(vectors, dim=-1), atol=1e-5)
+    assert anchors.inputs.shape == (good, 16)
+    assert anchors.products.tolist() == anchors.rows.tolist() == [0] * good
+    assert torch.allclose(anchors.inputs, F.normalize(anchors.inputs, dim=-1), atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--method", "mavis", "--n-pair", "image"], "--n-pair image: preset lite has no image"),
+        (
+            [
+                "--method",
+                "mavis",
+                "--preset",
+                "standard",
+                "--weights",
+                "random",
+                "--n-pair",
+                "image",
+                "--labelled",
+                "1",
+            ],
+            "--n-pair image: random weights have no image vector; leave it out, or give a CLIP",
+        ),
         (["--method", "mavis", "--n-pair", "cell"], "--n-pair: expected one of image, patch, got"),
         (["--n-pair", "patch"], "--n-pair: expected with --method mavis only, got inp-former"),
     ],

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from edge.errors import ConfigError
 from edge.frame import GOOD
 from edge.models.mavis import AlignedAdapters, fold
 from edge.models.multiads import MultiAdsDetector
-from edge.models.multiads_presets import default_weights, text_encoder
+from edge.models.multiads_presets import IMAGE_SHARE, default_weights, text_encoder
+from edge.models.multiads_settings import ClipSettings, MultiAdsSettings
+from edge.models.residual_adapter import ResidualAdapter
 from edge.models.text.bank import TextBank
 from edge.training.fit import Progress
 from edge.training.mavis.settings import NegationTraining, NPairLevel
 from edge.training.mavis.texts import product_texts
-from edge.training.mavis.trainer import NegationTrainer
+from edge.training.mavis.trainer import ImageAnchors, NegationTrainer
 from edge.training.multiads.fit import (
     build,
     detector_settings,
@@ -39,7 +41,8 @@ class MavisRequest(Request):
     """What the caller asks for; see Request.
 
     Attributes:
-        n_pair: levels that the N-pair loss is taken at; empty takes all that the backbone has.
+        n_pair: levels that the N-pair loss is taken at; empty takes all that the backbone has. The
+            image level of a backbone without an image vector trains one.
     """
 
     training: NegationTraining = field(default_factory=NegationTraining)
@@ -50,7 +53,7 @@ def fit(request: MavisRequest, folder: Path, progress: Progress) -> RunRecord:
     """Train a run into `folder`; called again on an unfinished run, go on where it stopped.
 
     Raises:
-        ConfigError: the image level is asked for, but the preset has no image vector.
+        ConfigError: the image level is asked for of a CLIP without weights.
         DataError: a data folder cannot be used.
         TrainingError: the folder holds another or a finished run, or training fails.
     """
@@ -59,8 +62,10 @@ def fit(request: MavisRequest, folder: Path, progress: Progress) -> RunRecord:
     weights = request.weights or default_weights(request.preset)
     bank = TextBank(text_encoder(request.preset, weights))
     settings = detector_settings(request, weights, target, parts[0], lesson, bank)
-    settings = settings.model_copy(update={"has_text_adapter": True})
-    request = replace(request, training=_training(request, has_image=settings.image_share > 0))
+    settings = settings.model_copy(
+        update={"has_text_adapter": True} | _image_level(request, settings)
+    )
+    request = replace(request, training=_training(request, settings))
     record = new_record(request, lesson, target, parts, weights, settings)
     record = start_run(folder, record)
     detector = build(settings, record, bank)
@@ -69,13 +74,20 @@ def fit(request: MavisRequest, folder: Path, progress: Progress) -> RunRecord:
     return finish_run(folder, record, request, detector, trainer, parts, progress)
 
 
-def _training(request: MavisRequest, *, has_image: bool) -> NegationTraining:
-    """The request's training with no weight on the levels that take no part."""
-    if "image" in request.n_pair and not has_image:
+def _image_level(request: MavisRequest, settings: MultiAdsSettings) -> dict[str, Any]:
+    """What the settings need more for the image level, if it is asked for by name."""
+    if "image" not in request.n_pair or settings.image_share > 0:
+        return {}
+    if isinstance(settings.backbone, ClipSettings):
         raise ConfigError(
-            f"--n-pair image: preset {request.preset} has no image vector; leave it out, or take "
-            "standard or accurate"
+            "--n-pair image: random weights have no image vector; leave it out, or give a CLIP"
         )
+    return {"has_image_head": True, "image_share": IMAGE_SHARE}
+
+
+def _training(request: MavisRequest, settings: MultiAdsSettings) -> NegationTraining:
+    """The request's training with no weight on the levels that take no part."""
+    has_image = settings.image_share > 0
     levels = request.n_pair or (("image", "patch") if has_image else ("patch",))
     left_out = {} if "image" in levels else {"image_weight": 0.0}
     left_out |= {} if "patch" in levels else {"patch_weight": 0.0, "type_weight": 0.0}
@@ -92,13 +104,13 @@ def _train(
 ) -> NegationTrainer:
     inputs, held = prepare_lesson(folder / FEATURES, detector, lesson, training, progress)
     texts = [product_texts(bank, images.name, lesson.vocabulary) for images in lesson.sets]
-    images = image_vectors(detector, lesson) if training.image_weight else None
+    width, images, image = detector.settings.text_width, None, None
+    if training.image_weight:
+        images = image_anchors(detector, lesson)
+        image = ResidualAdapter(width) if detector.image_head is None else detector.image_head
     aligned = AlignedAdapters(
-        detector.features.channels,
-        detector.settings.text_width,
-        detector.settings.temperature,
-        has_image=images is not None,
-    )
+        detector.features.channels, width, detector.settings.temperature, image
+    ).requires_grad_(True)
     # The start of MultiADS itself, so that a comparison compares the terms alone.
     aligned.adapters.load_state_dict(detector.adapters.adapters.state_dict())
     detector.adapters = aligned
@@ -115,13 +127,21 @@ def _train(
 
 
 @torch.no_grad()
-def image_vectors(detector: MultiAdsDetector, lesson: Lesson) -> tuple[Tensor, Tensor]:
-    """Image vectors of the good parts to learn from, (n, D), and their products, (n,)."""
-    good = [picture for picture in lesson.train if picture.sample.label == GOOD]
-    vectors = [
-        detector.extract(torch.from_numpy(inputs)).image
-        for inputs in frame_batches(detector, [picture.sample for picture in good])
-    ]
-    seen = [vector for vector in vectors if vector is not None]
-    products = torch.tensor([picture.product for picture in good])
-    return torch.cat(seen) if seen else torch.zeros(0, detector.settings.text_width), products
+def image_anchors(detector: MultiAdsDetector, lesson: Lesson) -> ImageAnchors:
+    """What the image vectors of pictures to learn from are made of.
+
+    Of good parts alone where the backbone has an image vector. Where the whole vector is trained
+    the defective ones are there, too: a constant would please good parts.
+    """
+    head = detector.image_head
+    chosen = [p for p in lesson.train if head is not None or p.sample.label == GOOD]
+    found = []
+    for inputs in frame_batches(detector, [picture.sample for picture in chosen]):
+        groups, image = detector.extract(torch.from_numpy(inputs))
+        assert image is not None  # noqa: S101 - narrowing only
+        found.append(image if head is None else head.pooled(groups))
+    return ImageAnchors(
+        torch.cat(found),
+        torch.tensor([picture.product for picture in chosen]),
+        torch.tensor([picture.row for picture in chosen]),
+    )

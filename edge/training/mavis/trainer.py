@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,6 +23,21 @@ from edge.training.multiads.trainer import CHECKPOINT, LOG, AdapterTrainer, Shap
 GOOD_SHARE, DEFECT_SHARE = 0.05, 0.5
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageAnchors:
+    """Pictures that the image level learns from.
+
+    Attributes:
+        inputs: (n, C) what AlignedAdapters.image makes a vector of.
+        products: (n,) their products.
+        rows: (n,) their bank rows, 0 good.
+    """
+
+    inputs: Tensor
+    products: Tensor
+    rows: Tensor
+
+
 class NegationTrainer(AdapterTrainer):
     """MultiADS' training with the N-pair terms; the log tells the negation error of every epoch.
 
@@ -32,8 +48,7 @@ class NegationTrainer(AdapterTrainer):
         settings: of the training.
         folder: of log and checkpoint.
         held: inputs that the monitor looks at; the training has not seen them.
-        images: (n, D) unit image vectors of good parts and (n,) their products, for L_img; None
-            where the backbone has none.
+        images: for L_img; None without the image level.
     """
 
     def __init__(
@@ -44,7 +59,7 @@ class NegationTrainer(AdapterTrainer):
         settings: NegationTraining,
         folder: Path,
         held: TypedInputs,
-        images: tuple[Tensor, Tensor] | None = None,
+        images: ImageAnchors | None = None,
     ):
         rows = torch.stack([product.rows for product in texts])
         super().__init__(adapters, rows, shapes, settings, folder)
@@ -120,16 +135,29 @@ class NegationTrainer(AdapterTrainer):
     def _image_loss(
         self, texts: dict[int, tuple[Tensor, Tensor]], count: int, generator: torch.Generator
     ) -> Tensor:
-        """L_img over good pictures of the batch's products, drawn anew for every step."""
+        """L_img over good pictures of the batch's products, drawn anew for every step.
+
+        If there are defective ones, too, the symmetric term over as many of them joins it.
+        """
         if self.images is None or self.aligned.image is None:
             return torch.zeros(())
-        vectors, owners = self.images
+        images, settings = self.images, self.negation.image
         losses = []
         for product, (bank, sentences) in texts.items():
-            own = vectors[owners == product]
-            drawn = torch.randperm(len(own), generator=generator)[:count]
-            anchors = self.aligned.image(own[drawn])
-            losses.append(neg_pair(anchors, bank[0], sentences, self.negation.image))
+            of_product = images.products == product
+
+            def drawn(which: Tensor) -> Tensor:
+                own = which.nonzero()[:, 0]
+                return own[torch.randperm(len(own), generator=generator)[:count]]
+
+            good = drawn(of_product & (images.rows == 0))
+            bad = drawn(of_product & (images.rows > 0))
+            anchors = self.aligned.image(images.inputs[torch.cat([good, bad])])
+            loss = neg_pair(anchors[: len(good)], bank[0], sentences, settings)
+            owners, rows = self.texts[product].owners, images.rows[bad]
+            losses.append(
+                loss + type_pair(anchors[len(good) :], rows, bank, sentences, owners, settings)
+            )
         return torch.stack(losses).mean()
 
     def _adapted(self, product: int) -> tuple[Tensor, Tensor]:
