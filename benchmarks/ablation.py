@@ -25,7 +25,7 @@ from benchmarks.ablation_figures import figures, named_as
 from benchmarks.image_sets import find_set
 from benchmarks.marked_table import replace_table
 from benchmarks.quality import command
-from benchmarks.region_stage import cell_error, region_figures
+from benchmarks.region_stage import cell_error, picture_error, region_figures
 from edge.training.dataset import read_image_set
 from edge.training.run import MODEL, read_record
 
@@ -79,10 +79,11 @@ class Place:
             "--labelled", LABELLED, *arguments,
         )  # fmt: skip
 
-    def aligned(self, method: str, *arguments) -> Path:
-        """A run of MultiADS or MAVIS on this set alone."""
+    def aligned(self, method: str, *arguments, kind: str = "", data: Path | None = None) -> Path:
+        """A run of MultiADS, MAVIS or DAPO on this set alone, or on another form of it."""
+        data = data or self.data
         return self.train(
-            f"ablation-{method}", "--method", method, "--data", self.data, "--target", self.data,
+            f"ablation-{kind or method}", "--method", method, "--data", data, "--target", data,
             "--labelled", LABELLED, *self.options.adapter_args.split(), *arguments,
         )  # fmt: skip
 
@@ -116,6 +117,30 @@ def mavis(place: Place) -> list[dict]:
     return [place.measure(place.aligned("mavis", "--n-pair", "patch"))]
 
 
+def dapo(place: Place) -> list[dict]:
+    return [with_errors(place, place.aligned("dapo"))]
+
+
+def mavis_image(place: Place) -> list[dict]:
+    run = place.aligned("mavis", "--n-pair", "image", kind="mavis-image")
+    return [with_errors(place, run)]
+
+
+def mavis_both(place: Place) -> list[dict]:
+    levels = ("--n-pair", "image", "--n-pair", "patch")
+    return [with_errors(place, place.aligned("mavis", *levels, kind="mavis-both"))]
+
+
+def with_errors(place: Place, run: Path) -> dict:
+    """Figures of the run's bundle, and what is nearest to good cells and pictures."""
+    images = read_image_set(place.data)
+    nearest = {
+        "nearest_error": cell_error(run, images),
+        "picture_error": picture_error(run, images),
+    }
+    return place.measure(run) | nearest
+
+
 def cells(place: Place) -> list[dict]:
     runs = {
         "multiads": place.aligned("multiads"),
@@ -138,10 +163,21 @@ def refiner(place: Place) -> list[dict]:
 
 
 def add_type(place: Place) -> list[dict]:
+    return added(place, lambda kind, data: place.types(f"ablation-without-{kind}", data))
+
+
+def add_type_dapo(place: Place) -> list[dict]:
+    def train(kind: str, data: Path) -> Path:
+        return place.aligned("dapo", kind=f"dapo-without-{kind}", data=data)
+
+    return added(place, train)
+
+
+def added(place: Place, train: Callable[[str, Path], Path]) -> list[dict]:
     """Leave a type out, add it by its word, and see how it is named."""
     rows = []
     for kind in ADDED[place.name]:
-        run = place.types(f"ablation-without-{kind}", without(place, kind))
+        run = train(kind, without(place, kind))
         old, new = (run.with_name(f"{run.name}-{which}") for which in ("bundle", "added"))
         command("build", run, "--out", old)
         word = kind.replace("_", " ")
@@ -169,8 +205,9 @@ def without(place: Place, kind: str) -> Path:
 
 
 STAGES: dict[str, Callable[[Place], list[dict]]] = {
-    "base": base, "negation": negation, "multiads": multiads, "mavis": mavis, "cells": cells,
-    "regions": regions, "refiner": refiner, "add-type": add_type,
+    "base": base, "negation": negation, "multiads": multiads, "dapo": dapo,
+    "mavis-image": mavis_image, "mavis": mavis, "mavis-both": mavis_both, "cells": cells,
+    "regions": regions, "refiner": refiner, "add-type": add_type, "add-type-dapo": add_type_dapo,
 }  # fmt: skip
 KINDS = ("regions_right", "regions_wrong")
 TITLES = {
@@ -178,10 +215,15 @@ TITLES = {
     "negation": "+ N-pair loss (`--negation`)",
     "refiner": "+ refined mask (`--refine`), without types",
     "multiads": "MultiADS",
+    "dapo": "+ DAPO context (`--method dapo`)",
+    "mavis-image": "+ N-pair loss at image level (`--method mavis --n-pair image`)",
     "mavis": "+ N-pair loss at patch level (`--method mavis`)",
+    "mavis-both": "+ N-pair loss at both levels",
 }
+ADDED_BY = {"add-type": "`--method types`", "add-type-dapo": "`--method dapo`"}
 COLUMNS = {
     "type_accuracy": "types right", "type_ap": "type AP", "nearest_error": "nearest text wrong",
+    "picture_error": "of pictures",
     "negation_error": "negation error",
     "false_rejects_95": "false rejects at 95 % recall",
     "false_rejects_95_veto": "the same with veto", "pixel_ap": "pixel AP",
@@ -191,13 +233,14 @@ NOTES = """\
 On the test pictures of the sets, labelled ones left out; percent, mean and deviation over seeds.
 *Types right*: of detected defects. *Type AP*: mean over types, each against all other parts.
 *Nearest text wrong*: good places nearest to the text of a defect; for the type branch regions of
-parts left out in training, for MultiADS the cells of test/good. *Negation error*: judged at the
-median score of held-out good parts, about half of test/good shows a region; the share of these
-regions that the types call a defect rather than normal. *False rejects at 95 % recall*: of
-test/good, at the highest threshold that stops 95 % of the defects; *with veto*: the same where a
-part passes if its types call every region normal with more than 0.95; none where no threshold stops
-as many. Types are learned from 10 pictures each. DAPO's context and the N-pair loss at image level
-have no row: both need CLIP's weights, which come in no package."""
+parts left out in training, for MultiADS the cells of test/good, *of pictures* their image vectors,
+where there are any; the texts are single sentences, for DAPO the rows that its prompts make.
+*Negation error*: judged at the median score of held-out good parts, about half of test/good shows a
+region; the share of these regions that the types call a defect rather than normal. *False rejects
+at 95 % recall*: of test/good, at the highest threshold that stops 95 % of the defects; *with veto*:
+the same where a part passes if its types call every region normal with more than 0.95; none where
+no threshold stops as many. Types are learned from 10 pictures each. DAPO's context and the N-pair
+loss stand in the place of MultiADS's plain loss and sentences, each alone unless both are named."""
 
 REGION_NOTE = """\
 Region stage behind MAVIS, on the selector's boxes: types right of defects with a box, boxes on
@@ -210,7 +253,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--train-args", default="", help="more options for INP-Former's edge-train")
-    parser.add_argument("--adapter-args", default="", help="the same for multiads and mavis")
+    parser.add_argument("--adapter-args", default="", help="the same for multiads, dapo and mavis")
     parser.add_argument("--threads", type=int, default=0, help="of the judging engine")
     parser.add_argument("--work", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--out", type=Path, help="file whose marked table is replaced")
@@ -264,7 +307,7 @@ def with_nearest(rows: list[dict]) -> list[dict]:
         }.get(row["stage"], ("", ""))  # fmt: skip
         return at.get((row["set"], row["seed"], stage), {}).get(key)
 
-    return [row | {"nearest_error": nearest(row)} for row in rows]
+    return [{"nearest_error": nearest(row)} | row for row in rows]
 
 
 def render(rows: list[dict], sets: list[str]) -> str:
@@ -306,16 +349,23 @@ def region_table(rows: list[dict]) -> list[str]:
 
 
 def added_table(rows: list[dict]) -> list[str]:
-    rows = [row for row in rows if row["stage"] == "add-type"]
+    rows = [row for row in rows if row["stage"] in ADDED_BY]
     if not rows:
         return []
-    lines = ["", "| set | type added by its word | detected | named right | share |"]
-    lines.append("|---" * 5 + "|")
-    for name, kind in dict.fromkeys((row["set"], row["added"]) for row in rows):
-        chosen = [row for row in rows if (row["set"], row["added"]) == (name, kind)]
-        detected, right = (sum(row[key] for row in chosen) for key in ("detected", "right"))
+    lines = [
+        "",
+        "| set | type added by its word | method | seeds | detected | named right | share |",
+    ]
+    lines.append("|---" * 7 + "|")
+    for key in sorted({(row["set"], row["added"], row["stage"]) for row in rows}):
+        name, kind, stage = key
+        chosen = [row for row in rows if (row["set"], row.get("added"), row["stage"]) == key]
+        detected, right = (sum(row[figure] for row in chosen) for figure in ("detected", "right"))
         share = f"{100 * right / detected:.0f} %" if detected else "-"
-        lines.append(f"| {name} | {kind.replace('_', ' ')} | {detected} | {right} | {share} |")
+        lines.append(
+            f"| {name} | {kind.replace('_', ' ')} | {ADDED_BY[stage]} | {len(chosen)} | {detected} "
+            f"| {right} | {share} |"
+        )
     return lines
 
 

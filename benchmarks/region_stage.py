@@ -1,4 +1,4 @@
-"""MAVIS' monitor and region stage on finished runs of MultiADS and MAVIS, for the ablation.
+"""MAVIS' monitor and region stage on finished runs of its kin, for the ablation.
 
 The region stage is trained on the labelled pictures of the run itself and as many good parts, and
 measured on the others. The boxes are the selector's in both columns; without the stage a box gets
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from edge.models.dapo import DapoDetector
 from edge.models.mavis import RegionShape, RegionStage
 from edge.models.multiads import MultiAdsDetector
 from edge.models.multiads_presets import text_encoder
@@ -59,6 +60,21 @@ def cell_error(run: Path, images: ImageSet) -> float:
             ]
         )
     )
+
+
+def picture_error(run: Path, images: ImageSet) -> float:
+    """Share of test/good whose image vector's nearest text is of a defect."""
+    record = read_record(run)
+    detector = read_model(run, record)
+    texts = sentences(detector, record)
+    shape = InputShape(detector.settings.size_wh)
+    with torch.no_grad():
+        vectors = [
+            detector.extract(torch.from_numpy(network_inputs(read_pixels(s.path), shape))).image
+            for s in images.test
+            if s.is_good
+        ]
+    return negation_error(torch.cat(vectors), detector.bank[0], texts)
 
 
 def region_figures(run: Path, images: ImageSet) -> dict:
@@ -147,6 +163,9 @@ def rows_of(detector: MultiAdsDetector, sample: Sample) -> np.ndarray:
 
 
 def sentences(detector: MultiAdsDetector, record) -> torch.Tensor:
+    """Texts of defects as the run has them, (J, D): single sentences, or what prompts make."""
+    if isinstance(detector, DapoDetector):
+        return detector.bank[1:]
     bank = TextBank(text_encoder(record.preset, record.weights))
     kinds = [bank.table.type_of(name) for name in detector.settings.types]
     with torch.no_grad():
