@@ -161,14 +161,23 @@ def test_a_trained_image_vector_of_lite_loses_its_negation_error(
     assert taught < 0.5 * untaught
     _, named = of_pictures(tmp_path / "image", plates, good=False)
     assert float((named > 0).float().mean()) > 0.5, "a constant would name them all good"
-
-
-def test_lite_with_the_image_level_becomes_a_bundle(request_: MavisRequest, tmp_path: Path) -> None:
-    training = NegationTraining(epochs=1, least_steps=0, labelled=1, warmup=0)
-    fit(replace(request_, n_pair=("image", "patch"), training=training), tmp_path / "run", no_bar)
-    bundle = pack_bundle(tmp_path / "run", tmp_path / "b", PackOptions(), lambda _: None)
-    assert bundle.manifest.method == "multiads"
+    bundle = pack_bundle(tmp_path / "image", tmp_path / "b", PackOptions(), lambda _: None)
     assert bundle.manifest.parity[0].passed
+
+
+def test_both_levels_of_lite_learn(request_: MavisRequest, tmp_path: Path) -> None:
+    training = NegationTraining(epochs=1, least_steps=0, labelled=1, warmup=0)
+    both = replace(request_, n_pair=("image", "patch"), training=training)
+    record = fit(both, tmp_path / "run", no_bar)
+    assert isinstance(record.training, NegationTraining)
+    assert (record.training.image_weight, record.training.patch_weight) == (0.25, 0.25)
+    detector = read_model(tmp_path / "run", record)
+    assert isinstance(detector, MultiAdsDetector)
+    torch.manual_seed(record.training.seed)
+    start = MultiAdsDetector(record.model).state_dict()
+    for name in ("image_head.layer.weight", "adapters.adapters.0.weight", "text_adapter.weight"):
+        moved = (detector.state_dict()[name] - start[name]).abs().max()
+        assert 1e-5 < float(moved) < 1e-1, "one step from the seed's own start"
 
 
 # The image level, with a tiny CLIP

@@ -22,7 +22,7 @@ from edge.models.dapo_settings import DapoSettings, PromptSettings
 from edge.models.detector import Detector
 from edge.models.inp_former_plus import HEAD_CHANNELS
 from edge.models.multiads import MultiAdsDetector
-from edge.models.multiads_presets import multiads_settings
+from edge.models.multiads_presets import IMAGE_SHARE, multiads_settings
 from edge.models.presets import BRANCHES, find_preset, model_settings
 from edge.models.promptmad import PromptMadDetector
 from edge.models.promptmad_settings import PromptMadSettings
@@ -93,14 +93,16 @@ def multiads(preset: str, **changes: Any) -> MultiAdsDetector:
 
 
 def dapo(preset: str) -> DapoDetector:
-    """MultiADS's tower with learned tokens in every block."""
+    """MultiADS's tower with learned tokens in every block, or a trained image vector."""
     plain = multiads(preset).settings
-    prompts = PromptSettings(width=TEXT_WIDTHS[preset], depth=12)
+    changes: dict[str, Any] = {"prompts": PromptSettings(width=TEXT_WIDTHS[preset], depth=12)}
+    if preset == "lite":
+        changes |= {"visual_tokens": 0, "has_image_head": True, "image_share": IMAGE_SHARE}
     settings = DapoSettings.model_validate(
-        plain.model_dump(exclude={"method", "product", "temperature"}) | {"prompts": prompts}
+        plain.model_dump(exclude={"method", "product", "temperature"}) | changes
     )
     detector = DapoDetector(settings)
-    load_backbone(detector.features.backbone, RANDOM)
+    load_backbone(detector.features.backbone, PACKAGE if preset == "lite" else RANDOM)
     return filled(detector)
 
 
@@ -162,6 +164,7 @@ PRESET_GRAPHS = {
         PresetGraph("multiads-lite-as-types", partial(types_graph, "lite")),
         PresetGraph("multiads-standard", partial(multiads, "standard")),
         PresetGraph("multiads-accurate", partial(multiads, "accurate")),
+        PresetGraph("dapo-lite", partial(dapo, "lite")),
         PresetGraph("dapo-standard", partial(dapo, "standard")),
         PresetGraph("dapo-accurate", partial(dapo, "accurate")),
         PresetGraph("promptmad-lite", promptmad),
