@@ -30,7 +30,8 @@ class NegationTraining(AdapterTraining):
         image, patch: the loss at the two levels; `patch` also holds for defective cells.
         image_weight, patch_weight, type_weight: of L_img, L_pat and L_abn; 0 leaves a term out.
         anchors: cells per picture and level, half of them the hardest, half random.
-        warmup: steps without N-pair terms: adapters are random at first, and so is what is hard.
+        warmup: steps without N-pair terms: adapters are random at first, and so is what is hard. A
+            trained image vector does not wait.
     """
 
     epochs: int = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge.models.features import Groups
+from edge.models.image_head import ImageHead
 from edge.models.mavis import AlignedAdapters
 from edge.training.mavis.losses import choose_anchors, neg_pair, negation_error, type_pair
 from edge.training.mavis.settings import NegationTraining
@@ -104,11 +105,25 @@ class NegationTrainer(AdapterTrainer):
         step = int(state["step"]) if "step" in state else 0
         # Weighed by 0 rather than left out, so that every parameter has its moments from the start.
         on = float(step >= self.negation.warmup)
-        return loss + on * self._negation_loss(groups, ids, products, step)
-
-    def _negation_loss(self, groups: Groups, ids: Tensor, products: Tensor, step: int) -> Tensor:
-        settings, generator = self.negation, torch.Generator().manual_seed(step)
+        # An image head learns from nothing else: were it to wait, an epoch before the others set in
+        # could be the best, and would leave it random.
+        image_on = 1.0 if isinstance(self.aligned.image, ImageHead) else on
+        generator = torch.Generator().manual_seed(step)
         texts = {product: self._adapted(product) for product in sorted(set(products.tolist()))}
+        loss = loss + on * self._cell_loss(groups, ids, products, texts, generator)
+        image = self._image_loss(texts, len(products), generator)
+        return loss + image_on * self.negation.image_weight * image
+
+    def _cell_loss(
+        self,
+        groups: Groups,
+        ids: Tensor,
+        products: Tensor,
+        texts: Mapping[int, tuple[Tensor, Tensor]],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """L_pat and L_abn over the cells of a batch, with their weights."""
+        settings = self.negation
         rows = cell_rows(ids, self.banks.shape[1], self.shapes.grid_hw)
         good: list[Tensor] = []
         defective: list[Tensor] = []
@@ -129,11 +144,10 @@ class NegationTrainer(AdapterTrainer):
                         )
                     )  # fmt: skip
         loss = settings.patch_weight * _mean(good, groups[0])
-        loss = loss + settings.type_weight * _mean(defective, groups[0])
-        return loss + settings.image_weight * self._image_loss(texts, len(products), generator)
+        return loss + settings.type_weight * _mean(defective, groups[0])
 
     def _image_loss(
-        self, texts: dict[int, tuple[Tensor, Tensor]], count: int, generator: torch.Generator
+        self, texts: Mapping[int, tuple[Tensor, Tensor]], count: int, generator: torch.Generator
     ) -> Tensor:
         """L_img over good pictures of the batch's products, drawn anew for every step.
 
