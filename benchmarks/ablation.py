@@ -13,6 +13,7 @@ Types are learned from 10 labelled pictures of each; these are left out of every
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -357,9 +358,12 @@ def added_table(rows: list[dict]) -> list[str]:
         "| set | type added by its word | method | seeds | detected | named right | share |",
     ]
     lines.append("|---" * 7 + "|")
-    for key in sorted({(row["set"], row["added"], row["stage"]) for row in rows}):
-        name, kind, stage = key
-        chosen = [row for row in rows if (row["set"], row.get("added"), row["stage"]) == key]
+    kinds = dict.fromkeys((row["set"], row["added"]) for row in rows)
+    for (name, kind), stage in itertools.product(kinds, ADDED_BY):
+        key = (name, kind, stage)
+        chosen = [row for row in rows if (row["set"], row["added"], row["stage"]) == key]
+        if not chosen:
+            continue
         detected, right = (sum(row[figure] for row in chosen) for figure in ("detected", "right"))
         share = f"{100 * right / detected:.0f} %" if detected else "-"
         lines.append(

@@ -217,10 +217,17 @@ def test_a_finished_run_holds_what_was_learned(lite_run: Path, tower: MiniLmProm
     assert losses[-1] < losses[0]
 
 
-def test_it_becomes_a_bundle_that_takes_a_type_by_its_word(lite_run: Path, tmp_path: Path) -> None:
-    bundle = pack_bundle(lite_run, tmp_path / "b", PackOptions(), lambda _: None)
+def test_it_becomes_a_bundle_with_a_type_by_its_word(lite_run: Path, tmp_path: Path) -> None:
+    options = PackOptions(added_types=("bent pin",))
+    bundle = pack_bundle(lite_run, tmp_path / "b", options, lambda _: None)
     assert bundle.manifest.method == "dapo"
     assert bundle.manifest.parity[0].passed
+    assert bundle.recipe.defect_types[-1] == "bent pin"
+
+
+@pytest.mark.slow
+def test_a_finished_bundle_takes_another_word(lite_run: Path, tmp_path: Path) -> None:
+    bundle = pack_bundle(lite_run, tmp_path / "b", PackOptions(), lambda _: None)
     request = AddRequest(bundle=tmp_path / "b", word="bent pin", run=lite_run)
     added = add_type(request, tmp_path / "more", lambda _: None)
     assert added.bundle.recipe.defect_types == (*bundle.recipe.defect_types, "bent pin")
