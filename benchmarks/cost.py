@@ -1,10 +1,10 @@
 """What a frame costs beside PatchCore on the same features, in one run.
 
-    python -m benchmarks.cost --work runs/quality --sets pcb_traces magnetic_tile
+    python -m benchmarks.cost --work runs/quality --sets pcb_traces magnetic_tile [--spin]
 
 Reads finished runs and bundles of benchmarks.quality. Ours is the bundle's whole graph on the
 line's engine; PatchCore's is the backbone alone on the same runtime and threads, the two in turns,
-and its search in NumPy.
+and its search in NumPy. With --spin both sessions run as engine.spin has it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--spin", action="store_true", help="as engine.spin of a station file")
     options = parser.parse_args()
     print("| set | ours, ms | PatchCore: network, ms | search, ms | ours / PatchCore |")
     print("|---" * 5 + "|")
@@ -79,8 +80,8 @@ def measure(name: str, options: argparse.Namespace) -> tuple[float, float, float
     ).search_ms
     frames = [network_inputs(read_pixels(p.path), shape)[:1] for p in pictures]
     bundle = open_bundle(folder)
-    with load_engine(bundle, EngineSettings()) as engine:
-        session = backbone_session(detector, frames[0], engine.info.threads)
+    with load_engine(bundle, EngineSettings(spin=options.spin)) as engine:
+        session = backbone_session(detector, frames[0], engine.info.threads, options.spin)
         times: dict[str, list[float]] = {"ours": [], "network": []}
         for frame in itertools.chain(frames[:3], frames):
             start = time.perf_counter()
@@ -104,14 +105,14 @@ class Backbone(torch.nn.Module):
         return torch.cat(self.detector.extract(frame), -1)
 
 
-def backbone_session(detector: Detector, frame: np.ndarray, threads: int):
+def backbone_session(detector: Detector, frame: np.ndarray, threads: int, spin: bool):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "backbone.onnx"
         backbone, example = Backbone(detector).eval(), (torch.from_numpy(frame),)
         program = torch.onnx.export(backbone, example, input_names=["frame"], verbose=False)
         program.save(str(path))
         return onnxruntime.InferenceSession(
-            str(path), session_options(threads), providers=["CPUExecutionProvider"]
+            str(path), session_options(threads, spin=spin), providers=["CPUExecutionProvider"]
         )
 
 
