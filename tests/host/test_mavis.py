@@ -245,6 +245,21 @@ def test_types_stay_apart(tmp_path: Path) -> None:
     assert right["with"] >= right["without"]
 
 
+def test_labelled_pictures_have_the_symmetric_term_at_image_level(tmp_path: Path) -> None:
+    """L_img over good pictures, and over defective ones what keeps types alive."""
+    trainer = trained(tmp_path / "run", 1)
+    inputs, rows = units(6, 12, seed=9), torch.tensor([0, 1, 0, 2, 0, 1])
+    trainer.images = ImageAnchors(inputs, torch.zeros(6, dtype=torch.long), rows)
+    with torch.no_grad():
+        bank, sentences = trainer._adapted(0)
+        found = trainer._image_loss({0: (bank, sentences)}, 6, torch.Generator())
+        seen, image = trainer.aligned.image(inputs), trainer.negation.image
+        good = neg_pair(seen[rows == 0], bank[0], sentences, image)
+        bad = type_pair(seen[rows > 0], rows[rows > 0], bank, sentences, texts().owners, image)
+    assert float(bad) > 0.1
+    assert float(found) == pytest.approx(float(good + bad), abs=1e-5)
+
+
 def test_there_are_no_terms_before_the_warm_up_is_over(tmp_path: Path) -> None:
     """Three steps of warm-up are the three steps of the first epoch."""
     both = [trained(tmp_path / name, 1, with_terms=name == "with") for name in ("with", "without")]
