@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ LEAST_SHARE = 0.05
 # tell what it is worth on real ones (ADR 15).
 PROBE_SHARE = 0.25
 # The probe stays out where it costs more AUROC than this on kinds of defects it was not taught.
-PROBE_TOLERANCE = 0.01
+PROBE_TOLERANCE = 0.05
 # Below this, held-out parts do not show how far the pictures of a product differ as a whole.
 IMAGE_LEAST_PARTS = 30
 
@@ -168,15 +169,15 @@ def weigh_branches(
     good = torch.from_numpy(~defective).repeat_interleave(tiles)
     detector.fuse.calibrate(together[good])
 
-    def separation(shares: Sequence[float]) -> NDArray[np.float64]:
+    def separation(shares: Sequence[float]) -> Placements:
         detector.fuse.weight.copy_(detector.weights(shares))
         scores = detector.judge(together).score.reshape(-1, tiles).amax(1).numpy()
-        return outranked(scores[~defective], scores[defective])
+        return placements(scores[~defective], scores[defective])
 
     last = (0.0,) if detector.probe is not None else ()
     weighed = len(names) - len(last)
     trials = {
-        shares: float(separation(shares + last).mean())
+        shares: separation(shares + last).auroc
         for shares in itertools.product(SHARES, repeat=weighed)
     }
     best = max(trials.values())
@@ -189,20 +190,43 @@ def weigh_branches(
     return keep(detector, dict(zip(names, chosen, strict=True)))
 
 
-def outranked(good: NDArray[np.float32], defective: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Share of the defects that score higher, for every good picture; its mean is the AUROC."""
-    ranks = np.searchsorted(np.sort(defective), good, side="right")
-    return np.asarray(1 - ranks / len(defective))
+class Placements(NamedTuple):
+    """Where pictures stand among those of the other class; either mean is the AUROC (DeLong 1988).
 
-
-def is_worse(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
-    """Whether AUROC falls by more than PROBE_TOLERANCE and than so few good pictures explain.
-
-    Both are shares of defects above each of the same n good pictures, (n,).
+    Attributes:
+        good: (n,) share of the defects that score higher, for every good picture.
+        defective: (m,) share of the good pictures that score lower, for every defect.
     """
-    lost = before - after
-    error = lost.std(ddof=1) / len(lost) ** 0.5 if len(lost) > 1 else 0.0
-    return bool(lost.mean() > max(PROBE_TOLERANCE, 2 * error))
+
+    good: NDArray[np.float64]
+    defective: NDArray[np.float64]
+
+    @property
+    def auroc(self) -> float:
+        """Share of pairs of a good picture and a defect in which the defect scores higher."""
+        return float(self.good.mean())
+
+
+def placements(good: NDArray[np.float32], defective: NDArray[np.float32]) -> Placements:
+    """Compare scores of good (n,) and defective (m,) pictures; equal ones count as missed."""
+    above = np.searchsorted(np.sort(defective), good, side="right")
+    below = np.searchsorted(np.sort(good), defective, side="left")
+    return Placements(1 - above / len(defective), below / len(good))
+
+
+def is_worse(before: Placements, after: Placements) -> bool:
+    """Whether AUROC on the same pictures falls by more than PROBE_TOLERANCE and than chance.
+
+    Chance is two standard errors of the paired difference (DeLong 1988): over good pictures, and
+    over defects too, for a few dozen draws of them are no less a matter of luck.
+    """
+    variance = sum(
+        np.var(lost, ddof=1) / len(lost)
+        for lost in (before.good - after.good, before.defective - after.defective)
+        if len(lost) > 1
+    )
+    lost = before.auroc - after.auroc
+    return bool(lost > max(PROBE_TOLERANCE, 2 * variance**0.5))
 
 
 def keep(detector: Detector, shares: dict[str, float]) -> Detector:

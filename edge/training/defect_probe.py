@@ -24,7 +24,7 @@ from edge.training.dataset import Sample, read_mask, read_pixels
 from edge.training.feature_cache import extract
 from edge.training.frames import Image, InputShape, network_inputs
 from edge.training.records import TrainingSettings
-from edge.training.synthetic import DEFECTS, add_defect
+from edge.training.synthetic import AREA_DEFECTS, DEFECTS, add_defect
 from edge.vision.preprocess import views
 
 # Good training pictures that are looked at as they are, and with synthetic defects on them.
@@ -133,7 +133,7 @@ def synthetic_probes(
     """Teach the detector's probe synthetic defects on good pictures.
 
     Returns:
-        Under `good` that probe; under every kind of defect one that has not seen this kind.
+        Under `good` that probe; under every kind of DEFECTS one that has not seen this kind.
     """
     assert detector.probe is not None  # noqa: S101 - narrowing only
     cells = synthetic_cells(detector, train, shape, settings, advance)
@@ -161,14 +161,14 @@ def synthetic_cells(
     """Cells of some good pictures and of synthetic defects on them; their kind serves as part."""
     rng = np.random.default_rng((settings.seed, PICTURES))
     collector = CellCollector(detector, shape, rng)
-    numbers = {name: number for number, name in enumerate(DEFECTS, 1)}
+    numbers = {name: number for number, name in enumerate((*DEFECTS, *AREA_DEFECTS), 1)}
     pictures = rng.permutation(len(train))[:PICTURES]
     each = -(-settings.probe_defects // len(pictures))
     for sample in (train[int(index)] for index in pictures):
         pixels = read_pixels(sample.path)
         collector.take(pixels, None, kind=0, part=0)
         for _ in range(each):
-            changed, mask, name = add_defect(pixels, rng)
+            changed, mask, name = add_defect(pixels, rng, str(rng.choice(list(numbers))))
             collector.take(changed, mask, kind=1, part=numbers[name])
         advance(1)
     return collector.cells()

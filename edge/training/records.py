@@ -44,7 +44,7 @@ class TrainingSettings(Settings):
     clip: float = 0.1
     gamma: float = 3.0
     coherence: float = 0.2
-    probe_defects: int = 360
+    probe_defects: int = 480
     soft_coherence: bool = False
     squared_mining: bool = False
     head_steps: int = 400

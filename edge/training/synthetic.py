@@ -3,6 +3,10 @@
 Every defect takes (H, W, 3) uint8 BGR pixels and returns a changed copy and a (H, W) bool mask of
 what was changed. Sizes are shares of the picture's shorter side, strength is random from barely
 visible to plain, so that a better detector finds more of them. Random numbers come from the caller.
+
+DEFECTS are local; trials use them, since what covers a quarter of the picture is found by anything.
+AREA_DEFECTS change the finish of a surface: models that learn what a defect looks like, place by
+place, learn from both.
 """
 
 from __future__ import annotations
@@ -95,6 +99,40 @@ def missing_piece(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
     return _blend(image, np.asarray(other, np.uint8), alpha.astype(np.float32))
 
 
+def shading(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """Make a large area darker or brighter (uneven coating, oxide, wet surface)."""
+    gain = np.exp(rng.choice([-1, 1]) * rng.uniform(0.08, 0.45))
+    other = np.clip(image * gain, 0, 255).astype(np.uint8)
+    return _blend(image, other, _area(image, rng))
+
+
+def abrasion(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """Cover a large area with fine parallel streaks (scuff, grinding or rolling marks)."""
+    shape = image.shape[:2]
+    length = round(rng.uniform(0.05, 0.3) * min(shape)) | 1
+    kernel = np.full((length, 1), 1 / length, np.float32)
+    if rng.random() < 0.5:
+        kernel = kernel.T
+    noise = rng.normal(0, 1, shape).astype(np.float32)
+    streaks = cv2.filter2D(noise, -1, kernel, borderType=cv2.BORDER_REFLECT)
+    streaks *= rng.uniform(4, 25) / streaks.std()
+    if rng.random() < 0.5:
+        streaks += np.abs(streaks)  # bright ones alone: bared metal
+    other = np.clip(image + streaks[..., None], 0, 255).astype(np.uint8)
+    return _blend(image, other, _area(image, rng))
+
+
+def misplaced(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """Show in a large area what belongs elsewhere in the picture, flipped or not."""
+    height, width = image.shape[:2]
+    moved = [int(rng.integers(side // 4, 3 * side // 4)) for side in (height, width)]
+    other = np.roll(image, moved, axis=(0, 1))
+    for axis in (0, 1):
+        if rng.random() < 0.5:
+            other = np.flip(other, axis)
+    return _blend(image, other, _area(image, rng))
+
+
 DEFECTS: dict[str, Defect] = {
     "scar": scar,
     "spot": spot,
@@ -104,6 +142,11 @@ DEFECTS: dict[str, Defect] = {
     "blur": blur,
     "missing_piece": missing_piece,
 }
+AREA_DEFECTS: dict[str, Defect] = {
+    "shading": shading,
+    "abrasion": abrasion,
+    "misplaced": misplaced,
+}
 # A change that no camera could show is no defect: such a draw is made again.
 VISIBLE_GREY_LEVELS = 6.0
 ATTEMPTS = 10
@@ -112,15 +155,16 @@ ATTEMPTS = 10
 def add_defect(
     image: Image, rng: np.random.Generator, kind: str | None = None
 ) -> tuple[Image, Mask, str]:
-    """Add one defect of `kind` (random when None) that changes the picture visibly.
+    """Add one defect of `kind` that changes the picture visibly; a local one when None.
 
     Returns:
         The changed picture, the mask of changed pixels, the kind. On a picture without any
         structure every draw may be invisible; the last one is returned then.
     """
     kind = kind or str(rng.choice(list(DEFECTS)))
+    draw = DEFECTS.get(kind) or AREA_DEFECTS[kind]
     for _ in range(ATTEMPTS):
-        changed, mask = DEFECTS[kind](image, rng)
+        changed, mask = draw(image, rng)
         difference = np.abs(changed.astype(np.int16) - image)[mask]
         if difference.size and difference.mean() >= VISIBLE_GREY_LEVELS:
             break
@@ -169,6 +213,32 @@ def _blob(
     ragged = 1 + 0.3 * (perlin((height, width), 16, rng) - 0.5)
     distance = np.hypot(u, v) * ragged / max(radius, 1.0)
     return np.asarray(np.clip((1 - distance) / max(softness, 1e-3) + 0.5, 0, 1), np.float32)
+
+
+def _area(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A side, a box or a blob of the picture with a wavy rim, (H, W) float32 in 0..1."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    wave = (perlin((height, width), 8, rng) - 0.5) * rng.uniform(0, 0.15) * side
+    shape = rng.integers(3)
+    if shape == 0:
+        angle = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.15)
+        depth = x * np.cos(angle) + y * np.sin(angle) + wave
+        inside = depth > np.quantile(depth, 1 - rng.uniform(0.06, 0.35))
+    elif shape == 1:
+        (wide, high), (u, v) = rng.uniform(0.15, 0.6, 2), rng.uniform(0, 1, 2)
+        far = np.maximum(
+            np.abs(x - u * width) - wide * width / 2, np.abs(y - v * height) - high * height / 2
+        )
+        inside = far < wave
+    else:
+        inside = _blob(image, rng, rng.uniform(0.12, 0.3) * side, softness=0.02) > 0.5
+    alpha = inside.astype(np.float32)
+    softness = rng.choice([0.0, 0.0, 0.02, 0.06]) * side
+    if softness:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), softness, borderType=cv2.BORDER_REFLECT)
+    return alpha
 
 
 def _tint(image: Image, alpha: NDArray[np.float32], shift: float) -> tuple[Image, Mask]:

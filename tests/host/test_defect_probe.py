@@ -17,7 +17,7 @@ from edge.models.presets import find_preset, model_settings
 from edge.models.settings import BranchSettings
 from edge.models.weights import PACKAGE, load_backbone
 from edge.training import defect_probe, labelled_defects
-from edge.training.branches import is_worse, outranked, rebuilt, weigh_branches
+from edge.training.branches import Placements, is_worse, placements, rebuilt, weigh_branches
 from edge.training.dataset import Sample, read_image_set
 from edge.training.defect_probe import (
     LABELLED_RIDGE,
@@ -33,10 +33,10 @@ from edge.training.labelled_defects import learn_defects
 from edge.training.products import read_products
 from edge.training.records import TrainingSettings
 from edge.training.run import read_model, read_record
-from edge.training.synthetic import DEFECTS
+from edge.training.synthetic import AREA_DEFECTS, DEFECTS
 
 SHAPE = InputShape((160, 128))
-FEW = TrainingSettings(probe_defects=28)
+FEW = TrainingSettings(probe_defects=60)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_probe_for_every_kind_that_has_not_seen_it(detector: Detector, plates:
     assert set(probes) == {"good", *DEFECTS}
     assert probes["good"] is detector.probe
     seen = synthetic_cells(detector, train(plates)[:4], SHAPE, FEW, lambda _: None)
-    assert set(seen.parts.tolist()) == {0, *range(1, len(DEFECTS) + 1)}
+    assert set(seen.parts.tolist()) == {0, *range(1, len(DEFECTS) + len(AREA_DEFECTS) + 1)}
     seen = seen.where((seen.defect > 0) | (torch.arange(len(seen.kinds)) % 4 == 0))
     number = 1 + list(DEFECTS).index("stain")
     expected = DefectProbe(*detector.probe.weight.shape)
@@ -172,21 +172,29 @@ def test_its_share_is_tried_with_probes_that_have_not_seen_the_kind(
             assert float(kept.fuse.weight[-1]) == pytest.approx(share)
 
 
-def test_outranking_averages_to_auroc() -> None:
+def test_placements_average_to_auroc() -> None:
     good = np.array([0.1, 0.4, 0.6], np.float32)
     defective = np.array([0.2, 0.5, 0.7, 0.8], np.float32)
-    found = outranked(good, defective)
-    assert found.tolist() == [1.0, 0.75, 0.5]
+    found = placements(good, defective)
+    assert found.good.tolist() == [1.0, 0.75, 0.5]
+    assert found.defective == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    assert found.auroc == pytest.approx(found.defective.mean())
+    same = placements(good, good)
+    assert same.good.mean() == pytest.approx(same.defective.mean()), "ties count alike"
 
 
 def test_a_loss_must_be_more_than_chance() -> None:
-    before = np.full(100, 0.9)
-    steady, unsteady = before - 0.02, before.copy()
-    unsteady[:2] -= 0.9  # as much on average, by two pictures alone
-    assert is_worse(before, steady)
-    assert not is_worse(before, unsteady)
-    assert not is_worse(before, before - 0.005)
-    assert not is_worse(before, before + 0.1)
+    def fell(good: np.ndarray, defective: np.ndarray) -> bool:
+        was = Placements(np.full(20, 0.9), np.full(20, 0.9))
+        return is_worse(was, Placements(was.good - good, was.defective - defective))
+
+    steady, unsteady = np.full(20, 0.08), np.zeros(20)
+    unsteady[:2] = 0.8  # as much on average, by two pictures alone
+    assert fell(steady, steady)
+    assert not fell(unsteady, steady), "two good pictures"
+    assert not fell(steady, unsteady), "two defects"
+    assert not fell(steady / 2, steady / 2)
+    assert not fell(-steady, -steady)
 
 
 def test_the_probe_has_a_fifth_of_the_say_in_a_fresh_run(run: Path) -> None:

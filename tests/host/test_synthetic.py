@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.training.synthetic import DEFECTS, VISIBLE_GREY_LEVELS, add_defect, perlin
+from edge.training.synthetic import (
+    AREA_DEFECTS,
+    DEFECTS,
+    VISIBLE_GREY_LEVELS,
+    add_defect,
+    perlin,
+)
+
+ALL = {**DEFECTS, **AREA_DEFECTS}
 
 
 def textured(seed: int = 0) -> np.ndarray:
@@ -12,7 +20,7 @@ def textured(seed: int = 0) -> np.ndarray:
     return np.clip(base, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("kind", sorted(DEFECTS))
+@pytest.mark.parametrize("kind", sorted(ALL))
 def test_a_defect_changes_what_its_mask_says_and_visibly(kind: str) -> None:
     image = textured()
     for seed in range(8):
@@ -20,11 +28,13 @@ def test_a_defect_changes_what_its_mask_says_and_visibly(kind: str) -> None:
         assert named == kind
         assert changed.shape == image.shape
         assert changed.dtype == np.uint8
-        assert 0 < mask.mean() < 0.35
+        assert 0 < mask.mean() < (0.35 if kind in DEFECTS else 0.6)
         difference = np.abs(changed.astype(int) - image).max(axis=-1)
         assert np.abs(changed.astype(int) - image)[mask].mean() >= VISIBLE_GREY_LEVELS
-        outside = difference[~mask]
-        assert (outside > 0).mean() < 0.2, "soft rims reach a little beyond the mask"
+        inside, outside = difference[mask], difference[~mask]
+        reach = 0.2 if kind in DEFECTS else 0.45
+        assert (outside > 0).mean() < reach, "soft rims reach a little beyond the mask"
+        assert outside.mean() < 0.2 * inside.mean()
 
 
 def test_the_same_seed_gives_the_same_defect() -> None:
@@ -34,10 +44,50 @@ def test_the_same_seed_gives_the_same_defect() -> None:
     assert first[2] == again[2]
 
 
+def test_trials_use_local_defects_unless_a_kind_is_asked_for() -> None:
+    image = textured()
+    drawn = {add_defect(image, np.random.default_rng(seed))[2] for seed in range(80)}
+    assert drawn == set(DEFECTS)
+
+
+def test_areas_are_many_times_larger_than_local_defects() -> None:
+    """Half of them cover a tenth of the picture, as no local defect does on average."""
+    image = textured()
+
+    def shares(kinds: dict) -> np.ndarray:
+        return np.array(
+            [
+                add_defect(image, np.random.default_rng(seed), kind)[1].mean()
+                for kind in kinds
+                for seed in range(16)
+            ]
+        )
+
+    assert np.median(shares(AREA_DEFECTS)) > 0.08
+    assert np.median(shares(DEFECTS)) < 0.02
+
+
+def test_shading_leaves_structure_and_abrasion_adds_it() -> None:
+    image = textured()
+
+    def roughness(pixels: np.ndarray, mask: np.ndarray) -> float:
+        inside = mask[:, 1:] & mask[:, :-1]
+        steps = np.abs(np.diff(pixels.astype(float), axis=1)).mean(-1)[inside]
+        return float(steps.mean() / pixels[mask].mean())
+
+    def ratio(kind: str, seed: int) -> float:
+        changed, mask, _ = add_defect(image, np.random.default_rng(seed), kind)
+        return roughness(changed, mask) / roughness(image, mask)
+
+    shaded = [ratio("shading", seed) for seed in range(12)]
+    assert np.allclose(shaded, 1, atol=0.15)
+    assert max(ratio("abrasion", seed) for seed in range(12)) > 1.3
+
+
 def test_the_picture_given_is_left_alone() -> None:
     image = textured()
     before = image.copy()
-    for kind in DEFECTS:
+    for kind in ALL:
         add_defect(image, np.random.default_rng(1), kind)
     assert np.array_equal(image, before)
 
