@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from edge.training.coreset import coreset
 from edge.training.dataset import Sample, read_pixels
 from edge.training.feature_cache import FeatureCache, extract
 from edge.training.frames import InputShape, network_inputs
+from edge.training.paired_auroc import Placements, is_worse, placements
 from edge.training.synthetic import add_defect
 
 # Tokens among which the memory's vectors are picked, and pictures that give position statistics.
@@ -186,47 +186,8 @@ def weigh_branches(
     if last:
         share = PROBE_SHARE * (1 + sum(chosen))
         before, after = separation([*chosen, 0.0]), separation([*chosen, share])
-        chosen.append(0.0 if is_worse(before, after) else share)
+        chosen.append(0.0 if is_worse(before, after, PROBE_TOLERANCE) else share)
     return keep(detector, dict(zip(names, chosen, strict=True)))
-
-
-class Placements(NamedTuple):
-    """Where pictures stand among those of the other class; either mean is the AUROC (DeLong 1988).
-
-    Attributes:
-        good: (n,) share of the defects that score higher, for every good picture.
-        defective: (m,) share of the good pictures that score lower, for every defect.
-    """
-
-    good: NDArray[np.float64]
-    defective: NDArray[np.float64]
-
-    @property
-    def auroc(self) -> float:
-        """Share of pairs of a good picture and a defect in which the defect scores higher."""
-        return float(self.good.mean())
-
-
-def placements(good: NDArray[np.float32], defective: NDArray[np.float32]) -> Placements:
-    """Compare scores of good (n,) and defective (m,) pictures; equal ones count as missed."""
-    above = np.searchsorted(np.sort(defective), good, side="right")
-    below = np.searchsorted(np.sort(good), defective, side="left")
-    return Placements(1 - above / len(defective), below / len(good))
-
-
-def is_worse(before: Placements, after: Placements) -> bool:
-    """Whether AUROC on the same pictures falls by more than PROBE_TOLERANCE and than chance.
-
-    Chance is two standard errors of the paired difference (DeLong 1988): over good pictures, and
-    over defects too, for a few dozen draws of them are no less a matter of luck.
-    """
-    variance = sum(
-        np.var(lost, ddof=1) / len(lost)
-        for lost in (before.good - after.good, before.defective - after.defective)
-        if len(lost) > 1
-    )
-    lost = before.auroc - after.auroc
-    return bool(lost > max(PROBE_TOLERANCE, 2 * variance**0.5))
 
 
 def keep(detector: Detector, shares: dict[str, float]) -> Detector:

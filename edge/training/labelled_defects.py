@@ -7,11 +7,12 @@ it is worth is measured on labelled parts that it was not taught, and it stays o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.errors import TrainingError
@@ -28,14 +29,14 @@ from edge.training.defect_probe import (
 )
 from edge.training.feature_cache import extract
 from edge.training.frames import InputShape, network_inputs
-from edge.training.metrics import auroc
+from edge.training.paired_auroc import is_worse, placements
 from edge.training.products import Products
 from edge.training.records import ProbeTrial
 
 # The probe's say beside all the rest together.
 SHARE = 1.0
 FOLDS = 5
-# AUROC on labelled parts may fall by so much: one part more or less among a hundred.
+# AUROC on labelled parts may fall by so much, or by as much as chance may take.
 TOLERANCE = 0.01
 
 
@@ -60,7 +61,7 @@ def learn_defects(
 
     Returns:
         A detector whose branches have no scale yet (edge.training.fit.calibrate), or the one given
-        where AUROC on labelled parts falls; and what was found.
+        where AUROC on labelled parts falls by more than chance; and what was found.
 
     Raises:
         DataError: a picture or mask is unreadable.
@@ -82,18 +83,23 @@ def learn_defects(
     advance(1)
     good_seen = [_see(taught, detector, sample, shape, advance) for sample in products.held_out]
     defects_seen = _see_unseen(taught, detector, cells, defects, shape, advance)
+    all_seen = (good_seen, defects_seen)
     taught.fuse.calibrate(torch.cat([each.maps for each in good_seen]))
-    labels = np.repeat([False, True], [len(good_seen), len(defects_seen)])
-    seen = [*good_seen, *defects_seen]
-    before = auroc(labels, torch.cat([each.before for each in seen]).numpy())
-    after = auroc(labels, torch.cat([taught.judge(each.maps).score for each in seen]).numpy())
+    before = placements(*(_together(each.before for each in seen) for seen in all_seen))
+    after = placements(
+        *(_together(taught.judge(each.maps).score for each in seen) for seen in all_seen)
+    )
     trial = ProbeTrial(
         defects=len(defects),
-        auroc_before=round(before, 4),
-        auroc_after=round(after, 4),
-        is_kept=after >= before - TOLERANCE,
+        auroc_before=round(before.auroc, 4),
+        auroc_after=round(after.auroc, 4),
+        is_kept=not is_worse(before, after, TOLERANCE),
     )
     return (taught if trial.is_kept else detector), trial
+
+
+def _together(scores: Iterable[Tensor]) -> NDArray[np.float32]:
+    return np.asarray(torch.cat(list(scores)), np.float32)
 
 
 def _with_probe(detector: Detector, kinds: int) -> Detector:

@@ -17,7 +17,7 @@ from edge.models.presets import find_preset, model_settings
 from edge.models.settings import BranchSettings
 from edge.models.weights import PACKAGE, load_backbone
 from edge.training import defect_probe, labelled_defects
-from edge.training.branches import Placements, is_worse, placements, rebuilt, weigh_branches
+from edge.training.branches import rebuilt, weigh_branches
 from edge.training.dataset import Sample, read_image_set
 from edge.training.defect_probe import (
     LABELLED_RIDGE,
@@ -172,31 +172,6 @@ def test_its_share_is_tried_with_probes_that_have_not_seen_the_kind(
             assert float(kept.fuse.weight[-1]) == pytest.approx(share)
 
 
-def test_placements_average_to_auroc() -> None:
-    good = np.array([0.1, 0.4, 0.6], np.float32)
-    defective = np.array([0.2, 0.5, 0.7, 0.8], np.float32)
-    found = placements(good, defective)
-    assert found.good.tolist() == [1.0, 0.75, 0.5]
-    assert found.defective == pytest.approx([1 / 3, 2 / 3, 1, 1])
-    assert found.auroc == pytest.approx(found.defective.mean())
-    same = placements(good, good)
-    assert same.good.mean() == pytest.approx(same.defective.mean()), "ties count alike"
-
-
-def test_a_loss_must_be_more_than_chance() -> None:
-    def fell(good: np.ndarray, defective: np.ndarray) -> bool:
-        was = Placements(np.full(20, 0.9), np.full(20, 0.9))
-        return is_worse(was, Placements(was.good - good, was.defective - defective))
-
-    steady, unsteady = np.full(20, 0.08), np.zeros(20)
-    unsteady[:2] = 0.8  # as much on average, by two pictures alone
-    assert fell(steady, steady)
-    assert not fell(unsteady, steady), "two good pictures"
-    assert not fell(steady, unsteady), "two defects"
-    assert not fell(steady / 2, steady / 2)
-    assert not fell(-steady, -steady)
-
-
 def test_the_probe_has_a_fifth_of_the_say_in_a_fresh_run(run: Path) -> None:
     record = read_record(run)
     assert record.model.branches.probe == 1
@@ -228,7 +203,14 @@ def test_what_labelled_defects_cost_is_seen_and_left_out(
     assert float(taught.fuse.weight[-1]) == pytest.approx(0.5)
     others, before = taught.fuse.weight[:-1], detector.fuse.weight[:-1]
     assert torch.allclose(others / others.sum(), before / before.sum(), atol=1e-6)
-    monkeypatch.setattr(labelled_defects, "SHARE", -0.7)  # defects now count as good
+
+    def backwards(probe: DefectProbe, cells: Cells, ridge: float) -> None:
+        fit_probe(probe, cells, ridge)
+        probe.weight.neg_()
+        probe.bias.neg_()
+
+    monkeypatch.setattr(labelled_defects, "fit_probe", backwards)
+    monkeypatch.setattr(labelled_defects, "SHARE", 4.0)
     same, found = learn_defects(detector, defects, products, 0, lambda _: None)
     assert not found.is_kept
     assert found.auroc_after < found.auroc_before
