@@ -24,7 +24,7 @@ from edge.training.dataset import Sample, read_mask, read_pixels
 from edge.training.feature_cache import extract
 from edge.training.frames import Image, InputShape, network_inputs
 from edge.training.records import TrainingSettings
-from edge.training.synthetic import AREA_DEFECTS, DEFECTS, add_defect
+from edge.training.synthetic import AREA_DEFECTS, DEFECTS, add_defect, any_kind
 from edge.vision.preprocess import views
 
 # Good training pictures that are looked at as they are, and with synthetic defects on them.
@@ -168,7 +168,7 @@ def synthetic_cells(
         pixels = read_pixels(sample.path)
         collector.take(pixels, None, kind=0, part=0)
         for _ in range(each):
-            changed, mask, name = add_defect(pixels, rng, str(rng.choice(list(numbers))))
+            changed, mask, name = add_defect(pixels, rng, any_kind(rng))
             collector.take(changed, mask, kind=1, part=numbers[name])
         advance(1)
     return collector.cells()

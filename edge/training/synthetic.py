@@ -5,8 +5,8 @@ what was changed. Sizes are shares of the picture's shorter side, strength is ra
 visible to plain, so that a better detector finds more of them. Random numbers come from the caller.
 
 DEFECTS are local; trials use them, since what covers a quarter of the picture is found by anything.
-AREA_DEFECTS change the finish of a surface: models that learn what a defect looks like, place by
-place, learn from both.
+AREA_DEFECTS change the finish of a surface: what learns the look of defects place by place (probe,
+refined mask) learns from both.
 """
 
 from __future__ import annotations
@@ -169,6 +169,11 @@ def add_defect(
         if difference.size and difference.mean() >= VISIBLE_GREY_LEVELS:
             break
     return changed, mask, kind
+
+
+def any_kind(rng: np.random.Generator) -> str:
+    """A kind to learn from, local or of an area, all equally likely."""
+    return str(rng.choice([*DEFECTS, *AREA_DEFECTS]))
 
 
 def perlin(shape_hw: tuple[int, int], cells: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -37,7 +37,7 @@ from edge.training.frames import InputShape, network_inputs
 from edge.training.promptmad import refine as refine_module
 from edge.training.promptmad.behind_inp_former import train_refiner, with_refiner, without_mask
 from edge.training.promptmad.fit import Request, fit
-from edge.training.promptmad.inputs import MaskInputs, PromptInputs, pixel_ap
+from edge.training.promptmad.inputs import MaskInputs, PromptInputs, draws, pixel_ap
 from edge.training.promptmad.losses import binary_focal_loss, mask_loss
 from edge.training.promptmad.reconstruct import PromptTrainer, jittered, medoid
 from edge.training.promptmad.refine import MaskTrainer, distilling_loss
@@ -489,3 +489,15 @@ def test_precision_counts_all_pixels_together() -> None:
     masks = torch.tensor([[[True, False]], [[False, False]]])
     assert pixel_ap([torch.tensor([[[0.9, 0.1]]]), torch.tensor([[[0.5, 0.2]]])], masks) == 1
     assert pixel_ap([torch.tensor([[[0.4, 0.1]], [[0.5, 0.2]]])], masks) == 0.5
+
+
+def test_the_mask_learns_local_defects_and_changed_areas(plates: Path) -> None:
+    good = read_image_set(plates).train[:4]
+    drawn = list(draws(good, 80, np.random.default_rng(0)))
+    shares = np.array([mask.mean() for _, _, mask in drawn])
+    assert (shares == 0).mean() == pytest.approx(0.2, abs=0.1), "some stay good"
+    assert (shares > 0.15).sum() >= 5, "no local defect is as large"
+    assert ((shares > 0) & (shares < 0.02)).sum() >= 10
+    for index, pixels, mask in drawn:
+        changed = (pixels != read_pixels(good[index].path)).any(axis=-1)
+        assert changed.any() == mask.any()

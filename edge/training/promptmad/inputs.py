@@ -19,7 +19,7 @@ from edge.training.dataset import Sample, read_pixels
 from edge.training.frames import Image, InputShape, network_inputs
 from edge.training.metrics import rank
 from edge.training.residual_head import CLEAN_SHARE, MEMORY_BYTES, covered
-from edge.training.synthetic import add_defect
+from edge.training.synthetic import add_defect, any_kind
 from edge.vision.preprocess import views
 
 
@@ -117,7 +117,7 @@ def draws(
         pixels = read_pixels(samples[index].path)
         mask = np.zeros(pixels.shape[:2], np.bool_)
         if rng.random() >= CLEAN_SHARE:
-            pixels, mask, _ = add_defect(pixels, rng)
+            pixels, mask, _ = add_defect(pixels, rng, any_kind(rng))
         yield index, pixels, mask
 
 
