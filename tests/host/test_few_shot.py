@@ -127,6 +127,7 @@ def test_every_product_gives_training_and_held_out_parts(two_products: tuple[Pat
         read_products([two_products[0], odd], seed=0)
 
 
+@pytest.mark.slow
 def test_one_model_for_two_products_from_two_shots_each(
     two_products: tuple[Path, Path], tmp_path: Path
 ) -> None:

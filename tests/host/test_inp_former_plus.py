@@ -135,6 +135,7 @@ def plus_run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_head_finds_defects_that_it_was_not_trained_on(plus_run: Path, plates: Path) -> None:
     from edge.training.dataset import read_image_set, read_mask, read_pixels
     from edge.training.frames import InputShape, network_inputs
@@ -155,6 +156,7 @@ def test_the_head_finds_defects_that_it_was_not_trained_on(plus_run: Path, plate
     assert auroc(np.concatenate(truths), np.concatenate(levels)) > 0.85
 
 
+@pytest.mark.slow
 def test_reconstruction_and_head_have_the_same_say(plus_run: Path) -> None:
     detector = read_model(plus_run, read_record(plus_run))
     weight = detector.fuse.weight[: detector.own_branches]
@@ -168,6 +170,7 @@ def test_reconstruction_and_head_have_the_same_say(plus_run: Path) -> None:
     assert float(detector.fuse(calm).mean()) == pytest.approx(1 - float(weight[-1]))
 
 
+@pytest.mark.slow
 def test_the_graph_has_the_head(plus_run: Path, tmp_path: Path) -> None:
     import onnx
 
