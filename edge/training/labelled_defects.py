@@ -54,7 +54,7 @@ def learn_defects(
     seed: int,
     advance: Callable[[int], None],
 ) -> tuple[Detector, ProbeTrial]:
-    """Teach a detector labelled defects with masks, if that helps.
+    """Teach a detector labelled defects with masks, unless that costs more than chance explains.
 
     `detector` is a finished run's that judges whole frames with calibrated branches, `products` the
     good parts that it learned from and those it held out.

@@ -51,7 +51,7 @@ def test_trials_use_local_defects_unless_a_kind_is_asked_for() -> None:
 
 
 def test_areas_are_many_times_larger_than_local_defects() -> None:
-    """Half of them cover a tenth of the picture, as no local defect does on average."""
+    """By the median, four times a local defect's share of the picture or more."""
     image = textured()
 
     def shares(kinds: dict) -> np.ndarray:
