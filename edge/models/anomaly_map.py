@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,14 +39,22 @@ class CalibratedSum(nn.Module):
     A branch value a becomes (a - offset) / scale, with the branch's median and its 99.9 % quantile
     minus the median over good frames held out of training: 0 is ordinary, 1 is rare for a good
     pixel, whatever the branch. The constants are frozen; nothing is taken from the frame itself.
+
+    Args:
+        branches: K of them.
+        beyond: how much of a level above 1 counts, for each branch, 0..1; None: all of it.
     """
 
     offset: Tensor
     scale: Tensor
     weight: Tensor
+    beyond: Tensor
 
-    def __init__(self, branches: int):
+    def __init__(self, branches: int, beyond: Sequence[float] | None = None):
         super().__init__()
+        # Follows from the settings, so that files of weights do not hold it.
+        self.register_buffer("beyond", torch.tensor(beyond or [1.0] * branches), persistent=False)
+        self.is_linear = bool((self.beyond == 1).all())
         self.register_buffer("offset", torch.zeros(branches))
         self.register_buffer("scale", torch.ones(branches))
         self.register_buffer("weight", torch.full((branches,), 1 / branches))
@@ -53,6 +63,9 @@ class CalibratedSum(nn.Module):
         """Fuse (B, K, h, w) into (B, 1, h, w)."""
         shape = (1, -1, 1, 1)
         level = (branches - self.offset.view(shape)) / self.scale.view(shape)
+        if not self.is_linear:
+            above = (level - 1).clamp_min(0)
+            level = level - above + self.beyond.view(shape) * above
         return (level * self.weight.view(shape)).sum(1, keepdim=True)
 
     @torch.no_grad()

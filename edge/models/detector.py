@@ -54,8 +54,10 @@ class Detector(nn.Module):
         width, height = settings.size_wh
         map_hw = (height // settings.map.stride, width // settings.map.stride)
         self.distance = GroupDistance(self.features.channels)
+        self.centring = net.centring
         self.is_zero_shot = net.judge_by == "prototypes"
-        self.fuse = CalibratedSum(1 if self.is_zero_shot else len(self.features.channels))
+        count = 1 if self.is_zero_shot else len(self.features.channels)
+        self.fuse = CalibratedSum(count, [settings.map.beyond_rare] * count)
         self.grid_hw = self.features.grid_hw
         self.head: ResidualHead | ReconstructionMask | None = None
         grid_hw, missed = self.features.grid_hw, sum(self.features.channels)
@@ -87,7 +89,7 @@ class Detector(nn.Module):
         channels = self.features.channels
         self.head = head
         self.grid_hw = head.size_hw
-        self.fuse = CalibratedSum(len(channels) + 1)
+        self.fuse = CalibratedSum(len(channels) + 1, [*self.fuse.beyond.tolist(), 1.0])
         share = 0.5 / len(channels)
         self.fuse.weight.copy_(torch.tensor([share] * len(channels) + [0.5]))
 
@@ -111,9 +113,12 @@ class Detector(nn.Module):
         if wanted.probe:
             self.probe = DefectProbe(sum(channels), wanted.probe)
         if self.companions:
-            own = self.fuse.weight
-            self.fuse = CalibratedSum(self.own_branches + len(self.companions))
-            self.fuse.weight[: self.own_branches] = own
+            own, beyond = self.fuse, self.settings.map.beyond_rare
+            beside = [1.0 if name == "probe" else beyond for name in self.companions]
+            self.fuse = CalibratedSum(
+                self.own_branches + len(beside), [*own.beyond.tolist(), *beside]
+            )
+            self.fuse.weight[: self.own_branches] = own.weight
             self.fuse.weight.copy_(self.weights([1.0] * len(self.companions)))
 
     @property
@@ -164,6 +169,8 @@ class Detector(nn.Module):
         rebuilt = self.inp_former.rebuild(tokens, prototypes)
         distances = self.distance(torch.cat(groups, -1), torch.cat(rebuilt, -1))
         grids = distances.mT.reshape(-1, distances.shape[-1], height, width)
+        if self.centring:
+            grids = grids - self.centring * grids.mean((2, 3), keepdim=True)
         if self.head is None:
             return grids
         logits = self.head(residual(groups, rebuilt))

@@ -26,6 +26,13 @@ MAX_ENLARGEMENT = 1.25
 # Offered to every product; training leaves out what does not help (edge.training.branches).
 BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64, probe=1)
 
+# Frozen convolutional features differ from frame to frame as a whole, and so do distances in
+# them. What is left of the mean lets a defect count that fills the frame (docs/adr/0016).
+LITE_CENTRING = 0.7
+# Several branches that see something are surer of a place than one that sees a lot, which may be
+# the rim of its field of view. What is left keeps the order among strong defects.
+LITE_BEYOND_RARE = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -94,9 +101,11 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
         return ModelSettings(
             size_wh=size_wh,
             backbone=PyramidSettings(name="efficientnet_lite0", taps=(2, 4, 5, 6), stride=16),
-            inp_former=InpFormerNet(width=96, depth=4, heads=4, mlp_ratio=2),
+            inp_former=InpFormerNet(
+                width=96, depth=4, heads=4, mlp_ratio=2, centring=LITE_CENTRING
+            ),
             branches=BRANCHES,
-            map=MapSettings(stride=2),
+            map=MapSettings(stride=2, beyond_rare=LITE_BEYOND_RARE),
         )
     backbone = _vit_settings(preset, weights)
     return ModelSettings(

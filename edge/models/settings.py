@@ -56,6 +56,9 @@ class InpFormerNet(Settings):
         judge_by: what a defect is measured by: the distance of a token to its `reconstruction`, or
             to the nearest of the picture's `prototypes` (zero-shot, for products not trained on).
         head: hidden channels of INP-Former++'s residual head; None builds none.
+        centring: share of each distance map's mean over the frame that is taken off it. A frame
+            that is rebuilt worse everywhere then counts less than a place that stands out of it.
+            0 as published.
     """
 
     width: int
@@ -66,6 +69,7 @@ class InpFormerNet(Settings):
     norm_eps: float = Field(default=1e-6, gt=0)
     judge_by: Literal["reconstruction", "prototypes"] = "reconstruction"
     head: tuple[int, int] | None = None
+    centring: float = Field(default=0, ge=0, le=1)
 
 
 class RefinerNet(Settings):
@@ -93,11 +97,15 @@ class MapSettings(Settings):
         chain: `calibrated` brings branches to a common scale and keeps borders at full strength;
             `published` is INP-Former's own evaluation, see edge.models.published_map: its map has
             256 pixels along the longer side, whatever the stride.
+        beyond_rare: how much of a distance from good parts counts beyond the level that is rare for
+            a good pixel. Below 1, places where several branches see something count more than one
+            branch that sees a lot. What was taught defects (probe, heads) counts in full.
     """
 
     chain: Literal["calibrated", "published"] = "calibrated"
     stride: int = Field(default=2, ge=1)
     top_ratio: float = Field(default=0.01, gt=0, le=1)
+    beyond_rare: float = Field(default=1, ge=0, le=1)
 
 
 class BranchSettings(Settings):

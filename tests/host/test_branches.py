@@ -12,9 +12,9 @@ import torch
 from edge.models.detector import Detector
 from edge.models.image_statistics import ImageStatistics
 from edge.models.normal_memory import UnitGroups
-from edge.models.presets import find_preset, model_settings
+from edge.models.presets import LITE_CENTRING, find_preset, model_settings
 from edge.models.settings import BranchSettings
-from edge.models.weights import PACKAGE, load_backbone
+from edge.models.weights import PACKAGE, RANDOM, load_backbone
 from edge.toolchain.export import export_detector
 from edge.training.branches import align_image, fill_branches, keep, with_branches
 from edge.training.coreset import coreset
@@ -42,6 +42,43 @@ def cache(detector: Detector) -> FeatureCache:
     cache = FeatureCache([part.numpy() for part in parts])
     fill_branches(detector, cache, seed=0)
     return cache
+
+
+@torch.no_grad()
+def test_centring_takes_the_frame_off_inp_formers_maps_alone(detector: Detector) -> None:
+    net = detector.settings.inp_former
+    assert net.centring == LITE_CENTRING == 0.7
+    published = Detector(
+        detector.settings.model_copy(update={"inp_former": net.model_copy(update={"centring": 0})})
+    ).eval()
+    published.load_state_dict(detector.state_dict())
+    frames = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
+    centred, whole = (each.branches(each.extract(frames)) for each in (detector, published))
+    own = detector.own_branches
+    means = whole[:, :own].mean((2, 3), keepdim=True)
+    assert float(means.min()) > 0.1
+    assert torch.allclose(centred[:, :own], whole[:, :own] - 0.7 * means, atol=1e-6)
+    assert torch.equal(centred[:, own:], whole[:, own:])
+
+
+def test_a_distance_beyond_rare_counts_little_and_what_was_taught_in_full() -> None:
+    settings = model_settings(find_preset("lite"), (96, 64), PACKAGE)
+    branches = BranchSettings(memory=64, position_dims=8, probe=1)
+    built = Detector(settings.model_copy(update={"branches": branches})).eval()
+    names = ("own",) * 4 + built.companions
+    assert names[4:] == ("memory", "position", "probe")
+    for index, name in enumerate(names):
+        levels = torch.zeros(3, len(names), 4, 6)
+        levels[:, index] = torch.tensor([-2.0, 0.5, 3.0]).view(3, 1, 1)
+        fused = built.fuse(levels).mean((1, 2, 3)) / built.fuse.weight[index]
+        high = 3.0 if name == "probe" else 1 + 0.2 * 2
+        assert fused.tolist() == pytest.approx([-2.0, 0.5, high]), name
+
+
+def test_transformers_keep_maps_as_published() -> None:
+    settings = model_settings(find_preset("standard"), (56, 56), RANDOM)
+    assert settings.inp_former.centring == 0
+    assert settings.map.beyond_rare == 1
 
 
 def test_unit_groups_give_every_group_the_same_length() -> None:
