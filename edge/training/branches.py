@@ -53,10 +53,16 @@ IMAGE_LEAST_PARTS = 30
 def with_branches(model: ModelSettings, held_out_parts: int | None) -> ModelSettings:
     """Leave out the image branch where too few independent held-out parts can calibrate it.
 
-    None leaves out every branch.
+    None leaves out every branch. INP-Former then judges as published: what is taken off its maps is
+    what the other branches see (docs/adr/0016).
     """
     if held_out_parts is None:
-        return model.model_copy(update={"branches": BranchSettings()})
+        alone: dict[str, object] = {
+            "branches": BranchSettings(),
+            "inp_former": model.inp_former.model_copy(update={"centring": 0}),
+            "map": model.map.model_copy(update={"beyond_rare": 1}),
+        }
+        return model.model_copy(update=alone)
     if held_out_parts >= IMAGE_LEAST_PARTS:
         return model
     branches = model.branches.model_copy(update={"image_dims": 0})

@@ -143,6 +143,13 @@ def test_a_useless_branch_leaves_the_graph(detector: Detector, cache: FeatureCac
     assert smaller.fuse.weight.tolist() == pytest.approx([1 / 6] * 4 + [1 / 3])
 
 
+def test_inp_former_alone_judges_as_published(detector: Detector) -> None:
+    assert with_branches(detector.settings, 40).inp_former.centring == 0.7
+    alone = with_branches(detector.settings, None)
+    assert alone.branches == BranchSettings()
+    assert (alone.inp_former.centring, alone.map.beyond_rare) == (0, 1)
+
+
 def test_few_parts_cannot_calibrate_the_image_branch(detector: Detector) -> None:
     assert with_branches(detector.settings, 29).branches.image_dims == 0
     assert with_branches(detector.settings, 30).branches.image_dims == 4
