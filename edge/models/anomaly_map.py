@@ -48,13 +48,14 @@ class CalibratedSum(nn.Module):
     offset: Tensor
     scale: Tensor
     weight: Tensor
-    beyond: Tensor
+    slope: Tensor
 
     def __init__(self, branches: int, beyond: Sequence[float] | None = None):
         super().__init__()
+        self.beyond = tuple(beyond or [1.0] * branches)
         # Follows from the settings, so that files of weights do not hold it.
-        self.register_buffer("beyond", torch.tensor(beyond or [1.0] * branches), persistent=False)
-        self.is_linear = bool((self.beyond == 1).all())
+        self.register_buffer("slope", torch.tensor(self.beyond), persistent=False)
+        self.is_linear = all(share == 1 for share in self.beyond)
         self.register_buffer("offset", torch.zeros(branches))
         self.register_buffer("scale", torch.ones(branches))
         self.register_buffer("weight", torch.full((branches,), 1 / branches))
@@ -65,7 +66,7 @@ class CalibratedSum(nn.Module):
         level = (branches - self.offset.view(shape)) / self.scale.view(shape)
         if not self.is_linear:
             above = (level - 1).clamp_min(0)
-            level = level - above + self.beyond.view(shape) * above
+            level = level - above + self.slope.view(shape) * above
         return (level * self.weight.view(shape)).sum(1, keepdim=True)
 
     @torch.no_grad()

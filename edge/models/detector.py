@@ -89,7 +89,7 @@ class Detector(nn.Module):
         channels = self.features.channels
         self.head = head
         self.grid_hw = head.size_hw
-        self.fuse = CalibratedSum(len(channels) + 1, [*self.fuse.beyond.tolist(), 1.0])
+        self.fuse = CalibratedSum(len(channels) + 1, [*self.fuse.beyond, 1.0])
         share = 0.5 / len(channels)
         self.fuse.weight.copy_(torch.tensor([share] * len(channels) + [0.5]))
 
@@ -115,9 +115,7 @@ class Detector(nn.Module):
         if self.companions:
             own, beyond = self.fuse, self.settings.map.beyond_rare
             beside = [1.0 if name == "probe" else beyond for name in self.companions]
-            self.fuse = CalibratedSum(
-                self.own_branches + len(beside), [*own.beyond.tolist(), *beside]
-            )
+            self.fuse = CalibratedSum(self.own_branches + len(beside), [*own.beyond, *beside])
             self.fuse.weight[: self.own_branches] = own.weight
             self.fuse.weight.copy_(self.weights([1.0] * len(self.companions)))
 

@@ -146,7 +146,7 @@ def _both_ways(
     groups_only = detector.own_branches - 1
     maps: list[Tensor] = []
     for count in (groups_only, detector.own_branches):
-        fuse = CalibratedSum(count, detector.fuse.beyond[:count].tolist())
+        fuse = CalibratedSum(count, detector.fuse.beyond[:count])
         fuse.weight.copy_(detector.fuse.weight[:count])
         fuse.calibrate(together[is_good, :count])
         maps.append(detector.smooth(fuse(together[:, :count])))
