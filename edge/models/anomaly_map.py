@@ -102,14 +102,14 @@ class SmoothMap(nn.Module):
 
 
 class TopMean(nn.Module):
-    """Score of a frame: the mean of the highest `ratio` of its map's pixels, at least one."""
+    """Score of a frame: the mean of the highest `ratio` of its pixels or cells, at least one."""
 
     def __init__(self, ratio: float, pixels: int):
         super().__init__()
         self.count = max(1, int(ratio * pixels))
 
     def forward(self, anomaly_map: Tensor) -> Tensor:
-        """Map (B, H, W) to (B,)."""
+        """Map (B, H, W), or (B, 1, H, W), to (B,)."""
         return anomaly_map.flatten(1).topk(self.count, sorted=False).values.mean(1)
 
 

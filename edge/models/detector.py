@@ -33,6 +33,7 @@ class Detector(nn.Module):
     mean: Tensor
     std: Tensor
     image_line: Tensor
+    score_offset: Tensor
 
     def __init__(self, settings: ModelSettings):
         super().__init__()
@@ -78,7 +79,11 @@ class Detector(nn.Module):
         if settings.map.chain == "published":
             self.smooth = PublishedMap(self.grid_hw, (height, width))
             map_hw = self.smooth.size_hw
-        self.score = TopMean(settings.map.top_ratio, map_hw[0] * map_hw[1])
+        self.map_top = TopMean(settings.map.top_ratio, map_hw[0] * map_hw[1])
+        self.grid_top: TopMean | None = None
+        if settings.map.score_from == "grid":
+            self.grid_top = TopMean(settings.map.top_ratio, self.grid_hw[0] * self.grid_hw[1])
+            self.register_buffer("score_offset", torch.zeros(()))
         backbone = self.features.backbone
         for name, values in (("mean", backbone.mean), ("std", backbone.std)):
             constant = torch.tensor(values).view(1, 3, 1, 1) * 255
@@ -180,8 +185,12 @@ class Detector(nn.Module):
 
     def judge(self, branches: Tensor, image_distance: Tensor | None = None) -> Judgement:
         """Fuse branch maps (B, K, h, w), and image distances (B,), into map and score."""
-        anomaly_map = self.smooth(self.fuse(branches))
-        score = self.score(anomaly_map)
+        grid = self.fuse(branches)
+        anomaly_map = self.smooth(grid)
+        if self.grid_top is None:
+            score = self.map_top(anomaly_map)
+        else:
+            score = self.grid_top(grid) + self.score_offset
         if image_distance is not None:
             offset, slope = self.image_line
             score = torch.maximum(score, offset + slope * image_distance)

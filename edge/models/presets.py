@@ -105,7 +105,7 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
                 width=96, depth=4, heads=4, mlp_ratio=2, centring=LITE_CENTRING
             ),
             branches=BRANCHES,
-            map=MapSettings(stride=2, beyond_rare=LITE_BEYOND_RARE),
+            map=MapSettings(stride=2, beyond_rare=LITE_BEYOND_RARE, score_from="grid"),
         )
     backbone = _vit_settings(preset, weights)
     return ModelSettings(

@@ -93,7 +93,9 @@ class MapSettings(Settings):
 
     Attributes:
         stride: pixels of network input per map pixel.
-        top_ratio: share of the map's highest pixels whose mean is the score.
+        top_ratio: share of the highest pixels, or cells, whose mean is the score.
+        score_from: where the score is read: the finished `map`, or the fused `grid` before it is
+            enlarged and smoothed, which costs a small defect nothing of its height.
         chain: `calibrated` brings branches to a common scale and keeps borders at full strength;
             `published` is INP-Former's own evaluation, see edge.models.published_map: its map has
             256 pixels along the longer side, whatever the stride.
@@ -105,6 +107,7 @@ class MapSettings(Settings):
     chain: Literal["calibrated", "published"] = "calibrated"
     stride: int = Field(default=2, ge=1)
     top_ratio: float = Field(default=0.01, gt=0, le=1)
+    score_from: Literal["map", "grid"] = "map"
     beyond_rare: float = Field(default=1, ge=0, le=1)
 
 

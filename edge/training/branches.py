@@ -37,7 +37,8 @@ RIDGE = 0.12
 TRIAL_PICTURES = 60
 DEFECTS_EACH = 4
 SHARES = (0.0, 0.5, 1.0)
-# Mixtures whose AUROC is within this of the best are as good as the best: their mean is taken.
+# Mixtures whose AUROC is within this, or within chance, of the best are as good as the best: their
+# mean is taken.
 TOLERANCE = 0.005
 # A branch with less say than this is not worth its time.
 LEAST_SHARE = 0.05
@@ -60,7 +61,7 @@ def with_branches(model: ModelSettings, held_out_parts: int | None) -> ModelSett
         alone: dict[str, object] = {
             "branches": BranchSettings(),
             "inp_former": model.inp_former.model_copy(update={"centring": 0}),
-            "map": model.map.model_copy(update={"beyond_rare": 1}),
+            "map": model.map.model_copy(update={"beyond_rare": 1, "score_from": "map"}),
         }
         return model.model_copy(update=alone)
     if held_out_parts >= IMAGE_LEAST_PARTS:
@@ -183,17 +184,24 @@ def weigh_branches(
     last = (0.0,) if detector.probe is not None else ()
     weighed = len(names) - len(last)
     trials = {
-        shares: separation(shares + last).auroc
-        for shares in itertools.product(SHARES, repeat=weighed)
+        shares: separation(shares + last) for shares in itertools.product(SHARES, repeat=weighed)
     }
-    best = max(trials.values())
-    near = [shares for shares, value in trials.items() if value >= best - TOLERANCE]
-    chosen = [float(share) for share in np.mean(near, axis=0)]
+    chosen = mixture(trials)
     if last:
         share = PROBE_SHARE * (1 + sum(chosen))
         before, after = separation([*chosen, 0.0]), separation([*chosen, share])
         chosen.append(0.0 if is_worse(before, after, PROBE_TOLERANCE) else share)
     return keep(detector, dict(zip(names, chosen, strict=True)))
+
+
+def mixture(trials: Mapping[tuple[float, ...], Placements]) -> list[float]:
+    """Mean of the shares that separate the trial's pictures as well as the best, but for chance.
+
+    Ten held-out pictures hardly tell mixtures apart: every branch then keeps about the same say.
+    """
+    best = max(trials.values(), key=lambda trial: trial.auroc)
+    near = [shares for shares, trial in trials.items() if not is_worse(best, trial, TOLERANCE)]
+    return [float(share) for share in np.mean(near, axis=0)]
 
 
 def keep(detector: Detector, shares: dict[str, float]) -> Detector:
@@ -225,6 +233,19 @@ def rebuilt(detector: Detector, branches: BranchSettings) -> Detector:
     }
     other.load_state_dict(state)
     return other.requires_grad_(False)
+
+
+def align_score(detector: Detector, grids: Tensor) -> None:
+    """Bring scores read from the grid to the scale of maps; `grids` are branches of good parts.
+
+    Medians over the frames meet: a threshold on scores then also tells which places of a map stand
+    out. Smoothing lowers a peak by about as much, whatever its height above the rest.
+    """
+    if detector.grid_top is None:
+        return
+    fused = detector.fuse(grids)
+    lost = detector.grid_top(fused).median() - detector.map_top(detector.smooth(fused)).median()
+    detector.score_offset.copy_(-lost)
 
 
 def align_image(detector: Detector, map_scores: Tensor, distances: Tensor) -> None:

@@ -23,6 +23,7 @@ from edge.models.settings import ModelSettings
 from edge.models.weights import load_backbone
 from edge.training.branches import (
     align_image,
+    align_score,
     fill_branches,
     trial_pictures,
     weigh_branches,
@@ -276,6 +277,7 @@ def calibrate(
     together: Tensor = torch.cat(branches)
     if detector.settings.map.chain == "calibrated":
         detector.fuse.calibrate(together)
+    align_score(detector, together)
     whole = None
     if detector.image is not None:
         whole = torch.cat([distance for distance in distances if distance is not None])

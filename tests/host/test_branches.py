@@ -16,9 +16,17 @@ from edge.models.presets import LITE_CENTRING, find_preset, model_settings
 from edge.models.settings import BranchSettings
 from edge.models.weights import PACKAGE, RANDOM, load_backbone
 from edge.toolchain.export import export_detector
-from edge.training.branches import align_image, fill_branches, keep, with_branches
+from edge.training.branches import (
+    align_image,
+    align_score,
+    fill_branches,
+    keep,
+    mixture,
+    with_branches,
+)
 from edge.training.coreset import coreset
 from edge.training.feature_cache import FeatureCache
+from edge.training.paired_auroc import placements
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +87,57 @@ def test_transformers_keep_maps_as_published() -> None:
     settings = model_settings(find_preset("standard"), (56, 56), RANDOM)
     assert settings.inp_former.centring == 0
     assert settings.map.beyond_rare == 1
+    assert settings.map.score_from == "map"
+
+
+@torch.no_grad()
+def test_a_small_defect_keeps_its_height_in_the_score(detector: Detector) -> None:
+    detector.score_offset.zero_()
+    levels = torch.zeros(1, len(detector.fuse.weight), 4, 6)
+    levels[..., 2, 3] = 0.9
+    judged = detector.judge(levels)
+    # A hundredth of 24 cells is the highest one; enlarged and smoothed it has lost height.
+    height = float(detector.fuse(levels).amax())
+    assert float(judged.score) == pytest.approx(height)
+    assert float(judged.map.max()) < 0.9 * height
+
+
+@torch.no_grad()
+def test_scores_from_the_grid_have_the_scale_of_maps(detector: Detector) -> None:
+    torch.manual_seed(2)
+    levels = torch.rand(9, len(detector.fuse.weight), 4, 6)
+    detector.score_offset.fill_(7.0)
+    align_score(detector, levels)
+    judged = detector.judge(levels)
+    tops = detector.map_top(judged.map)
+    assert float(judged.score.median()) == pytest.approx(float(tops.median()), abs=1e-6)
+    assert float(detector.score_offset) < -0.01
+
+
+def test_a_score_from_the_map_is_left_as_it_is(detector: Detector) -> None:
+    alone = Detector(with_branches(detector.settings, None)).eval()
+    levels = torch.rand(3, len(alone.fuse.weight), 4, 6)
+    before = alone.judge(levels)
+    align_score(alone, levels)
+    after = alone.judge(levels)
+    assert torch.equal(after.score, before.score)
+    assert torch.equal(after.score, alone.map_top(after.map))
+
+
+def test_mixtures_that_chance_cannot_tell_apart_are_averaged() -> None:
+    rng = np.random.default_rng(0)
+    good, defective = rng.normal(0, 1, 1000), rng.normal(1.5, 1, 1000)
+    worse = [values + rng.normal(0, 1, 1000) for values in (good, defective)]
+
+    def trials(count: int):
+        return {
+            (1.0, 0.0): placements(good[:count], defective[:count]),
+            (0.0, 1.0): placements(worse[0][:count], worse[1][:count]),
+        }
+
+    assert mixture(trials(1000)) == [1.0, 0.0]
+    assert mixture(trials(12)) == [0.5, 0.5]
+    assert trials(12)[1.0, 0.0].auroc - trials(12)[0.0, 1.0].auroc > 0.02
 
 
 def test_unit_groups_give_every_group_the_same_length() -> None:
@@ -145,9 +204,11 @@ def test_a_useless_branch_leaves_the_graph(detector: Detector, cache: FeatureCac
 
 def test_inp_former_alone_judges_as_published(detector: Detector) -> None:
     assert with_branches(detector.settings, 40).inp_former.centring == 0.7
+    assert with_branches(detector.settings, 40).map.score_from == "grid"
     alone = with_branches(detector.settings, None)
     assert alone.branches == BranchSettings()
     assert (alone.inp_former.centring, alone.map.beyond_rare) == (0, 1)
+    assert alone.map.score_from == "map"
 
 
 def test_few_parts_cannot_calibrate_the_image_branch(detector: Detector) -> None:
