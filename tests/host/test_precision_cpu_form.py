@@ -15,6 +15,7 @@ from edge.toolchain.precision.enlarging import enlarge_by_product, interpolation
 from edge.toolchain.precision.graph import Graph
 from edge.toolchain.precision.pixels import pixel_codes
 from edge.toolchain.precision.qdq import insert_qdq
+from edge.toolchain.precision.running import Runner
 from edge.toolchain.precision.settings import Int8Settings
 from edge.toolchain.precision.stem import widen_stem
 from edge.toolchain.precision.turning import turn_bytes
@@ -111,3 +112,34 @@ def test_another_resize_is_left_alone(other: dict[str, str]) -> None:
     graph = Graph(enlarging(**other))
     enlarge_by_product(graph)
     assert "Resize" in {node.op_type for node in graph.nodes}
+
+
+def test_sums_of_the_largest_codes_do_not_overflow() -> None:
+    """White pixels under the largest weights: beyond 16 bits, where a CPU without VNNI adds."""
+    expected = 255 * 127 * 27
+    constants = {
+        "one": np.float32(1),
+        "zero": np.uint8(0),
+        "weight": np.full((8, 3, 3, 3), 127, np.int8),
+        "ones": np.ones(8, np.float32),
+        "zeros": np.zeros(8, np.int8),
+        "step": np.float32(expected / 200),
+    }
+    nodes = [
+        helper.make_node("Transpose", ["frame"], ["turned"], perm=[0, 3, 1, 2]),
+        helper.make_node("DequantizeLinear", ["turned", "one", "zero"], ["image"]),
+        helper.make_node("DequantizeLinear", ["weight", "ones", "zeros"], ["kernel"], axis=0),
+        helper.make_node("Conv", ["image", "kernel"], ["sum"]),
+        helper.make_node("QuantizeLinear", ["sum", "step", "zero"], ["code"]),
+        helper.make_node("DequantizeLinear", ["code", "step", "zero"], ["map"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "sums",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, 8, 8, 3])],
+        [helper.make_tensor_value_info("map", TensorProto.FLOAT, [1, 8, 6, 6])],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    found = Runner(model).run(np.full((8, 8, 3), 255, np.uint8))["map"]
+    assert np.allclose(found, expected, rtol=0.01)

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from edge.engines.onnx_engine import session_options
 from edge.toolchain.precision.coding import calibrate, quantised_graph
 from edge.toolchain.precision.graph import Graph
 from edge.toolchain.precision.settings import Int8Settings
@@ -40,7 +41,7 @@ def first_steps(*extra: onnx.NodeProto, outputs: tuple[str, ...] = ("image",)) -
 
 def run(model: onnx.ModelProto, frame: np.ndarray) -> list[np.ndarray]:
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), session_options(1, "int8"), providers=["CPUExecutionProvider"]
     )
     return session.run(None, {"frame": frame})
 
