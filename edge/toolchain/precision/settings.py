@@ -19,8 +19,8 @@ class Int8Settings(Settings):
         form: for which runtime, see qdq.
         calibrator: how activation ranges are found, see ranges.
         percentile: share of values that the calibrator of that name keeps.
-        weight_bits: with 7, products of x86 CPUs without VNNI cannot overflow; with 8 the engine
-            takes slower kernels there.
+        weight_bits: with 7, products of x86 CPUs without VNNI cannot overflow, whatever kernels
+            the engine takes there.
         limit: largest difference of a score, as a share of the threshold, and of a type's
             probability, on the frames that layers are chosen by.
     """
