@@ -239,13 +239,13 @@ def align_score(detector: Detector, grids: Tensor) -> None:
     """Bring scores read from the grid to the scale of maps; `grids` are branches of good parts.
 
     Medians over the frames meet: a threshold on scores then also tells which places of a map stand
-    out. Smoothing lowers a peak by about as much, whatever its height above the rest.
+    out. A shift, not a line: one picture is enough for it (docs/adr/0017).
     """
     if detector.grid_top is None:
         return
     fused = detector.fuse(grids)
-    lost = detector.grid_top(fused).median() - detector.map_top(detector.smooth(fused)).median()
-    detector.score_offset.copy_(-lost)
+    on_maps, on_grids = detector.map_top(detector.smooth(fused)), detector.grid_top(fused)
+    detector.score_offset.copy_(on_maps.median() - on_grids.median())
 
 
 def align_image(detector: Detector, map_scores: Tensor, distances: Tensor) -> None:
