@@ -31,7 +31,7 @@ BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64, probe=1)
 LITE_CENTRING = 0.7
 # Several branches that see something are surer of a place than one that sees a lot, which may be
 # the rim of its field of view. What is left keeps the order among strong defects.
-LITE_BEYOND_RARE = 0.2
+LITE_BEYOND_RARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)

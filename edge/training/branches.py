@@ -42,9 +42,9 @@ SHARES = (0.0, 0.5, 1.0)
 TOLERANCE = 0.005
 # A branch with less say than this is not worth its time.
 LEAST_SHARE = 0.05
-# The probe's say beside all the rest together. It is no matter of trial: synthetic defects cannot
-# tell what it is worth on real ones (ADR 15).
-PROBE_SHARE = 0.25
+# The probe's share of the whole map. It is no matter of trial: synthetic defects cannot tell what it
+# is worth on real ones (docs/adr/0015, 0018).
+PROBE_SHARE = 0.3
 # The probe stays out where it costs more AUROC than this on kinds of defects it was not taught.
 PROBE_TOLERANCE = 0.05
 # Below this, held-out parts do not show how far the pictures of a product differ as a whole.
@@ -188,7 +188,7 @@ def weigh_branches(
     }
     chosen = mixture(trials)
     if last:
-        share = PROBE_SHARE * (1 + sum(chosen))
+        share = PROBE_SHARE / (1 - PROBE_SHARE) * (1 + sum(chosen))
         before, after = separation([*chosen, 0.0]), separation([*chosen, share])
         chosen.append(0.0 if is_worse(before, after, PROBE_TOLERANCE) else share)
     return keep(detector, dict(zip(names, chosen, strict=True)))

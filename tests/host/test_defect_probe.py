@@ -163,7 +163,7 @@ def test_its_share_is_tried_with_probes_that_have_not_seen_the_kind(
     wrong = DefectProbe(*detector.probe.weight.shape)
     wrong.bias.fill_(-100)
     own = detector.probe
-    for of_kind, share in ((own, 0.2), (wrong, None)):
+    for of_kind, share in ((own, 0.3), (wrong, None)):
         detector.probe = own
         probes = {"good": own, **dict.fromkeys(DEFECTS, of_kind)}
         kept = weigh_branches(detector, probes, train(plates)[4:12], SHAPE, 0, lambda _: None)
@@ -172,10 +172,10 @@ def test_its_share_is_tried_with_probes_that_have_not_seen_the_kind(
             assert float(kept.fuse.weight[-1]) == pytest.approx(share)
 
 
-def test_the_probe_has_a_fifth_of_the_say_in_a_fresh_run(run: Path) -> None:
+def test_the_probe_has_three_tenths_of_the_say_in_a_fresh_run(run: Path) -> None:
     record = read_record(run)
     assert record.model.branches.probe == 1
-    assert float(read_model(run, record).fuse.weight[-1]) == pytest.approx(0.2)
+    assert float(read_model(run, record).fuse.weight[-1]) == pytest.approx(0.3)
 
 
 def test_rebuilding_keeps_what_both_have(run: Path) -> None:

@@ -188,7 +188,7 @@ def _set(payload, path, value):
     ("path", "value"),
     [
         ("schema", "edge-infer.result/2"),
-        ("msg_id", str(uuid.uuid4())),
+        ("msg_id", "9ce81336-126f-4745-9467-9a7d00fc73eb"),  # version 4
         ("msg_id", KeyError),
         ("seq", 0),
         ("seq", "7"),
