@@ -5,6 +5,9 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 # The build of torch that the numbers in docs/ were made with; CPU builds do.
 TORCH ?= torch==2.13.0
+# Test processes, each with one thread for torch; a file's tests stay in one process.
+TEST_JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 .PHONY: demo demo-bundle test test-full check build clean
 
@@ -25,10 +28,10 @@ $(VENV)/.ready: setup.py
 	touch $@
 
 test: $(VENV)/.ready
-	$(VENV)/bin/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-full: $(VENV)/.ready
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 check: $(VENV)/.ready
 	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/check

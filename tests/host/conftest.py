@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.made_once import made_once
+
 HERE = Path(__file__).parent
 NEEDED = ("torch", "onnx", "safetensors")
 collect_ignore_glob: list[str] = []
@@ -30,9 +32,11 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small MVTec-layout set of simulated plates: 40 good to train on, 10 + 5x4 to test."""
     from edge.cameras.conveyor_set import write_conveyor_set
 
-    folder = tmp_path_factory.mktemp("plates") / "plates"
-    write_conveyor_set(folder, train_good=40, test_good=10, per_type=4, size_wh=(160, 128), seed=1)
-    return folder
+    def make(folder: Path) -> None:
+        sizes = {"train_good": 40, "test_good": 10, "per_type": 4, "size_wh": (160, 128)}
+        write_conveyor_set(folder, **sizes, seed=1)
+
+    return made_once(tmp_path_factory, "plates", make)
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +46,14 @@ def run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from edge.training.fit import Request, fit
     from edge.training.records import TrainingSettings
 
-    folder = tmp_path_factory.mktemp("runs") / "plates"
     request = Request(
         data=plates,
         preset=find_preset("lite"),
         size_wh=(160, 128),
         training=TrainingSettings(steps=350, tokens=0, warmup=20, probe_defects=35),
     )
-    fit(request, folder, lambda _stage, _total: lambda _done: None)
-    return folder
+    return made_once(
+        tmp_path_factory,
+        "plates-run",
+        lambda folder: fit(request, folder, lambda _stage, _total: lambda _done: None),
+    )
