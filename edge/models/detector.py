@@ -34,6 +34,7 @@ class Detector(nn.Module):
     std: Tensor
     image_line: Tensor
     score_offset: Tensor
+    score_slope: Tensor | None
 
     def __init__(self, settings: ModelSettings):
         super().__init__()
@@ -67,6 +68,7 @@ class Detector(nn.Module):
         elif net.head is not None and not self.is_zero_shot:
             self._add_head(ResidualHead(missed, grid_hw, net.head))
         self._add_companions()
+        self._limit_score()
         self.types: TypeBranch | None = None
         if settings.types:
             self.types = TypeBranch(
@@ -123,6 +125,16 @@ class Detector(nn.Module):
             self.fuse = CalibratedSum(self.own_branches + len(beside), [*own.beyond, *beside])
             self.fuse.weight[: self.own_branches] = own.weight
             self.fuse.weight.copy_(self.weights([1.0] * len(self.companions)))
+
+    def _limit_score(self) -> None:
+        """Let more of what a branch says beyond rare count in the score than in the map."""
+        slope, wanted = None, self.settings.map.score_beyond_rare
+        if wanted is not None:
+            heads = int(self.head is not None)
+            is_taught = [False] * (self.own_branches - heads) + [True] * heads
+            is_taught += [name == "probe" for name in self.companions]
+            slope = torch.tensor([1.0 if taught else wanted for taught in is_taught])
+        self.register_buffer("score_slope", slope, persistent=False)
 
     @property
     def companions(self) -> tuple[str, ...]:
@@ -183,14 +195,22 @@ class Detector(nn.Module):
         grids = F.interpolate(grids, size=self.grid_hw, mode="bilinear", align_corners=False)
         return torch.cat([grids, seen], 1)
 
+    def fused(self, branches: Tensor) -> tuple[Tensor, Tensor]:
+        """What the map draws and what the score reads, (B, 1, h, w) each, from (B, K, h, w)."""
+        if self.score_slope is None:
+            grid = self.fuse(branches)
+            return grid, grid
+        level = self.fuse.level(branches)
+        return self.fuse.weigh(level, self.fuse.slope), self.fuse.weigh(level, self.score_slope)
+
     def judge(self, branches: Tensor, image_distance: Tensor | None = None) -> Judgement:
         """Fuse branch maps (B, K, h, w), and image distances (B,), into map and score."""
-        grid = self.fuse(branches)
-        anomaly_map = self.smooth(grid)
+        drawn, scored = self.fused(branches)
+        anomaly_map = self.smooth(drawn)
         if self.grid_top is None:
             score = self.map_top(anomaly_map)
         else:
-            score = self.grid_top(grid) + self.score_offset
+            score = self.grid_top(scored) + self.score_offset
         if image_distance is not None:
             offset, slope = self.image_line
             score = torch.maximum(score, offset + slope * image_distance)

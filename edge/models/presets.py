@@ -32,6 +32,9 @@ LITE_CENTRING = 0.7
 # Several branches that see something are surer of a place than one that sees a lot, which may be
 # the rim of its field of view. What is left keeps the order among strong defects.
 LITE_BEYOND_RARE = 0.1
+# The score counts more of it: nothing that was not taught may pass because one branch alone is
+# loud about it (docs/adr/0018).
+LITE_SCORE_BEYOND_RARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,12 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
                 width=96, depth=4, heads=4, mlp_ratio=2, centring=LITE_CENTRING
             ),
             branches=BRANCHES,
-            map=MapSettings(stride=2, beyond_rare=LITE_BEYOND_RARE, score_from="grid"),
+            map=MapSettings(
+                stride=2,
+                score_from="grid",
+                beyond_rare=LITE_BEYOND_RARE,
+                score_beyond_rare=LITE_SCORE_BEYOND_RARE,
+            ),
         )
     backbone = _vit_settings(preset, weights)
     return ModelSettings(

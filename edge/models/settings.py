@@ -102,6 +102,7 @@ class MapSettings(Settings):
         beyond_rare: how much of a distance from good parts counts beyond the level that is rare for
             a good pixel. Below 1, places where several branches see something count more than one
             branch that sees a lot. What was taught defects (probe, heads) counts in full.
+        score_beyond_rare: the same for the score where it is read from the grid; None: as the map.
     """
 
     chain: Literal["calibrated", "published"] = "calibrated"
@@ -109,6 +110,13 @@ class MapSettings(Settings):
     top_ratio: float = Field(default=0.01, gt=0, le=1)
     score_from: Literal["map", "grid"] = "map"
     beyond_rare: float = Field(default=1, ge=0, le=1)
+    score_beyond_rare: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> MapSettings:
+        if self.score_beyond_rare is not None and self.score_from == "map":
+            raise ValueError("score_beyond_rare: expected score_from: grid, maps have one limit")
+        return self
 
 
 class BranchSettings(Settings):

@@ -61,7 +61,9 @@ def with_branches(model: ModelSettings, held_out_parts: int | None) -> ModelSett
         alone: dict[str, object] = {
             "branches": BranchSettings(),
             "inp_former": model.inp_former.model_copy(update={"centring": 0}),
-            "map": model.map.model_copy(update={"beyond_rare": 1, "score_from": "map"}),
+            "map": model.map.model_copy(
+                update={"beyond_rare": 1, "score_beyond_rare": None, "score_from": "map"}
+            ),
         }
         return model.model_copy(update=alone)
     if held_out_parts >= IMAGE_LEAST_PARTS:
@@ -243,8 +245,8 @@ def align_score(detector: Detector, grids: Tensor) -> None:
     """
     if detector.grid_top is None:
         return
-    fused = detector.fuse(grids)
-    on_maps, on_grids = detector.map_top(detector.smooth(fused)), detector.grid_top(fused)
+    drawn, scored = detector.fused(grids)
+    on_maps, on_grids = detector.map_top(detector.smooth(drawn)), detector.grid_top(scored)
     detector.score_offset.copy_(on_maps.median() - on_grids.median())
 
 

@@ -13,7 +13,7 @@ from edge.models.detector import Detector
 from edge.models.image_statistics import ImageStatistics
 from edge.models.normal_memory import UnitGroups
 from edge.models.presets import LITE_CENTRING, find_preset, model_settings
-from edge.models.settings import BranchSettings
+from edge.models.settings import BranchSettings, MapSettings
 from edge.models.weights import PACKAGE, RANDOM, load_backbone
 from edge.toolchain.export import export_detector
 from edge.training.branches import (
@@ -81,6 +81,30 @@ def test_a_distance_beyond_rare_counts_little_and_what_was_taught_in_full() -> N
         fused = built.fuse(levels).mean((1, 2, 3)) / built.fuse.weight[index]
         high = 3.0 if name == "probe" else 1 + 0.1 * 2
         assert fused.tolist() == pytest.approx([-2.0, 0.5, high]), name
+
+
+@torch.no_grad()
+def test_the_score_counts_more_beyond_rare_than_the_map() -> None:
+    settings = model_settings(find_preset("lite"), (96, 64), PACKAGE)
+    branches = BranchSettings(memory=64, position_dims=8, probe=1)
+    built = Detector(settings.model_copy(update={"branches": branches})).eval()
+    for index in range(len(built.fuse.weight)):
+        levels = torch.zeros(1, len(built.fuse.weight), 4, 6)
+        levels[0, index, 2, 3] = 3.0
+        weight = float(built.fuse.weight[index])
+        drawn, scored = (float(grid.amax()) / weight for grid in built.fused(levels))
+        is_taught = index == len(built.fuse.weight) - 1
+        assert drawn == pytest.approx(3.0 if is_taught else 1 + 0.1 * 2)
+        assert scored == pytest.approx(3.0 if is_taught else 1 + 0.5 * 2)
+        judged = built.judge(levels)
+        assert float(judged.score) == pytest.approx(scored * weight)
+    # A run from before knows one limit.
+    one = settings.map.model_copy(update={"score_beyond_rare": None})
+    before = Detector(settings.model_copy(update={"branches": branches, "map": one})).eval()
+    drawn, scored = before.fused(levels)
+    assert torch.equal(drawn, scored)
+    with pytest.raises(ValueError, match="score_beyond_rare: expected score_from: grid"):
+        MapSettings(score_beyond_rare=0.5)
 
 
 def test_transformers_keep_maps_as_published() -> None:

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 
+from edge.cameras.conveyor_set import write_conveyor_set
 from edge.config.station import EngineSettings
 from edge.engines.load import load_engine
 from edge.errors import TrainingError
@@ -153,12 +154,19 @@ def test_the_line_names_defects_that_were_not_learned_from(
     assert len(record.types.own_defects) == 2 * len(images.defect_types)
     bundle = pack_bundle(named, tmp_path / "bundle", PackOptions(), lambda _: None)
     assert bundle.recipe.type_evidence == "pooled"
+    # Ten pictures decide nothing about naming: one more or less would.
+    write_conveyor_set(
+        tmp_path / "more", train_good=1, test_good=1, per_type=12, size_wh=(160, 128), seed=2
+    )
     with load_engine(bundle, EngineSettings()) as engine:
-        outcome = evaluate(bundle, engine, images, lambda _: None)
+        outcome, more = (
+            evaluate(bundle, engine, each, lambda _: None)
+            for each in (images, read_image_set(tmp_path / "more"))
+        )
     assert outcome.defective == 2 * len(images.defect_types), "what taught types tests nothing"
-    assert outcome.types is not None
+    assert more.types is not None
     chance = 1 / len(images.defect_types)
-    assert outcome.types.accuracy >= chance + 0.3
+    assert more.types.accuracy >= chance + 0.3
 
 
 def test_asked_for_names_only_the_verdicts_stay(run: Path, plates: Path, tmp_path: Path) -> None:
