@@ -32,8 +32,8 @@ LITE_CENTRING = 0.7
 # Several branches that see something are surer of a place than one that sees a lot, which may be
 # the rim of its field of view. What is left keeps the order among strong defects.
 LITE_BEYOND_RARE = 0.1
-# The score counts more of it: nothing that was not taught may pass because one branch alone is
-# loud about it (docs/adr/0018).
+# The score counts more of it: of a defect that nothing was taught about, distances alone can tell
+# (docs/adr/0018).
 LITE_SCORE_BEYOND_RARE = 0.5
 
 

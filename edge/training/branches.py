@@ -42,7 +42,7 @@ SHARES = (0.0, 0.5, 1.0)
 TOLERANCE = 0.005
 # A branch with less say than this is not worth its time.
 LEAST_SHARE = 0.05
-# The probe's share of the whole map. It is no matter of trial: synthetic defects cannot tell what
+# The probe's share of map and score. It is no matter of trial: synthetic defects cannot tell what
 # it is worth on real ones (docs/adr/0015, 0018).
 PROBE_SHARE = 0.3
 # The probe stays out where it costs more AUROC than this on kinds of defects it was not taught.

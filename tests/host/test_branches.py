@@ -98,6 +98,10 @@ def test_the_score_counts_more_beyond_rare_than_the_map() -> None:
         assert scored == pytest.approx(3.0 if is_taught else 1 + 0.5 * 2)
         judged = built.judge(levels)
         assert float(judged.score) == pytest.approx(scored * weight)
+    # A residual head, which stands between INP-Former's groups and the rest, was taught, too.
+    net = settings.inp_former.model_copy(update={"head": (8, 4)})
+    headed = Detector(settings.model_copy(update={"branches": branches, "inp_former": net}))
+    assert headed.score_slope.tolist() == [0.5] * 4 + [1.0, 0.5, 0.5, 1.0]
     # A run from before knows one limit.
     one = settings.map.model_copy(update={"score_beyond_rare": None})
     before = Detector(settings.model_copy(update={"branches": branches, "map": one})).eval()
