@@ -17,11 +17,15 @@ from edge.models.image_statistics import ImageStatistics
 from edge.models.inp_former import InpFormer, InpFormerSettings, prototype_distance
 from edge.models.inp_former_plus import ResidualHead, residual
 from edge.models.judgement import Judgement, TypedJudgement
+from edge.models.neighbourhood import Neighbourhood, mean_around
 from edge.models.normal_memory import NormalMemory, PositionMemory, UnitGroups
 from edge.models.promptmad_refiner import ReconstructionMask
 from edge.models.published_map import PublishedMap
 from edge.models.settings import ModelSettings, PyramidSettings
 from edge.models.type_branch import TypeBranch
+
+# Side of the surroundings that map.contrast compares with, in cells of the features.
+CONTRAST_AROUND = 7
 
 
 class Detector(nn.Module):
@@ -111,14 +115,16 @@ class Detector(nn.Module):
         self.probe: DefectProbe | None = None
         self.own_branches = len(self.fuse.weight)
         if wanted.memory:
-            self.memory = NormalMemory(wanted.memory, sum(channels))
+            around = Neighbourhood((height, width), wanted.memory_around)
+            self.memory = NormalMemory(wanted.memory, sum(channels), around)
         if wanted.position_dims:
             self.position = PositionMemory(height * width, sum(channels), wanted.position_dims)
         if wanted.image_dims:
             self.image = ImageStatistics(sum(channels), wanted.image_dims)
             self.register_buffer("image_line", torch.tensor([0.0, 1.0]))
         if wanted.probe:
-            self.probe = DefectProbe(sum(channels), wanted.probe)
+            around = Neighbourhood((height, width), wanted.probe_around)
+            self.probe = DefectProbe(sum(channels), wanted.probe, around)
         if self.companions:
             own, beyond = self.fuse, self.settings.map.beyond_rare
             beside = [1.0 if name == "probe" else beyond for name in self.companions]
@@ -199,9 +205,19 @@ class Detector(nn.Module):
         """What the map draws and what the score reads, (B, 1, h, w) each, from (B, K, h, w)."""
         if self.score_slope is None:
             grid = self.fuse(branches)
-            return grid, grid
+            return self._contrasted(grid), grid
         level = self.fuse.level(branches)
-        return self.fuse.weigh(level, self.fuse.slope), self.fuse.weigh(level, self.score_slope)
+        drawn = self.fuse.weigh(level, self.fuse.slope)
+        return self._contrasted(drawn), self.fuse.weigh(level, self.score_slope)
+
+    def _contrasted(self, grid: Tensor) -> Tensor:
+        """Add to (B, 1, h, w) some of what every cell is above the mean around it."""
+        share = self.settings.map.contrast
+        if not share:
+            return grid
+        cells = self.grid_hw[0] // self.features.grid_hw[0]  # a head's grid may be finer
+        side = CONTRAST_AROUND * cells // 2 * 2 + 1
+        return grid + share * (grid - mean_around(grid, side))
 
     def judge(self, branches: Tensor, image_distance: Tensor | None = None) -> Judgement:
         """Fuse branch maps (B, K, h, w), and image distances (B,), into map and score."""

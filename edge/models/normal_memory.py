@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edge.models.neighbourhood import Neighbourhood
+
 EPS = 1e-12
 
 
@@ -34,17 +36,31 @@ class UnitGroups(nn.Module):
 
 
 class NormalMemory(nn.Module):
-    """Distance of each token to the nearest of M remembered tokens of good parts."""
+    """Distance of each token to the nearest of M remembered tokens of good parts.
+
+    Args:
+        vectors: M.
+        channels: C of a token.
+        around: tokens are remembered, and looked for, together with their neighbours.
+    """
 
     bank: Tensor
 
-    def __init__(self, vectors: int, channels: int):
+    def __init__(self, vectors: int, channels: int, around: Neighbourhood):
         super().__init__()
+        self.around = around
         self.register_buffer("bank", torch.zeros(vectors, channels))
+
+    def seen(self, tokens: Tensor) -> Tensor:
+        """What is remembered of unit tokens (B, N, C): the means around them, of length one."""
+        if self.around.side == 1:
+            return tokens
+        mean = self.around(tokens)
+        return mean * ((mean * mean).sum(-1, keepdim=True) + EPS).rsqrt()
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map unit tokens (B, N, C) to Euclidean distances (B, N), 0..2."""
-        nearest = (tokens @ self.bank.T).amax(-1)
+        nearest = (self.seen(tokens) @ self.bank.T).amax(-1)
         return (2 - 2 * nearest).clamp_min(0).sqrt()
 
 

@@ -25,6 +25,9 @@ from edge.models.weights import PACKAGE, RANDOM, read_dinov2
 MAX_ENLARGEMENT = 1.25
 # Offered to every product; training leaves out what does not help (edge.training.branches).
 BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64, probe=1)
+# A cell of a convolutional network sees little beside itself: its memory and its probe look around
+# (docs/adr/0019).
+LITE_BRANCHES = BRANCHES.model_copy(update={"memory_around": 3, "probe_around": 7})
 
 # Frozen convolutional features differ from frame to frame as a whole, and so do distances in
 # them. What is left of the mean lets a defect count that fills the frame (docs/adr/0016).
@@ -35,6 +38,8 @@ LITE_BEYOND_RARE = 0.1
 # The score counts more of it: of a defect that nothing was taught about, distances alone can tell
 # (docs/adr/0018).
 LITE_SCORE_BEYOND_RARE = 0.5
+# What looks around spreads; the map takes some of it back (docs/adr/0019).
+LITE_CONTRAST = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +112,10 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
             inp_former=InpFormerNet(
                 width=96, depth=4, heads=4, mlp_ratio=2, centring=LITE_CENTRING
             ),
-            branches=BRANCHES,
+            branches=LITE_BRANCHES,
             map=MapSettings(
                 stride=2,
+                contrast=LITE_CONTRAST,
                 score_from="grid",
                 beyond_rare=LITE_BEYOND_RARE,
                 score_beyond_rare=LITE_SCORE_BEYOND_RARE,

@@ -62,7 +62,12 @@ def with_branches(model: ModelSettings, held_out_parts: int | None) -> ModelSett
             "branches": BranchSettings(),
             "inp_former": model.inp_former.model_copy(update={"centring": 0}),
             "map": model.map.model_copy(
-                update={"beyond_rare": 1, "score_beyond_rare": None, "score_from": "map"}
+                update={
+                    "beyond_rare": 1,
+                    "score_beyond_rare": None,
+                    "score_from": "map",
+                    "contrast": 0,
+                }
             ),
         }
         return model.model_copy(update=alone)
@@ -82,7 +87,7 @@ def fill_branches(detector: Detector, cache: FeatureCache, seed: int) -> None:
         some = []
         for tokens in _chunks(detector, cache, order, is_unit=True):
             chosen = torch.randperm(tokens.shape[1], generator=generator)[:each]
-            some.append(tokens[:, chosen].flatten(0, 1))
+            some.append(detector.memory.seen(tokens)[:, chosen].flatten(0, 1))
         vectors = coreset(torch.cat(some), len(detector.memory.bank), seed)
         # Fewer tokens than places (tests): the last one fills up, which changes no distance.
         missing = len(detector.memory.bank) - len(vectors)
@@ -210,12 +215,8 @@ def keep(detector: Detector, shares: dict[str, float]) -> Detector:
     """Rebuild a detector without the map branches whose share is below LEAST_SHARE."""
     before = detector.settings.branches
     left_out = {name for name, share in shares.items() if share < LEAST_SHARE}
-    branches = BranchSettings(
-        memory=0 if "memory" in left_out else before.memory,
-        position_dims=0 if "position" in left_out else before.position_dims,
-        image_dims=before.image_dims,
-        probe=0 if "probe" in left_out else before.probe,
-    )
+    fields = {"memory": "memory", "position": "position_dims", "probe": "probe"}
+    branches = before.model_copy(update={fields[name]: 0 for name in left_out})
     smaller = rebuilt(detector, branches)
     smaller.fuse.weight.copy_(smaller.weights([shares[name] for name in smaller.companions]))
     return smaller

@@ -47,7 +47,7 @@ class Cells:
     """Cells of many network inputs.
 
     Attributes:
-        tokens: (n, C) float32.
+        tokens: (n, C) float32, as the probe sees them (DefectProbe.seen).
         kinds: (n,) int64, of the defect in the cell's picture: 1..K, 0 in good pictures.
         defect: (n,) float32, the cell's share of its picture's defect; 0 outside.
         good: (n,) float32, the share of the cell that is good.
@@ -77,7 +77,9 @@ class CellCollector:
 
     def take(self, pixels: Image, mask: NDArray[np.bool_] | None, kind: int, part: int) -> None:
         """Take (H, W, 3) uint8 BGR pixels; `mask` (h, w) shows a defect of `kind`, None none."""
-        tokens = torch.cat(extract(self._detector, network_inputs(pixels, self._shape)), -1)
+        groups = extract(self._detector, network_inputs(pixels, self._shape))
+        assert self._detector.probe is not None  # noqa: S101 - narrowing only
+        tokens = self._detector.probe.seen(torch.cat(groups, -1))
         cover = torch.zeros(tokens.shape[:2])
         if mask is not None:
             level = np.asarray(mask[..., None] * np.uint8(255), np.uint8)
@@ -143,7 +145,7 @@ def synthetic_probes(
     # For a trial, a quarter of the good cells will do.
     few = cells.where((cells.defect > 0) | (torch.arange(len(cells.kinds)) % 4 == 0))
     for number, name in enumerate(DEFECTS, 1):
-        probe = DefectProbe(*detector.probe.weight.shape)
+        probe = detector.probe.untaught()
         fit_probe(probe, few.where(few.parts != number), SYNTHETIC_RIDGE)
         probes[name] = probe
         advance(1)

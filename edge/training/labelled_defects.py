@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.errors import TrainingError
-from edge.models.defect_probe import DefectProbe
 from edge.models.detector import Detector
 from edge.training.branches import rebuilt
 from edge.training.dataset import Sample, read_pixels
@@ -71,13 +70,13 @@ def learn_defects(
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(products.train))[:PICTURES]
     good = [products.train[int(index)] for index in some]
-    cells = labelled_cells(detector, defects, good, shape, seed, advance)
+    taught = _with_probe(detector, len({sample.label for sample in defects}))
+    cells = labelled_cells(taught, defects, good, shape, seed, advance)
     if not bool((cells.defect > 0).any()):
         raise TrainingError(
             f"--data: expected defects marked white in ground_truth, found {len(defects)} empty "
             "masks; mark them, or --names-only"
         )
-    taught = _with_probe(detector, int(cells.kinds.max()))
     assert taught.probe is not None  # noqa: S101 - narrowing only
     fit_probe(taught.probe, cells, LABELLED_RIDGE)
     advance(1)
@@ -147,7 +146,7 @@ def _see_unseen(
     for fold in range(FOLDS):
         left_out = torch.tensor([1 + index for index in range(len(parts)) if index % FOLDS == fold])
         seen = cells.where(~torch.isin(cells.parts, left_out))
-        taught.probe = DefectProbe(*whole.weight.shape)
+        taught.probe = whole.untaught()
         if bool((seen.defect > 0).any()):
             fit_probe(taught.probe, seen, LABELLED_RIDGE)
         found += [

@@ -35,7 +35,8 @@ def detector() -> Detector:
     torch.manual_seed(0)
     settings = model_settings(find_preset("lite"), (96, 64), PACKAGE)
     branches = BranchSettings(memory=64, position_dims=8, image_dims=4)
-    built = Detector(settings.model_copy(update={"branches": branches})).eval()
+    plain = settings.map.model_copy(update={"contrast": 0})  # its tests: test_neighbourhood.py
+    built = Detector(settings.model_copy(update={"branches": branches, "map": plain})).eval()
     load_backbone(built.features.backbone, PACKAGE)
     return built.requires_grad_(False)
 
@@ -86,6 +87,8 @@ def test_a_distance_beyond_rare_counts_little_and_what_was_taught_in_full() -> N
 @torch.no_grad()
 def test_the_score_counts_more_beyond_rare_than_the_map() -> None:
     settings = model_settings(find_preset("lite"), (96, 64), PACKAGE)
+    plain = settings.map.model_copy(update={"contrast": 0})
+    settings = settings.model_copy(update={"map": plain})
     branches = BranchSettings(memory=64, position_dims=8, probe=1)
     built = Detector(settings.model_copy(update={"branches": branches})).eval()
     for index in range(len(built.fuse.weight)):

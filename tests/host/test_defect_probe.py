@@ -13,6 +13,7 @@ import torch
 from edge.errors import TrainingError
 from edge.models.defect_probe import DefectProbe
 from edge.models.detector import Detector
+from edge.models.neighbourhood import Neighbourhood
 from edge.models.presets import find_preset, model_settings
 from edge.models.settings import BranchSettings
 from edge.models.weights import PACKAGE, load_backbone
@@ -37,6 +38,8 @@ from edge.training.synthetic import AREA_DEFECTS, DEFECTS
 
 SHAPE = InputShape((160, 128))
 FEW = TrainingSettings(probe_defects=60)
+# Without surroundings; what they change: test_neighbourhood.py.
+ALONE = Neighbourhood((1, 1), 1)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def train(plates: Path) -> tuple[Sample, ...]:
 
 def test_it_says_the_log_odds_of_any_kind() -> None:
     torch.manual_seed(0)
-    probe = DefectProbe(5, 3)
+    probe = DefectProbe(5, 3, ALONE)
     probe.weight.copy_(torch.randn(5, 3))
     probe.bias.copy_(torch.randn(3))
     tokens = torch.randn(2, 7, 5)
@@ -79,7 +82,7 @@ def test_it_finds_the_directions_of_its_kinds_in_raw_tokens() -> None:
     tokens = torch.randn(600, 20)
     tokens[kinds == 1, 4] += 6
     tokens[kinds == 2, 9] += 6
-    probe = DefectProbe(20, 2)
+    probe = DefectProbe(20, 2, ALONE)
     fit_probe(probe, cells(tokens * spread, kinds), LABELLED_RIDGE)
     fresh = torch.randn(300, 20)
     fresh[100:200, 4] += 6
@@ -92,7 +95,9 @@ def test_it_finds_the_directions_of_its_kinds_in_raw_tokens() -> None:
 def test_nothing_to_learn_is_an_error() -> None:
     with pytest.raises(ValueError, match="no cell shows a defect"):
         fit_probe(
-            DefectProbe(4, 1), cells(torch.randn(9, 4), torch.zeros(9, dtype=torch.int64)), 1e-3
+            DefectProbe(4, 1, ALONE),
+            cells(torch.randn(9, 4), torch.zeros(9, dtype=torch.int64)),
+            1e-3,
         )
 
 
@@ -150,7 +155,7 @@ def test_a_probe_for_every_kind_that_has_not_seen_it(detector: Detector, plates:
     assert set(seen.parts.tolist()) == {0, *range(1, len(DEFECTS) + len(AREA_DEFECTS) + 1)}
     seen = seen.where((seen.defect > 0) | (torch.arange(len(seen.kinds)) % 4 == 0))
     number = 1 + list(DEFECTS).index("stain")
-    expected = DefectProbe(*detector.probe.weight.shape)
+    expected = detector.probe.untaught()
     fit_probe(expected, seen.where(seen.parts != number), SYNTHETIC_RIDGE)
     assert torch.allclose(probes["stain"].weight, expected.weight, atol=1e-4)
     assert not torch.allclose(probes["stain"].weight, detector.probe.weight, atol=1e-3)
@@ -160,7 +165,7 @@ def test_its_share_is_tried_with_probes_that_have_not_seen_the_kind(
     detector: Detector, plates: Path
 ) -> None:
     """Blind to a kind that it has not seen, a probe has to go, whatever the one that has says."""
-    wrong = DefectProbe(*detector.probe.weight.shape)
+    wrong = detector.probe.untaught()
     wrong.bias.fill_(-100)
     own = detector.probe
     for of_kind, share in ((own, 0.3), (wrong, None)):
