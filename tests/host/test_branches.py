@@ -155,20 +155,27 @@ def test_a_score_from_the_map_is_left_as_it_is(detector: Detector) -> None:
     assert torch.equal(after.score, alone.map_top(after.map))
 
 
-def test_mixtures_that_chance_cannot_tell_apart_are_averaged() -> None:
+def test_mixtures_that_harm_nothing_are_averaged() -> None:
     rng = np.random.default_rng(0)
     good, defective = rng.normal(0, 1, 1000), rng.normal(1.5, 1, 1000)
-    worse = [values + rng.normal(0, 1, 1000) for values in (good, defective)]
 
-    def trials(count: int):
+    def trials(count: int, noise: float):
+        worse = [values + noise * rng.normal(0, 1, 1000) for values in (good, defective)]
         return {
             (1.0, 0.0): placements(good[:count], defective[:count]),
             (0.0, 1.0): placements(worse[0][:count], worse[1][:count]),
         }
 
-    assert mixture(trials(1000)) == [1.0, 0.0]
-    assert mixture(trials(12)) == [0.5, 0.5]
-    assert trials(12)[1.0, 0.0].auroc - trials(12)[0.0, 1.0].auroc > 0.02
+    def lost(trial) -> float:
+        return trial[1.0, 0.0].auroc - trial[0.0, 1.0].auroc
+
+    harmful, harmless, few = trials(1000, 1.0), trials(1000, 0.5), trials(24, 1.0)
+    assert mixture(harmful) == [1.0, 0.0]
+    assert lost(harmful) > 0.05
+    assert mixture(harmless) == [0.5, 0.5]
+    assert 0.01 < lost(harmless) < 0.05
+    assert mixture(few) == [0.5, 0.5], "of a few pictures, chance explains more"
+    assert lost(few) > 0.05
 
 
 def test_unit_groups_give_every_group_the_same_length() -> None:
