@@ -19,7 +19,7 @@ from edge.models.defect_probe import DefectProbe
 from edge.models.detector import Detector
 from edge.models.image_statistics import ImageStatistics
 from edge.models.normal_memory import PositionMemory
-from edge.models.settings import BranchSettings, ModelSettings
+from edge.models.settings import BranchSettings, MapSettings, ModelSettings
 from edge.training.coreset import coreset
 from edge.training.dataset import Sample, read_pixels
 from edge.training.feature_cache import FeatureCache, extract
@@ -221,12 +221,17 @@ def keep(detector: Detector, shares: dict[str, float]) -> Detector:
     return smaller
 
 
-def rebuilt(detector: Detector, branches: BranchSettings) -> Detector:
+def rebuilt(
+    detector: Detector, branches: BranchSettings, drawing: MapSettings | None = None
+) -> Detector:
     """The detector with other branches; those that both have, and all else, stay as they are.
+
+    `drawing`: other settings of map and score, too.
 
     `fuse` starts anew but for INP-Former's own weights.
     """
-    other = Detector(detector.settings.model_copy(update={"branches": branches})).eval()
+    changes = {"branches": branches, "map": drawing or detector.settings.map}
+    other = Detector(detector.settings.model_copy(update=changes)).eval()
     state = other.state_dict()
     state |= {
         name: value

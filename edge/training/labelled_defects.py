@@ -102,9 +102,16 @@ def _together(scores: Iterable[Tensor]) -> NDArray[np.float32]:
 
 
 def _with_probe(detector: Detector, kinds: int) -> Detector:
-    """The detector with an untaught probe for so many kinds, all else as it is."""
+    """The detector with an untaught probe for so many kinds.
+
+    A probe that has half of the say knows its own kinds alone. Of what was never labelled only
+    distances can tell, so that the score, where it has a limit of its own, counts them in full.
+    """
     branches = detector.settings.branches.model_copy(update={"probe": kinds})
-    taught = rebuilt(detector, branches)
+    drawing = detector.settings.map
+    if drawing.score_from == "grid":
+        drawing = drawing.model_copy(update={"score_beyond_rare": 1.0})
+    taught = rebuilt(detector, branches, drawing)
     others = detector.fuse.weight[: len(detector.fuse.weight) - (detector.probe is not None)]
     weight = torch.cat([others / others.sum(), torch.tensor([SHARE])])
     taught.fuse.weight.copy_(weight / weight.sum())

@@ -208,6 +208,10 @@ def test_what_labelled_defects_cost_is_seen_and_left_out(
     assert float(taught.fuse.weight[-1]) == pytest.approx(0.5)
     others, before = taught.fuse.weight[:-1], detector.fuse.weight[:-1]
     assert torch.allclose(others / others.sum(), before / before.sum(), atol=1e-6)
+    # What nobody labelled is told by distances: the score counts them in full, the map as before.
+    assert detector.score_slope[0] == 0.5
+    assert taught.score_slope.tolist() == [1.0] * len(taught.fuse.weight)
+    assert taught.fuse.slope[:-1].tolist() == detector.fuse.slope[:-1].tolist()
 
     def backwards(probe: DefectProbe, cells: Cells, ridge: float) -> None:
         fit_probe(probe, cells, ridge)
