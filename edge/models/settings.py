@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.config.reader import Settings
 
@@ -147,9 +147,9 @@ class BranchSettings(Settings):
 
     @field_validator("memory_around", "probe_around")
     @classmethod
-    def _has_a_middle(cls, side: int) -> int:
+    def _has_a_middle(cls, side: int, field: ValidationInfo) -> int:
         if side % 2 == 0:
-            raise ValueError(f"expected an odd number of cells, got {side}")
+            raise ValueError(f"{field.field_name}: expected an odd number of cells")
         return side
 
 

@@ -70,7 +70,7 @@ def test_presets_look_around_on_convolutions_alone() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected an odd number of cells, got 4"):
+    with pytest.raises(ValueError, match="probe_around: expected an odd number of cells"):
         BranchSettings(probe_around=4)
     with pytest.raises(ValueError, match="contrast: expected chain: calibrated"):
         MapSettings(contrast=0.3, chain="published")
