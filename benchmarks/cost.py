@@ -1,10 +1,10 @@
 """What a frame costs beside PatchCore on the same features, in one run.
 
-    python -m benchmarks.cost --work runs/quality --sets pcb_traces magnetic_tile [--spin]
+    python -m benchmarks.cost --work runs/quality --sets pcb_traces magnetic_tile [--spin on]
 
 Reads finished runs and bundles of benchmarks.quality. Ours is the bundle's whole graph on the
 line's engine; PatchCore's is the backbone alone on the same runtime and threads, the two in turns,
-and its search in NumPy. With --spin both sessions run as engine.spin has it.
+and its search in NumPy. Both sessions spin as --spin and engine.spin have it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import itertools
 import tempfile
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnxruntime
@@ -22,7 +23,7 @@ import torch
 from benchmarks.image_sets import SETS, find_set
 from benchmarks.references import patchcore
 from edge.bundle.store import open_bundle
-from edge.config.station import EngineSettings
+from edge.config.station import EngineSettings, Spin
 from edge.engines.load import load_engine
 from edge.engines.onnx_engine import session_options
 from edge.errors import EdgeError
@@ -41,7 +42,8 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--spin", action="store_true", help="as engine.spin of a station file")
+    spins = get_args(Spin)
+    parser.add_argument("--spin", default="brief", choices=spins, help="as in a station file")
     options = parser.parse_args()
     print("| set | ours, ms | PatchCore: network, ms | search, ms | ours / PatchCore |")
     print("|---" * 5 + "|")
@@ -105,7 +107,7 @@ class Backbone(torch.nn.Module):
         return torch.cat(self.detector.extract(frame), -1)
 
 
-def backbone_session(detector: Detector, frame: np.ndarray, threads: int, spin: bool):
+def backbone_session(detector: Detector, frame: np.ndarray, threads: int, spin: Spin):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "backbone.onnx"
         backbone, example = Backbone(detector).eval(), (torch.from_numpy(frame),)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli.console import make_app, run, setup_logging
+from edge.config.station import Spin
 
 if TYPE_CHECKING:
     from edge.bundle.store import Bundle
@@ -47,7 +48,7 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="over all golden pictures")] = 20,
     threads: Annotated[int, typer.Option(min=0, help="of CPU engines; 0 = physical cores")] = 0,
-    spin: Annotated[bool, typer.Option("--spin", help="as engine.spin of a station file")] = False,
+    spin: Annotated[Spin, typer.Option(help="as engine.spin of a station file")] = "brief",
     engines: Annotated[
         Path | None,
         typer.Option(help="folder of built engines; default where stations look"),

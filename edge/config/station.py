@@ -82,6 +82,9 @@ class DecisionSettings(Settings):
     max_engine_failures: int = Field(default=5, ge=1)
 
 
+Spin = Literal["off", "brief", "on"]
+
+
 class EngineSettings(Settings):
     """Which engine runs the bundle's graphs.
 
@@ -89,18 +92,24 @@ class EngineSettings(Settings):
     and `onnxruntime_gpu` run what build/build_engine.py has put into `folder`, and stop if nothing
     of theirs has passed the parity check on this device; `auto` takes the fastest that has, else
     ONNX Runtime on the CPU, and logs it.
-    `threads` is for CPUs, `spin` for ONNX Runtime there, `cuda` for TensorRT, `cuda_graph` for all
-    on NVIDIA GPUs.
+    `threads` is for CPUs, `spin` for ONNX Runtime there (edge.engines.onnx_engine.session_options),
+    `cuda` for TensorRT, `cuda_graph` for all on NVIDIA GPUs.
     """
 
     backend: Literal["auto", "onnxruntime", "onnxruntime_gpu", "tensorrt", "openvino"] = (
         "onnxruntime"
     )
     threads: int = Field(default=0, ge=0, description="0 = physical cores")
-    spin: bool = False
+    spin: Spin = "brief"
     folder: FilePath | None = None
     cuda: Literal["auto", "cuda-python", "pycuda"] = "auto"
     cuda_graph: bool = True
+
+    @field_validator("spin", mode="before")
+    @classmethod
+    def _spin(cls, value: object) -> object:
+        # YAML reads the bare words off and on as booleans.
+        return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
 
 
 class SpoolSettings(Settings):

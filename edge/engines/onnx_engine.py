@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
+from edge.config.station import Spin
 from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
@@ -19,6 +20,10 @@ from edge.errors import EngineLoadError, InferenceError
 # every frame, and INT8 is slower than FP32. The second quantises weights that were left in float on
 # purpose, with one scale for a whole layer.
 HARM_INT8 = ("MatMulAddFusion", "WeightBiasQuantization")
+
+# Most operators of a frame take less than this, so that the next one finds its threads awake; a
+# thread whose core is wanted elsewhere loses little (docs/speed.md).
+SPIN_US = 20
 
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
@@ -29,7 +34,7 @@ class OnnxEngine(Engine):
     _session: ort.InferenceSession | None = None
     _binding: Any = None
 
-    def __init__(self, path: Path, graph: GraphFile, threads: int = 0, *, spin: bool = False):
+    def __init__(self, path: Path, graph: GraphFile, threads: int = 0, *, spin: Spin = "brief"):
         """Load `path`.
 
         Args:
@@ -117,22 +122,33 @@ def physical_cores() -> int:
     return len(cores) or max(1, logical // 2)
 
 
+def can_spin_briefly() -> bool:
+    """Whether this ONNX Runtime, 1.26 or later, can limit how long a thread spins."""
+    major, minor = ort.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (1, 26)
+
+
 def session_options(
-    threads: int, precision: str = "fp32", *, spin: bool = False
+    threads: int, precision: str = "fp32", *, spin: Spin = "brief"
 ) -> ort.SessionOptions:
     """Options of every session of ours; benchmarks compare against a bare session with the same.
 
-    With `spin`, threads wait for the next operator by spinning, but only while a frame is computed:
-    faster where every thread has a core to itself, much slower where something else wants the core.
+    `spin` is how a thread waits for the next operator while a frame is computed: asleep (`off`),
+    actively (`on`: fast where every thread has a core to itself, slow where something else wants
+    the core), or actively for SPIN_US and then asleep (`brief`; asleep before ONNX Runtime 1.26,
+    which cannot). Between frames threads always sleep.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+    spins = spin == "on" or (spin == "brief" and can_spin_briefly())
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
     # Camera, outbox and broker share these cores: between frames idle threads always sleep.
-    options.add_session_config_entry("session.force_spinning_stop", str(int(spin)))
+    options.add_session_config_entry("session.force_spinning_stop", str(int(spins)))
+    if spins and spin == "brief":
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
     if precision == "int8":
         options.add_session_config_entry(
             "optimization.disable_specified_optimizers", ";".join(HARM_INT8)

@@ -219,7 +219,8 @@ def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> None:
     # Unit length on average, so that one ridge fits every backbone.
     scale = cells.tokens.std(0).clamp_min(1e-6) * cells.tokens.shape[1] ** 0.5
     inputs = (cells.tokens - centre) / scale
-    weight = torch.zeros_like(probe.weight, requires_grad=True)
+    # (K, C): the gradient of the other way round takes MKL many times as long on tall inputs.
+    weight = torch.zeros(probe.weight.shape[::-1], requires_grad=True)
     bias = torch.zeros_like(probe.bias, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
@@ -227,7 +228,7 @@ def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> None:
 
     def closure() -> float:
         optimizer.zero_grad()
-        logits = F.pad(inputs @ weight + bias, (1, 0))
+        logits = F.pad(F.linear(inputs, weight, bias), (1, 0))
         likely = logits.log_softmax(1)
         told = likely.gather(1, chosen.unsqueeze(1))[:, 0]
         entropy = -0.5 * ((good * likely[:, 0]).sum() + (defect * told).sum())
@@ -237,6 +238,6 @@ def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> None:
 
     with torch.enable_grad():
         optimizer.step(closure)
-    folded = weight.detach() / scale.unsqueeze(1)
+    folded = weight.detach().T / scale.unsqueeze(1)
     probe.weight.copy_(folded)
     probe.bias.copy_(bias.detach() - centre @ folded)

@@ -64,6 +64,7 @@ def test_defaults_and_relative_paths(tmp_path: Path) -> None:
         (GOOD.replace("file://parts", "parts"), ["5: camera.source: expected an address"]),
         (GOOD + "node: again\n", ["6: node: given twice, first on line 2"]),
         (GOOD + "mqtt: {spool: {max_age_s: 7 weeks}}\n", ["6: mqtt.spool.max_age_s: expected a"]),
+        (GOOD + "engine: {spin: 20}\n", ["6: engine.spin: input should be 'off', 'brief' or 'on'"]),
         (GOOD + "mqtt: {tls_insecure: true}\n", ["6: mqtt: tls_* keys are set but tls is false"]),
         (
             GOOD + "mqtt: {user: a, user_env: B}\n",
@@ -80,6 +81,17 @@ def test_every_problem_is_named(tmp_path: Path, text: str, expected: list[str]) 
     assert len(found) == len(expected), found
     for have, want in zip(found, expected):
         assert have.startswith(want), (have, want)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("off", "off"), ("false", "off"), ("on", "on"), ("true", "on"), ("brief", "brief")],
+)
+def test_off_and_on_are_words_although_yaml_reads_booleans(
+    tmp_path: Path, written: str, read: str
+) -> None:
+    text = GOOD + f"engine: {{spin: {written}}}\n"
+    assert read_station(write(tmp_path, text)).engine.spin == read
 
 
 def test_all_problems_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

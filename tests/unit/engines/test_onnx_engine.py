@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from edge.bundle.manifest import TensorSpec
 from edge.bundle.store import Bundle, open_bundle
 from edge.config.station import EngineSettings
+from edge.engines import onnx_engine
 from edge.engines.load import engine_key, load_engine
 from edge.engines.onnx_engine import OnnxEngine, physical_cores
 from edge.errors import EngineLoadError, InferenceError
@@ -104,12 +106,11 @@ def test_threads_and_key(bundle: Bundle) -> None:
 
 
 def test_spinning_threads_change_no_number_and_sleep_between_frames(bundle: Bundle) -> None:
-    settings = EngineSettings(threads=2, spin=True)
     with (
-        load_engine(bundle, EngineSettings(threads=2)) as still,
-        load_engine(bundle, settings) as spinning,
+        load_engine(bundle, EngineSettings(threads=2, spin="off")) as still,
+        load_engine(bundle, EngineSettings(threads=2, spin="on")) as spinning,
     ):
-        assert (spun(still), spun(spinning)) == ("0", "1")
+        assert (spun(still), spun(spinning)) == (("0", "no limit"), ("1", "no limit"))
         seen = frame(bundle)
         assert np.array_equal(spinning.run(seen)["map"], still.run(seen)["map"])
         busy = 0.0
@@ -121,6 +122,21 @@ def test_spinning_threads_change_no_number_and_sleep_between_frames(bundle: Bund
     assert busy < 0.15, "seconds of CPU in 0.3 s of pauses"
 
 
-def spun(engine: OnnxEngine) -> str:
+def test_a_station_spins_briefly_where_the_runtime_can_limit_it(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_engine.ort, "__version__", "1.26.0")
+    with load_engine(bundle, EngineSettings(threads=2)) as engine:
+        assert spun(engine) == ("1", "20")
+    monkeypatch.setattr(onnx_engine.ort, "__version__", "1.25.1")
+    with load_engine(bundle, EngineSettings(threads=2)) as engine:
+        assert spun(engine) == ("0", "no limit"), "an older one would spin without an end"
+
+
+def spun(engine: OnnxEngine) -> tuple[str, str]:
+    """Whether its threads spin, and for how many microseconds at most."""
     options = engine._session.get_session_options()
-    return options.get_session_config_entry("session.intra_op.allow_spinning")
+    limit = "no limit"
+    with contextlib.suppress(RuntimeError):
+        limit = options.get_session_config_entry("session.intra_op.spin_duration_us")
+    return options.get_session_config_entry("session.intra_op.allow_spinning"), limit
