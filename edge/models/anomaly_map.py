@@ -62,20 +62,25 @@ class CalibratedSum(nn.Module):
 
     def forward(self, branches: Tensor) -> Tensor:
         """Fuse (B, K, h, w) into (B, 1, h, w)."""
-        return self.weigh(self.level(branches), None if self.is_linear else self.slope)
+        return self.weigh(self.level(branches), self.weight, self.drawn_slope)
+
+    @property
+    def drawn_slope(self) -> Tensor | None:
+        """Of every branch, how much beyond 1 counts; None: all of all of them."""
+        return None if self.is_linear else self.slope
 
     def level(self, branches: Tensor) -> Tensor:
         """Bring (B, K, h, w) to the scale of good parts."""
         shape = (1, -1, 1, 1)
         return (branches - self.offset.view(shape)) / self.scale.view(shape)
 
-    def weigh(self, level: Tensor, slope: Tensor | None) -> Tensor:
-        """Sum (B, K, h, w) levels by weight; `slope` (K,) of what is beyond 1 counts, None: all."""
+    def weigh(self, level: Tensor, weight: Tensor, slope: Tensor | None) -> Tensor:
+        """Sum (B, K, h, w) levels by weight (K,); `slope` (K,) of what is beyond 1 counts."""
         shape = (1, -1, 1, 1)
         if slope is not None:
             above = (level - 1).clamp_min(0)
             level = level - above + slope.view(shape) * above
-        return (level * self.weight.view(shape)).sum(1, keepdim=True)
+        return (level * weight.view(shape)).sum(1, keepdim=True)
 
     @torch.no_grad()
     def calibrate(self, branches: Tensor) -> None:

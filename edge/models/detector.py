@@ -26,6 +26,8 @@ from edge.models.type_branch import TypeBranch
 
 # Side of the surroundings that map.contrast compares with, in cells of the features.
 CONTRAST_AROUND = 7
+# Branches that were taught defects; the others are distances from good parts.
+TAUGHT = ("probe_before", "probe")
 
 
 class Detector(nn.Module):
@@ -39,6 +41,8 @@ class Detector(nn.Module):
     image_line: Tensor
     score_offset: Tensor
     score_slope: Tensor | None
+    before_weight: Tensor | None
+    before_line: Tensor | None
 
     def __init__(self, settings: ModelSettings):
         super().__init__()
@@ -112,6 +116,7 @@ class Detector(nn.Module):
         self.memory: NormalMemory | None = None
         self.position: PositionMemory | None = None
         self.image: ImageStatistics | None = None
+        self.probe_before: DefectProbe | None = None
         self.probe: DefectProbe | None = None
         self.own_branches = len(self.fuse.weight)
         if wanted.memory:
@@ -122,15 +127,20 @@ class Detector(nn.Module):
         if wanted.image_dims:
             self.image = ImageStatistics(sum(channels), wanted.image_dims)
             self.register_buffer("image_line", torch.tensor([0.0, 1.0]))
+        around = Neighbourhood((height, width), wanted.probe_around)
+        if wanted.probe_before:
+            self.probe_before = DefectProbe(sum(channels), wanted.probe_before, around)
         if wanted.probe:
-            around = Neighbourhood((height, width), wanted.probe_around)
             self.probe = DefectProbe(sum(channels), wanted.probe, around)
         if self.companions:
             own, beyond = self.fuse, self.settings.map.beyond_rare
-            beside = [1.0 if name == "probe" else beyond for name in self.companions]
+            beside = [1.0 if name in TAUGHT else beyond for name in self.companions]
             self.fuse = CalibratedSum(self.own_branches + len(beside), [*own.beyond, *beside])
             self.fuse.weight[: self.own_branches] = own.weight
             self.fuse.weight.copy_(self.weights([1.0] * len(self.companions)))
+        is_kept = self.settings.map.before
+        self.register_buffer("before_weight", self.fuse.weight.clone() if is_kept else None)
+        self.register_buffer("before_line", torch.tensor([0.0, 1.0]) if is_kept else None)
 
     def _limit_score(self) -> None:
         """Let more of what a branch says beyond rare count in the score than in the map."""
@@ -138,15 +148,15 @@ class Detector(nn.Module):
         if wanted is not None:
             heads = int(self.head is not None)
             is_taught = [False] * (self.own_branches - heads) + [True] * heads
-            is_taught += [name == "probe" for name in self.companions]
+            is_taught += [name in TAUGHT for name in self.companions]
             slope = torch.tensor([1.0 if taught else wanted for taught in is_taught])
         self.register_buffer("score_slope", slope, persistent=False)
 
     @property
     def companions(self) -> tuple[str, ...]:
         """Map branches beside INP-Former's own, in the order of `fuse`."""
-        present = {"memory": self.memory, "position": self.position, "probe": self.probe}
-        return tuple(name for name, branch in present.items() if branch is not None)
+        names = ("memory", "position", "probe_before", "probe")
+        return tuple(name for name in names if getattr(self, name) is not None)
 
     def weights(self, shares: Sequence[float]) -> Tensor:
         """Weights of `fuse` where each companion's share is relative to INP-Former's, which is 1.
@@ -171,8 +181,9 @@ class Detector(nn.Module):
         tokens = torch.cat(groups, -1)
         unit = self.unit(tokens)
         found = [branch(unit) for branch in (self.memory, self.position) if branch is not None]
-        if self.probe is not None:
-            found.append(self.probe(tokens))  # contrast tells defects apart: lengths as they are
+        # Contrast tells defects apart: probes see lengths as they are.
+        probes = (self.probe_before, self.probe)
+        found += [probe(tokens) for probe in probes if probe is not None]
         grids = torch.stack(found, 1).reshape(-1, len(found), *self.features.grid_hw)
         if self.grid_hw != self.features.grid_hw:
             grids = F.interpolate(grids, size=self.grid_hw, mode="bilinear", align_corners=False)
@@ -203,12 +214,23 @@ class Detector(nn.Module):
 
     def fused(self, branches: Tensor) -> tuple[Tensor, Tensor]:
         """What the map draws and what the score reads, (B, 1, h, w) each, from (B, K, h, w)."""
-        if self.score_slope is None:
-            grid = self.fuse(branches)
-            return self._contrasted(grid), grid
         level = self.fuse.level(branches)
-        drawn = self.fuse.weigh(level, self.fuse.slope)
-        return self._contrasted(drawn), self.fuse.weigh(level, self.score_slope)
+        drawn, scored = self.weighed(level, self.fuse.weight)
+        if self.before_weight is None or self.before_line is None:
+            return drawn, scored
+        offset, slope = self.before_line
+        was_drawn, was_scored = self.weighed(level, self.before_weight)
+        return (
+            torch.maximum(drawn, offset + slope * was_drawn),
+            torch.maximum(scored, offset + slope * was_scored),
+        )
+
+    def weighed(self, level: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Map and score as in `fused`, from (B, K, h, w) levels by one `weight` (K,) alone."""
+        drawn = scored = self.fuse.weigh(level, weight, self.fuse.drawn_slope)
+        if self.score_slope is not None:
+            scored = self.fuse.weigh(level, weight, self.score_slope)
+        return self._contrasted(drawn), scored
 
     def _contrasted(self, grid: Tensor) -> Tensor:
         """Add to (B, 1, h, w) some of what every cell is above the mean around it."""

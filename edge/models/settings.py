@@ -103,6 +103,8 @@ class MapSettings(Settings):
             a good pixel. Below 1, places where several branches see something count more than one
             branch that sees a lot. What was taught defects (probe, heads) counts in full.
         score_beyond_rare: the same for the score where it is read from the grid; None: as the map.
+        before: labelled defects were learned, and what stood out before counts where it is more:
+            what nobody has labelled must not be overlooked for what somebody has.
         contrast: how much of what a cell is above the mean of its surroundings is added to it in
             the map: what a defect spreads through the fields of view around it is taken back.
     """
@@ -113,14 +115,16 @@ class MapSettings(Settings):
     score_from: Literal["map", "grid"] = "map"
     beyond_rare: float = Field(default=1, ge=0, le=1)
     score_beyond_rare: float | None = Field(default=None, ge=0, le=1)
+    before: bool = False
     contrast: float = Field(default=0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _fits(self) -> MapSettings:
         if self.score_beyond_rare is not None and self.score_from == "map":
             raise ValueError("score_beyond_rare: expected score_from: grid, maps have one limit")
-        if self.contrast and self.chain == "published":
-            raise ValueError("contrast: expected chain: calibrated, the published one has none")
+        for name in ("contrast", "before"):
+            if getattr(self, name) and self.chain == "published":
+                raise ValueError(f"{name}: expected chain: calibrated, the published one has none")
         return self
 
 
@@ -132,6 +136,8 @@ class BranchSettings(Settings):
         position_dims: principal components of the statistics per place of the frame.
         image_dims: principal components of the statistics of the frame as a whole.
         probe: kinds of defects that the probe was taught; 1 for all synthetic ones together.
+        probe_before: the same of the probe that judged before labelled defects were learned; see
+            `map.before`.
         memory_around: side in cells, odd, of the square whose mean is remembered for its middle;
             1: a token alone.
         probe_around: side in cells, odd, of the surroundings that the probe sees beside a token;
@@ -142,6 +148,7 @@ class BranchSettings(Settings):
     position_dims: int = Field(default=0, ge=0)
     image_dims: int = Field(default=0, ge=0)
     probe: int = Field(default=0, ge=0)
+    probe_before: int = Field(default=0, ge=0)
     memory_around: int = Field(default=1, ge=1, le=31)
     probe_around: int = Field(default=1, ge=1, le=31)
 

@@ -242,6 +242,26 @@ def rebuilt(
     return other.requires_grad_(False)
 
 
+def align_before(detector: Detector, grids: Tensor) -> None:
+    """Bring what stood out before labelled defects were learned to the scale of what does now.
+
+    `grids` are branches of held-out good parts. Medians of the frames' scores meet, and so do their
+    95 % quantiles.
+    """
+    if detector.before_weight is None or detector.before_line is None:
+        return
+    level = detector.fuse.level(grids)
+
+    def score(weight: Tensor) -> Tensor:
+        drawn, scored = detector.weighed(level, weight)
+        if detector.grid_top is None:
+            return detector.map_top(detector.smooth(drawn))
+        return detector.grid_top(scored)
+
+    now, before = score(detector.fuse.weight), score(detector.before_weight)
+    detector.before_line.copy_(_line(now, before))
+
+
 def align_score(detector: Detector, grids: Tensor) -> None:
     """Bring scores read from the grid to the scale of maps; `grids` are branches of good parts.
 
@@ -260,8 +280,13 @@ def align_image(detector: Detector, map_scores: Tensor, distances: Tensor) -> No
 
     Medians meet, and so do the 95 % quantiles.
     """
+    detector.image_line.copy_(_line(map_scores, distances))
+
+
+def _line(targets: Tensor, values: Tensor) -> Tensor:
+    """Offset and slope that bring `values` to the scale of `targets`, (n,) both."""
     (low, high), (middle, most) = (
-        (values.median(), values.quantile(0.95)) for values in (map_scores, distances)
+        (each.median(), each.quantile(0.95)) for each in (targets, values)
     )
     slope = (high - low) / (most - middle).clamp_min(1e-6)
-    detector.image_line.copy_(torch.stack([low - slope * middle, slope]))
+    return torch.stack([low - slope * middle, slope])

@@ -22,6 +22,7 @@ from edge.models.promptmad_refiner import ReconstructionMask
 from edge.models.settings import ModelSettings
 from edge.models.weights import load_backbone
 from edge.training.branches import (
+    align_before,
     align_image,
     align_score,
     fill_branches,
@@ -277,6 +278,7 @@ def calibrate(
     together: Tensor = torch.cat(branches)
     if detector.settings.map.chain == "calibrated":
         detector.fuse.calibrate(together)
+    align_before(detector, together)
     align_score(detector, together)
     whole = None
     if detector.image is not None:

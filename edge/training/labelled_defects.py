@@ -3,6 +3,9 @@
 The probe of a fresh run knows synthetic defects alone. A handful of real ones teach it the
 direction that matters; map, score and the calibration of the threshold are made anew with it. What
 it is worth is measured on labelled parts that it was not taught, and it stays out where it costs.
+
+A probe that has half of the say knows its own kinds alone and speaks against every other. So the
+run goes on seeing what it saw before, and the larger of the two counts (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch import Tensor
 
 from edge.errors import TrainingError
 from edge.models.detector import Detector
-from edge.training.branches import rebuilt
+from edge.training.branches import align_before, rebuilt
 from edge.training.dataset import Sample, read_pixels
 from edge.training.defect_probe import (
     LABELLED_RIDGE,
@@ -83,7 +86,9 @@ def learn_defects(
     good_seen = [_see(taught, detector, sample, shape, advance) for sample in products.held_out]
     defects_seen = _see_unseen(taught, detector, cells, defects, shape, advance)
     all_seen = (good_seen, defects_seen)
-    taught.fuse.calibrate(torch.cat([each.maps for each in good_seen]))
+    good_maps = torch.cat([each.maps for each in good_seen])
+    taught.fuse.calibrate(good_maps)
+    align_before(taught, good_maps)
     before = placements(*(_together(each.before for each in seen) for seen in all_seen))
     after = placements(
         *(_together(taught.judge(each.maps).score for each in seen) for seen in all_seen)
@@ -102,19 +107,26 @@ def _together(scores: Iterable[Tensor]) -> NDArray[np.float32]:
 
 
 def _with_probe(detector: Detector, kinds: int) -> Detector:
-    """The detector with an untaught probe for so many kinds.
-
-    A probe that has half of the say knows its own kinds alone. Of what was never labelled only
-    distances can tell, so that the score, where it has a limit of its own, counts them in full.
-    """
-    branches = detector.settings.branches.model_copy(update={"probe": kinds})
-    drawing = detector.settings.map
-    if drawing.score_from == "grid":
-        drawing = drawing.model_copy(update={"score_beyond_rare": 1.0})
-    taught = rebuilt(detector, branches, drawing)
-    others = detector.fuse.weight[: len(detector.fuse.weight) - (detector.probe is not None)]
-    weight = torch.cat([others / others.sum(), torch.tensor([SHARE])])
-    taught.fuse.weight.copy_(weight / weight.sum())
+    """The detector with an untaught probe for so many kinds beside all that judged before."""
+    judged, weight = detector.probe, detector.fuse.weight
+    if detector.before_weight is not None:  # taught a second time
+        judged, weight = detector.probe_before, detector.before_weight[:-1]
+    distances = weight if judged is None else weight[:-1]
+    settings = detector.settings
+    branches = {"probe": kinds, "probe_before": 0 if judged is None else judged.kinds}
+    taught = rebuilt(
+        detector,
+        settings.branches.model_copy(update=branches),
+        settings.map.model_copy(update={"before": True}),
+    )
+    silent = torch.zeros(len(taught.fuse.weight) - len(distances) - 1)
+    others = torch.cat([distances / distances.sum(), silent])
+    now = torch.cat([others, torch.tensor([SHARE])])
+    taught.fuse.weight.copy_(now / now.sum())
+    assert taught.before_weight is not None  # noqa: S101 - narrowing only
+    taught.before_weight.copy_(torch.cat([weight, torch.zeros(1)]))
+    if judged is not None and taught.probe_before is not None:
+        taught.probe_before.load_state_dict(judged.state_dict())
     return taught
 
 

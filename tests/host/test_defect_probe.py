@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from edge.models.settings import BranchSettings
 from edge.models.weights import PACKAGE, load_backbone
 from edge.training import defect_probe, labelled_defects
 from edge.training.branches import rebuilt, weigh_branches
-from edge.training.dataset import Sample, read_image_set
+from edge.training.dataset import Sample, read_image_set, read_pixels
 from edge.training.defect_probe import (
     LABELLED_RIDGE,
     SYNTHETIC_RIDGE,
@@ -29,6 +30,7 @@ from edge.training.defect_probe import (
     synthetic_cells,
     synthetic_probes,
 )
+from edge.training.fit import calibrate
 from edge.training.frames import InputShape, network_inputs
 from edge.training.labelled_defects import learn_defects
 from edge.training.products import read_products
@@ -206,24 +208,106 @@ def test_what_labelled_defects_cost_is_seen_and_left_out(
     assert found.is_kept
     assert taught.probe.weight.shape[1] == len(images.defect_types)
     assert float(taught.fuse.weight[-1]) == pytest.approx(0.5)
-    others, before = taught.fuse.weight[:-1], detector.fuse.weight[:-1]
-    assert torch.allclose(others / others.sum(), before / before.sum(), atol=1e-6)
-    # What nobody labelled is told by distances: the score counts them in full, the map as before.
-    assert detector.score_slope[0] == 0.5
-    assert taught.score_slope.tolist() == [1.0] * len(taught.fuse.weight)
-    assert taught.fuse.slope[:-1].tolist() == detector.fuse.slope[:-1].tolist()
+    assert taught.companions[-2:] == ("probe_before", "probe")
+    others, distances = taught.fuse.weight[:-2], detector.fuse.weight[:-1]
+    assert torch.allclose(others / others.sum(), distances / distances.sum(), atol=1e-6)
+    assert float(taught.fuse.weight[-2]) == 0
 
     def backwards(probe: DefectProbe, cells: Cells, ridge: float) -> None:
         fit_probe(probe, cells, ridge)
         probe.weight.neg_()
         probe.bias.neg_()
 
+    def forgotten(detector: Detector, _grids: torch.Tensor) -> None:
+        detector.before_line.copy_(torch.tensor([-100.0, 0.0]))
+
     monkeypatch.setattr(labelled_defects, "fit_probe", backwards)
+    monkeypatch.setattr(labelled_defects, "align_before", forgotten)
     monkeypatch.setattr(labelled_defects, "SHARE", 4.0)
     same, found = learn_defects(detector, defects, products, 0, lambda _: None)
     assert not found.is_kept
     assert found.auroc_after < found.auroc_before
     assert same is detector
+
+
+def one_type(plates: Path) -> list[Sample]:
+    defects = [sample for sample in read_image_set(plates).test if sample.mask]
+    return [sample for sample in defects if sample.label == defects[0].label]
+
+
+def test_the_larger_of_what_stood_out_before_and_stands_out_now_counts(
+    run: Path, plates: Path
+) -> None:
+    record = read_record(run)
+    detector = read_model(run, record)
+    products = read_products([plates], record.training.seed)
+    taught, _ = learn_defects(detector, one_type(plates), products, 0, lambda _: None)
+    calibrate(taught, products.held_out, SHAPE, lambda _: None)
+    level = taught.fuse.level(seen(taught, products.held_out))
+    now = taught.weighed(level, taught.fuse.weight)
+    assert taught.probe_before.weight.tolist() == detector.probe.weight.tolist()
+    assert taught.before_weight.tolist() == [*detector.fuse.weight.tolist(), 0]
+    before = taught.weighed(level, taught.before_weight)
+    offset, slope = taught.before_line
+    for found, one, other in zip(
+        taught.fused(seen(taught, products.held_out)), now, before, strict=True
+    ):
+        assert torch.allclose(found, torch.maximum(one, offset + slope * other), atol=1e-5)
+    scores = (taught.grid_top(now[1]), offset + slope * taught.grid_top(before[1]))
+    for rank in (0.5, 0.95):  # on the same scale where parts are good
+        ranks = [float(torch.quantile(score, rank)) for score in scores]
+        assert ranks[0] == pytest.approx(ranks[1], abs=0.05)
+
+
+def test_what_nobody_labelled_stands_out_as_before(run: Path, plates: Path) -> None:
+    record = read_record(run)
+    detector = read_model(run, record)
+    products = read_products([plates], record.training.seed)
+    taught, _ = learn_defects(detector, one_type(plates), products, 0, lambda _: None)
+
+    def standing_out(judged: Detector) -> float:
+        """Scores with a square of noise, in units of how far good parts differ."""
+        calibrate(judged, products.held_out, SHAPE, lambda _: None)
+        good = judged.judge(seen(judged, products.held_out)).score
+        rng, found = np.random.default_rng(0), []
+        for sample in products.held_out:
+            pixels = read_pixels(sample.path)
+            pixels[56:72, 72:88] = rng.integers(0, 255, (16, 16, 3))
+            frames = torch.from_numpy(network_inputs(pixels, SHAPE))
+            found.append(judged(frames).score)
+        return float((torch.cat(found).mean() - good.median()) / (good.max() - good.median()))
+
+    before, after = standing_out(detector), standing_out(taught)
+    assert after > 0.95 * before
+    assert after > standing_out(alone(taught)) + 0.1 * before
+
+
+def alone(taught: Detector) -> Detector:
+    """A taught detector that has forgotten what stood out before."""
+    drawing = taught.settings.map.model_copy(update={"before": False})
+    other = rebuilt(taught, taught.settings.branches, drawing)
+    other.fuse.weight.copy_(taught.fuse.weight)
+    return other
+
+
+def seen(detector: Detector, samples: Sequence[Sample]) -> torch.Tensor:
+    frames = [network_inputs(read_pixels(sample.path), SHAPE) for sample in samples]
+    with torch.no_grad():
+        return detector.branches(detector.extract(torch.from_numpy(np.concatenate(frames))))
+
+
+def test_taught_twice_it_still_sees_what_stood_out_at_first(run: Path, plates: Path) -> None:
+    record = read_record(run)
+    detector = read_model(run, record)
+    products = read_products([plates], record.training.seed)
+    defects = [sample for sample in read_image_set(plates).test if sample.mask]
+    once, _ = learn_defects(detector, one_type(plates), products, 0, lambda _: None)
+    twice, _ = learn_defects(once, defects, products, 0, lambda _: None)
+    assert twice is not once
+    assert twice.companions == once.companions
+    assert twice.probe_before.weight.tolist() == detector.probe.weight.tolist()
+    assert twice.before_weight.tolist() == once.before_weight.tolist()
+    assert twice.fuse.weight.tolist() == once.fuse.weight.tolist()
 
 
 def test_masks_that_mark_nothing_are_told(run: Path, plates: Path, tmp_path: Path) -> None:

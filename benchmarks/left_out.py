@@ -1,0 +1,110 @@
+"""What a run that was taught some types of defects still finds of a type that nobody labelled.
+
+    python -m benchmarks.left_out --work runs/quality --sets magnetic_tile pcb_traces
+
+Reads finished runs of benchmarks.quality. Each type in turn is left out of the labelled defects
+that teach the run; its pictures are then judged by the run as it was and as it was taught. Beside
+the types, as a check, all of them are taught ("nothing left out"): known ones must gain.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.image_sets import SETS, find_set
+from edge.errors import EdgeError
+from edge.models.detector import Detector
+from edge.toolchain.thresholds import fit_threshold
+from edge.training.dataset import Sample, read_image_set, read_pixels
+from edge.training.fit import calibrate
+from edge.training.frames import InputShape, network_inputs
+from edge.training.labelled_defects import learn_defects
+from edge.training.metrics import auroc
+from edge.training.multiads.pictures import labelled
+from edge.training.products import Products, read_products
+from edge.training.run import read_model, read_record
+
+NOTHING = "nothing"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=["magnetic_tile", "pcb_traces"], choices=SETS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--labelled", type=int, default=10, help="defects of each type to learn")
+    parser.add_argument("--work", type=Path, default=Path("runs/quality"))
+    options = parser.parse_args()
+    print("| set | left out | pictures | AUROC, as it was | taught | recall, as it was | taught | "
+          "false rejects, as it was | taught |")  # fmt: skip
+    print("|---" * 9 + "|")
+    for name in options.sets:
+        measure(name, options)
+
+
+def measure(name: str, options: argparse.Namespace) -> None:
+    """Print a row for each type of a set, their mean, and one with nothing left out."""
+    run = options.work / f"{name}-{options.seed}-fused"
+    record = read_record(run)
+    folder = find_set(name, options.work)
+    products = read_products([folder], record.training.seed)
+    test = read_image_set(folder).test
+    own = labelled(test, options.labelled, np.random.default_rng(options.seed))
+    shown = {sample.path for sample in own}
+    others = [sample for sample in test if sample.path not in shown]
+    scores = judge(read_model(run, record), products, others)
+    rows = []
+    for kind in (*sorted({sample.label for sample in own}), NOTHING):
+        lesson = [sample for sample in own if sample.label != kind]
+        taught, _ = learn_defects(
+            read_model(run, record), lesson, products, options.seed, lambda _: None
+        )
+        chosen = [s.is_good or kind in (s.label, NOTHING) for s in others]
+        is_defect = np.array([not s.is_good for s in others])[chosen]
+        figures = [
+            figures_of(is_defect, found[chosen], threshold)
+            for found, threshold in (scores, judge(taught, products, others))
+        ]
+        row = np.array(figures).T.reshape(-1)
+        if kind == NOTHING:
+            show(name, "mean of types", "", np.mean(rows, 0))
+        rows.append(row)
+        show(name, kind, str(int(is_defect.sum())), row)
+
+
+def judge(
+    detector: Detector, products: Products, samples: list[Sample]
+) -> tuple[np.ndarray, float]:
+    """Scores of samples (n,), and the threshold that the bundle would have."""
+    shape = InputShape(detector.settings.size_wh)
+    calibration = calibrate(detector, products.held_out, shape, lambda _: None)
+    threshold = fit_threshold(calibration.scores, calibration.groups).value
+    scores = []
+    for sample in samples:
+        frames = torch.from_numpy(network_inputs(read_pixels(sample.path), shape))
+        with torch.no_grad():
+            scores.append(float(detector(frames).score.max()))
+    return np.array(scores), threshold
+
+
+def figures_of(
+    is_defect: np.ndarray, scores: np.ndarray, threshold: float
+) -> tuple[float, float, float]:
+    """AUROC, recall and false-reject rate."""
+    rejected = scores > threshold
+    return auroc(is_defect, scores), rejected[is_defect].mean(), rejected[~is_defect].mean()
+
+
+def show(name: str, kind: str, pictures: str, row: np.ndarray) -> None:
+    print(f"| {name} | {kind} | {pictures} | " + " | ".join(f"{x:.3f}" for x in row) + " |",
+          flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EdgeError as error:
+        raise SystemExit(f"error: {error}") from error
