@@ -23,7 +23,7 @@ from edge.models.detector import Detector
 from edge.models.inp_former_plus import HEAD_CHANNELS
 from edge.models.multiads import MultiAdsDetector
 from edge.models.multiads_presets import IMAGE_SHARE, multiads_settings
-from edge.models.presets import BRANCHES, find_preset, model_settings
+from edge.models.presets import find_preset, model_settings
 from edge.models.promptmad import PromptMadDetector
 from edge.models.promptmad_settings import PromptMadSettings
 from edge.models.settings import MapSettings, PyramidSettings, RefinerNet
@@ -73,6 +73,20 @@ def with_head(preset: str) -> Detector:
     """INP-Former++'s head beside the reconstruction."""
     net = model_settings(find_preset(preset), (256, 256), RANDOM).inp_former
     return inp_former(preset, inp_former=net.model_copy(update={"head": HEAD_CHANNELS}))
+
+
+def labelled(preset: str) -> Detector:
+    """Taught labelled defects: a probe of theirs beside the first one, and names."""
+    found = find_preset(preset)
+    settings = model_settings(found, (found.sides[0],) * 2, RANDOM)
+    taught = {"probe": len(TYPES), "probe_before": settings.branches.probe}
+    return inp_former(
+        preset,
+        types=TYPES,
+        text_width=TEXT_WIDTHS["lite"],
+        branches=settings.branches.model_copy(update=taught),
+        map=settings.map.model_copy(update={"before": True}),
+    )
 
 
 def zero_shot(preset: str) -> Detector:
@@ -140,25 +154,20 @@ def filled(network: Network) -> Network:
 
 
 REFINER = RefinerNet(text_width=TEXT_WIDTHS["lite"], types=TYPES)
-TYPED: dict[str, Any] = {
-    "types": TYPES,
-    "text_width": TEXT_WIDTHS["lite"],
-    "branches": BRANCHES.model_copy(update={"probe": len(TYPES)}),
-}
 PRESET_GRAPHS = {
     graph.name: graph
     for graph in (
         PresetGraph("lite", partial(inp_former, "lite")),
-        PresetGraph("lite-types", partial(inp_former, "lite", **TYPED)),
+        PresetGraph("lite-types", partial(labelled, "lite")),
         PresetGraph("lite-head", partial(with_head, "lite")),
         PresetGraph("lite-zero-shot", partial(zero_shot, "lite")),
         PresetGraph(
             "lite-published", partial(inp_former, "lite", map=MapSettings(chain="published"))
         ),
         PresetGraph("lite-refiner", partial(inp_former, "lite", refiner=REFINER)),
-        PresetGraph("standard-types", partial(inp_former, "standard", **TYPED)),
-        PresetGraph("accurate-types", partial(inp_former, "accurate", **TYPED)),
-        PresetGraph("large-types", partial(inp_former, "large", **TYPED)),
+        PresetGraph("standard-types", partial(labelled, "standard")),
+        PresetGraph("accurate-types", partial(labelled, "accurate")),
+        PresetGraph("large-types", partial(labelled, "large")),
         PresetGraph("multiads-lite", partial(multiads, "lite")),
         PresetGraph("multiads-lite-upsampled", partial(multiads, "lite", order="upsample-first")),
         PresetGraph("multiads-lite-as-types", partial(types_graph, "lite")),
