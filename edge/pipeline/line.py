@@ -93,6 +93,11 @@ class Line:
 
     def _build(self) -> None:
         config = self._config
+        if config.mqtt.broker == "embedded":
+            # First: whoever watches can subscribe while the engine loads, and misses no result.
+            broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
+            self._cleanup.callback(broker.stop)
+            broker.start()
         self._mailbox = make_mailbox(config.camera, self.drops)
         self._build_control()
         self._archive: Archive | None = None
@@ -122,10 +127,6 @@ class Line:
         self._writer = ResultWriter(self._outbox, self._committed)
         self._publisher: Publisher | None = None
         if publishes:
-            if config.mqtt.broker == "embedded":
-                broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
-                self._cleanup.callback(broker.stop)
-                broker.start()
             self._publisher = Publisher(
                 config.mqtt,
                 self._identity,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -118,8 +119,6 @@ def test_the_embedded_broker_serves_other_clients(station: Station) -> None:
     process = station.start()
 
     def is_up() -> bool:
-        import socket
-
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -128,8 +127,22 @@ def test_the_embedded_broker_serves_other_clients(station: Station) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     listener.stop()
-    assert len(listener.of("result")) > 50
+    heard = [json.loads(message.payload)["seq"] for message in listener.of("result")]
+    assert heard == list(range(1, 109))
     assert json.loads(listener.of("status")[-1].payload)["state"] == "stopped"
+
+
+def test_the_embedded_broker_is_there_before_the_engine_loads(station: Station) -> None:
+    """So that watchers miss no result. Here neither can come up: the first one is told."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        text = station.file.read_text().replace("broker: none", f"broker: embedded, port: {port}")
+        station.file.write_text(text)
+        done = station.run("--bundle", "nowhere")
+    assert done.returncode == 6
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
