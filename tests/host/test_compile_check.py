@@ -82,6 +82,7 @@ GRAPHS = {
 }
 # Softmax attentions: of the prototypes, and one per block.
 ATTENTIONS = {"lite": 1, "vit": 3, "clip": 2}
+SLOWEST = ("lite", "fp32")
 
 Build = Callable[[str, str], tuple[onnx.ModelProto, Compiled]]
 
@@ -106,8 +107,14 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return built
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", list(GRAPHS))
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        pytest.param(name, precision, marks=[pytest.mark.slow] * ((name, precision) == SLOWEST))
+        for name in GRAPHS
+        for precision in PRECISIONS
+    ],
+)
 def test_it_compiles_as_its_types_say(build: Build, name: str, precision: str) -> None:
     model, compiled = build(name, precision)
     found = examine(model, compiled.layers)

@@ -63,7 +63,8 @@ def test_a_single_job_judges_exactly_the_next_part(run_station, kind: str) -> No
     line.more()
     assert line.results[-1]["job_id"] == run
     assert "trigger" not in line.results[-1]["times"]
-    assert [r["seq"] for r in line.results] == list(range(1, len(line.results) + 1))
+    seqs = [r["seq"] for r in line.results]  # once: it goes on
+    assert seqs == list(range(1, len(seqs) + 1))
     for kind in ("result", "ack", "state"):
         validator = Draft202012Validator(schema(kind))
         for message in mes.listener.of(kind):

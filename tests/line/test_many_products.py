@@ -55,7 +55,10 @@ def recipe_of(result: dict) -> str:
     return result["recipe"]["id"]
 
 
-@pytest.mark.parametrize("kind", ["mosquitto", "amqtt", "embedded"])
+# The embedded broker is amqtt's, too.
+@pytest.mark.parametrize(
+    "kind", ["mosquitto", pytest.param("amqtt", marks=pytest.mark.slow), "embedded"]
+)
 def test_no_part_is_lost_or_judged_twice_by_changeovers_at_40_per_second(
     run, bundles: Path, kind: str
 ) -> None:
