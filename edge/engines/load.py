@@ -105,8 +105,10 @@ def load_proven(
 def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
     """A graph of the bundle on ONNX Runtime; the FP32 ones passed parity when it was packed."""
     # Imported here: each backend's library is needed only where it is chosen.
-    from edge.engines.onnx_engine import OnnxEngine
+    from edge.engines.onnx_engine import OnnxEngine, can_spin_briefly
 
+    if settings.spin == "brief" and not can_spin_briefly():
+        log.info("engine.spin: brief needs ONNX Runtime 1.26; threads sleep as with off")
     path = bundle.path(graph.file)
     return OnnxEngine(path, graph, settings.threads, spin=settings.spin)
 

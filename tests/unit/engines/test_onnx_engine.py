@@ -123,14 +123,17 @@ def test_spinning_threads_change_no_number_and_sleep_between_frames(bundle: Bund
 
 
 def test_a_station_spins_briefly_where_the_runtime_can_limit_it(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     monkeypatch.setattr(onnx_engine.ort, "__version__", "1.26.0")
     with load_engine(bundle, EngineSettings(threads=2)) as engine:
         assert spun(engine) == ("1", "20")
+    assert "brief needs" not in caplog.text
     monkeypatch.setattr(onnx_engine.ort, "__version__", "1.25.1")
     with load_engine(bundle, EngineSettings(threads=2)) as engine:
         assert spun(engine) == ("0", "no limit"), "an older one would spin without an end"
+    assert "engine.spin: brief needs ONNX Runtime 1.26; threads sleep as with off" in caplog.text
 
 
 def spun(engine: OnnxEngine) -> tuple[str, str]:
