@@ -4,7 +4,7 @@
 
 Reads finished runs of benchmarks.quality. Each type in turn is left out of the labelled defects
 that teach the run; its pictures are then judged by the run as it was and as it was taught. Beside
-the types, as a check, all of them are taught ("nothing left out"): known ones must gain.
+the types, as a check, all of them are taught ("nothing" is left out): known ones must gain.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whole line against the bare engine, in one run: what everything around the network costs.
 
-    python -m benchmarks.pipeline --bundle demo/bundle
+    python -m benchmarks.pipeline --bundle demo/bundle [--spin off]
 
 For each frame size: parts per second from decoded frame to result committed in the outbox, divided
 by the rate of a bare ONNX Runtime loop over the same graph with the same threads; and the shrink
@@ -16,14 +16,16 @@ import tempfile
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnxruntime
 
 from edge.bundle.store import open_bundle
-from edge.config.station import DecisionSettings, EngineSettings, SpoolSettings
+from edge.config.station import DecisionSettings, EngineSettings, Spin, SpoolSettings
 from edge.engines.load import load_engine
 from edge.engines.onnx_engine import session_options
+from edge.errors import EdgeError
 from edge.frame import Frame
 from edge.mqtt.identity import Identity
 from edge.mqtt.outbox import Outbox, outbox_path
@@ -40,12 +42,14 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["network", "640x480", "1280x1024"])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--frames", type=int, default=60, help="per round")
+    spins = get_args(Spin)
+    parser.add_argument("--spin", default="brief", choices=spins, help="as in a station file")
     options = parser.parse_args()
-    bundle = open_bundle(options.bundle)
-    with tempfile.TemporaryDirectory() as folder, load_engine(bundle, EngineSettings()) as engine:
+    bundle, settings = open_bundle(options.bundle), EngineSettings(spin=options.spin)
+    with tempfile.TemporaryDirectory() as folder, load_engine(bundle, settings) as engine:
         session = onnxruntime.InferenceSession(
             str(bundle.path(bundle.graph.file)),
-            session_options(engine.info.threads),
+            session_options(engine.info.threads, spin=options.spin),
             providers=["CPUExecutionProvider"],
         )
         line = Line(bundle, engine, Path(folder))
@@ -123,4 +127,7 @@ def timed(function) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeError as error:
+        raise SystemExit(f"error: {error}") from error

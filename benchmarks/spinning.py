@@ -24,6 +24,7 @@ from edge.bundle.store import Bundle, open_bundle
 from edge.config.station import EngineSettings, Spin
 from edge.engines.load import load_engine
 from edge.engines.protocol import Engine
+from edge.errors import EdgeError
 
 TURN = 8
 BUSY = "while True: pass"
@@ -90,4 +91,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeError as error:
+        raise SystemExit(f"error: {error}") from error
