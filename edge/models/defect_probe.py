@@ -52,9 +52,13 @@ class DefectProbe(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, N, C) to log P(any kind) / P(good), (B, N)."""
-        logits = tokens @ self.weight[: self.channels] + self.bias
-        if self.around.side > 1:
-            logits = logits + self.around(tokens @ self.weight[self.channels :])
+        # What belongs to a cell and to its surroundings side by side: tokens are read once.
+        own, *beside = (tokens @ torch.cat(self.weight.split(self.channels), 1)).split(
+            self.kinds, -1
+        )
+        logits = own + self.bias
+        for seen in beside:
+            logits = logits + self.around(seen)
         if self.kinds == 1:
             return logits[..., 0]
         # The maximum first: exponentials of the rest are at most 1, in half precision too.

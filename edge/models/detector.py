@@ -85,7 +85,7 @@ class Detector(nn.Module):
                 len(settings.types),
                 self.features.grid_hw,
             )
-        self.smooth: SmoothMap | PublishedMap = SmoothMap(map_hw)
+        self.smooth: SmoothMap | PublishedMap = SmoothMap(self.grid_hw, map_hw)
         if settings.map.chain == "published":
             self.smooth = PublishedMap(self.grid_hw, (height, width))
             map_hw = self.smooth.size_hw
@@ -112,7 +112,7 @@ class Detector(nn.Module):
         """Let branches judge that remember good parts, and one that was taught defects."""
         wanted = self.settings.branches
         channels, (height, width) = self.features.channels, self.features.grid_hw
-        self.unit = UnitGroups(channels)
+        self.unit = UnitGroups(self.distance.groups)
         self.memory: NormalMemory | None = None
         self.position: PositionMemory | None = None
         self.image: ImageStatistics | None = None

@@ -120,17 +120,44 @@ class PrototypeExtractor(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+class HeadsApart(nn.Module):
+    """Attention heads side by side in one product, so that N tokens are never turned by head.
+
+    Of M rows, which are few, each head gets a copy that is zero in the columns of the others.
+    """
+
+    own: Tensor
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.depth = width // heads
+        own = torch.eye(heads).repeat_interleave(self.depth, 1).unsqueeze(1)
+        self.register_buffer("own", own, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Copy (B, M, D) for every head, (B, h, M, D)."""
+        return x.unsqueeze(1) * self.own
+
+    def lengths(self, x: Tensor, rows: int) -> Tensor:
+        """Length of every head's part of tokens (B, N, D), repeated for each row: (B, hM, N)."""
+        # Mean before root: a sum of squares comes closer to the end of half precision.
+        mean = self.own.expand(-1, rows, -1).flatten(0, 1) / self.depth
+        return ((mean @ x.square().mT + UNIT_EPS) * self.depth).sqrt()
+
+
 class GuidedDecoderBlock(nn.Module):
     """Decoder block whose output comes from the prototypes alone (section 3.3).
 
     Attention weights are ReLU(s_head * cosine(q, k)): no softmax, no row normalisation. The paper
     prints ReLU(QK^T); normalised queries and keys and the learned scale are the code's. The first
     residual is absent, so a defect token cannot slip past the attention; the second is kept.
+
+    The projection behind the attention is linear, so that it is done to M values a head instead of
+    N tokens.
     """
 
     def __init__(self, width: int, heads: int, mlp_ratio: int, norm_eps: float = LAYER_NORM_EPS):
         super().__init__()
-        self.heads = heads
         self.norm1 = nn.LayerNorm(width, eps=norm_eps)
         self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.query = nn.Linear(width, width)
@@ -138,19 +165,23 @@ class GuidedDecoderBlock(nn.Module):
         self.scale = nn.Parameter(torch.ones(heads, 1, 1))
         self.project = nn.Linear(width, width)
         self.mlp = Mlp(width, mlp_ratio)
+        self.apart = HeadsApart(width, heads)
 
     def attention(self, x: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the non-negative weights (B, h, N, M) and the values (B, h, M, D/h)."""
-        query = unit(_split_heads(self.query(self.norm1(x)), self.heads))
+        """Return the non-negative weights (B, hM, N) and the values (B, hM, D), head by head.
+
+        Values of a head are zero in the columns of the others.
+        """
+        query = self.query(self.norm1(x))
         key, value = self.key_value(self.norm1(prototypes)).chunk(2, dim=-1)
-        key = unit(_split_heads(key, self.heads))
-        weights = F.relu(self.scale * (query @ key.transpose(-1, -2)))
-        return weights, _split_heads(value, self.heads)
+        key = (self.scale * unit(self.apart(key))).flatten(1, 2)
+        weights = F.relu(key @ query.mT / self.apart.lengths(query, prototypes.shape[1]))
+        return weights, self.apart(value).flatten(1, 2)
 
     def forward(self, x: Tensor, prototypes: Tensor) -> Tensor:
         """Map tokens (B, N, D) and prototypes (B, M, D) to tokens (B, N, D)."""
         weights, value = self.attention(x, prototypes)
-        x = self.project(_join_heads(weights @ value))
+        x = weights.mT @ (value @ self.project.weight.mT) + self.project.bias
         return x + self.mlp(self.norm2(x))
 
 

@@ -19,20 +19,22 @@ class UnitGroups(nn.Module):
     """Bring every group of a token to the same length, and the token to length one.
 
     As in GroupDistance, sums over groups are products with an indicator matrix.
+
+    Args:
+        groups: (C, G), the same tensor as GroupDistance's: the graph then sums squares once.
     """
 
     groups: Tensor
 
-    def __init__(self, channels: tuple[int, ...]):
+    def __init__(self, groups: Tensor):
         super().__init__()
-        indicator = torch.block_diag(*(torch.ones(count, 1) for count in channels))
-        self.register_buffer("groups", indicator, persistent=False)
+        self.register_buffer("groups", groups, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Scale (B, N, C) tokens; C holds the groups side by side."""
         count = self.groups.shape[1]
-        lengths = ((tokens * tokens) @ self.groups * count + EPS).rsqrt()
-        return tokens * (lengths @ self.groups.T)
+        lengths = ((tokens * tokens) @ self.groups + EPS).rsqrt()
+        return tokens * (lengths @ (self.groups.T * count**-0.5))
 
 
 class NormalMemory(nn.Module):
@@ -45,23 +47,33 @@ class NormalMemory(nn.Module):
     """
 
     bank: Tensor
+    ones: Tensor
 
     def __init__(self, vectors: int, channels: int, around: Neighbourhood):
         super().__init__()
         self.around = around
         self.register_buffer("bank", torch.zeros(vectors, channels))
+        self.register_buffer("ones", torch.ones(channels, 1), persistent=False)
 
     def seen(self, tokens: Tensor) -> Tensor:
         """What is remembered of unit tokens (B, N, C): the means around them, of length one."""
         if self.around.side == 1:
             return tokens
         mean = self.around(tokens)
-        return mean * ((mean * mean).sum(-1, keepdim=True) + EPS).rsqrt()
+        return mean * self._to_unit(mean)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map unit tokens (B, N, C) to Euclidean distances (B, N), 0..2."""
-        nearest = (self.seen(tokens) @ self.bank.T).amax(-1)
-        return (2 - 2 * nearest).clamp_min(0).sqrt()
+        mean = self.around(tokens)
+        nearest = (mean @ self.bank.T).amax(-1, keepdim=True)
+        if self.around.side > 1:
+            # As with what is `seen`, at one product a token.
+            nearest = nearest * self._to_unit(mean)
+        return (2 - 2 * nearest).clamp_min(0).sqrt()[..., 0]
+
+    def _to_unit(self, tokens: Tensor) -> Tensor:
+        """1 / length of (B, N, C) tokens, (B, N, 1); as a product, see GroupDistance."""
+        return ((tokens * tokens) @ self.ones + EPS).rsqrt()
 
 
 class PositionMemory(nn.Module):

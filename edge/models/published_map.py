@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.models.anomaly_map import gaussian_line
+from edge.models.anomaly_map import BothAxes, gaussian_line
 
 LONGER_SIDE = 256
 
@@ -28,22 +28,16 @@ class PublishedMap(nn.Module):
         input_hw: pixels of the network's input.
     """
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(self, grid_hw: tuple[int, int], input_hw: tuple[int, int]):
         super().__init__()
         longer = max(input_hw)
         height, width = (max(1, round(LONGER_SIDE * side / longer)) for side in input_hw)
         self.size_hw = (height, width)
-        rows = _axis(grid_hw[0], input_hw[0], height)
-        columns = _axis(grid_hw[1], input_hw[1], width)
-        self.register_buffer("rows", rows, persistent=False)
-        self.register_buffer("columns", columns.T.contiguous(), persistent=False)
+        self.axes = BothAxes(*(_axis(*sides) for sides in zip(grid_hw, input_hw, self.size_hw)))
 
     def forward(self, grid: Tensor) -> Tensor:
         """Map (B, 1, h, w) to (B, H, W)."""
-        return self.rows @ grid[:, 0] @ self.columns
+        return self.axes(grid[:, 0])
 
 
 def _axis(cells: int, pixels: int, side: int) -> Tensor:
@@ -53,4 +47,4 @@ def _axis(cells: int, pixels: int, side: int) -> Tensor:
     line = F.interpolate(line, size=side, mode="linear", align_corners=False)
     kernel = gaussian_line()
     smooth = F.conv1d(line.transpose(0, 1), kernel[None, None], padding=len(kernel) // 2)
-    return smooth[:, 0].T.float().contiguous()
+    return smooth[:, 0].T

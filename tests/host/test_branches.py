@@ -179,7 +179,8 @@ def test_mixtures_that_harm_nothing_are_averaged() -> None:
 
 
 def test_unit_groups_give_every_group_the_same_length() -> None:
-    tokens = UnitGroups((3, 5))(torch.randn(2, 4, 8) * torch.tensor([9.0] * 3 + [0.1] * 5))
+    unit = UnitGroups(torch.block_diag(torch.ones(3, 1), torch.ones(5, 1)))
+    tokens = unit(torch.randn(2, 4, 8) * torch.tensor([9.0] * 3 + [0.1] * 5))
     for group in (tokens[..., :3], tokens[..., 3:]):
         assert torch.allclose(group.square().sum(-1), torch.tensor(0.5), atol=1e-5)
 

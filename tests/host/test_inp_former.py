@@ -40,10 +40,38 @@ def test_attention_weights_have_the_published_shape_and_no_negatives() -> None:
     with torch.no_grad():
         block = GuidedDecoderBlock(768, 12, 4)
         weights, value = block.attention(torch.randn(2, 784, 768), torch.randn(2, 6, 768))
-    assert weights.shape == (2, 12, 784, 6)
-    assert value.shape == (2, 12, 6, 64)
+    # The published (2, 12, 784, 6) and (2, 12, 6, 64), the heads below one another.
+    assert weights.shape == (2, 12 * 6, 784)
+    assert value.shape == (2, 12 * 6, 768)
+    own = value.reshape(2, 12, 6, 12, 64).transpose(2, 3)
+    assert all(float(own[:, i, j].abs().sum()) == 0 for i in range(12) for j in range(12) if i != j)
     assert float(weights.min()) >= 0
     assert float(weights.max()) <= 1 + 1e-5, "cosine logits at the initial scale of one"
+
+
+def plain_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def shaken(block: torch.nn.Module) -> torch.nn.Module:
+    """No parameter at its start, where scales are one and biases zero."""
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return block.requires_grad_(False)
+
+
+def test_guided_attention_is_the_published_one_in_another_order() -> None:
+    torch.manual_seed(0)
+    block = shaken(GuidedDecoderBlock(48, 4, 2))
+    x, prototypes = torch.randn(2, 30, 48), torch.randn(2, 6, 48)
+    query = torch.nn.functional.normalize(plain_heads(block.query(block.norm1(x)), 4), dim=-1)
+    key, value = block.key_value(block.norm1(prototypes)).chunk(2, -1)
+    key = torch.nn.functional.normalize(plain_heads(key, 4), dim=-1)
+    weights = (block.scale * (query @ key.mT)).relu()
+    y = block.project((weights @ plain_heads(value, 4)).transpose(1, 2).flatten(2))
+    expected = y + block.mlp(block.norm2(y))
+    assert torch.allclose(block(x, prototypes), expected, atol=1e-4)
+    assert torch.allclose(block.attention(x, prototypes)[0], weights.mT.flatten(1, 2), atol=1e-5)
 
 
 def test_no_residual_leaks_past_the_attention() -> None:
