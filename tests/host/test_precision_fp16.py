@@ -73,8 +73,10 @@ def test_weights_are_half_and_norms_are_not(half: onnx.ModelProto) -> None:
     assert by_op["LayerNormalization"] == by_op["Softmax"] == by_op["TopK"] == {TensorProto.FLOAT}
     assert by_op["Sqrt"] == by_op["Reciprocal"] == by_op["ReduceSum"] == {TensorProto.FLOAT}
     convolutions = [types[node.input[1]] for node in half.graph.node if node.op_type == "Conv"]
-    assert convolutions.count(TensorProto.FLOAT16) == 48
-    assert convolutions.count(TensorProto.FLOAT) == 1, "only the map's smoothing"
+    assert convolutions == [TensorProto.FLOAT16] * 48
+    smoothing = next(node for node in half.graph.node if "map" in node.output)
+    assert smoothing.op_type == "MatMul"
+    assert {types[name] for name in smoothing.input} == {TensorProto.FLOAT}
     assert by_op["Gelu"] == {TensorProto.FLOAT16}
 
 
