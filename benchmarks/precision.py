@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, help="calibration set; default: from --data")
     parser.add_argument("--frames", type=int, default=64, help="to calibrate on")
     parser.add_argument("--calibrator", default="minmax")
+    parser.add_argument("--weight-bits", type=int, choices=(7, 8))
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=0, help="0 = physical cores")
     parser.add_argument("--report", type=Path, help="also write the layers' table (markdown)")
@@ -48,7 +49,9 @@ def main() -> None:
     bundle = open_bundle(options.bundle)
     columns, rows = bundle.recipe.tiles_wh
     frames, fresh = split(calibration_frames(bundle, options), columns * rows)
-    settings = Int8Settings(form="cpu", calibrator=options.calibrator)
+    settings = Int8Settings(
+        form="cpu", calibrator=options.calibrator, weight_bits=options.weight_bits
+    )
     model = onnx.load(str(bundle.path(bundle.graph.file)))
     made = quantise(model, frames, settings, bundle.thresholds.score.value, fresh=fresh)
     if options.report:

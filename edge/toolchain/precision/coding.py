@@ -101,7 +101,7 @@ def _code(
 ) -> CodedWeight:
     weight = np.asarray(graph.constant(layer.weight), np.float32)
     bias = None if layer.bias is None else np.asarray(graph.constant(layer.bias), np.float32)
-    largest = 2 ** (settings.weight_bits - 1) - 1
+    largest = settings.largest_code
     least: NDArray[np.float32] | float = LEAST_HALF_SCALE if settings.form == "trt" else 0.0
     if bias is not None and settings.form == "cpu":
         least = least_scale_for(bias, activations[layer.input].scale)

@@ -19,8 +19,8 @@ class Int8Settings(Settings):
         form: for which runtime, see qdq.
         calibrator: how activation ranges are found, see ranges.
         percentile: share of values that the calibrator of that name keeps.
-        weight_bits: with 7, products of x86 CPUs without VNNI cannot overflow, whatever kernels
-            the engine takes there.
+        weight_bits: None is 7 for `cpu`, 8 for `trt`. Products with 7 cannot overflow on x86
+            without VNNI: ONNX Runtime takes its fast kernels there.
         limit: largest difference of a score, as a share of the threshold, and of a type's
             probability, on the frames that layers are chosen by.
     """
@@ -28,5 +28,11 @@ class Int8Settings(Settings):
     form: Form
     calibrator: Calibrator = "minmax"
     percentile: float = Field(default=99.99, gt=50, le=100)
-    weight_bits: Literal[7, 8] = 8
+    weight_bits: Literal[7, 8] | None = None
     limit: float = Field(default=0.2, gt=0)
+
+    @property
+    def largest_code(self) -> int:
+        """Of weights; codes are symmetric about 0."""
+        bits = self.weight_bits or (7 if self.form == "cpu" else 8)
+        return 2 ** (bits - 1) - 1
