@@ -1,18 +1,21 @@
 """What a frame costs beside PatchCore on the same features, in one run.
 
     python -m benchmarks.cost --work runs/quality --sets pcb_traces magnetic_tile [--spin on]
+    python -m benchmarks.cost --work runs/quality --precision int8
 
 Reads finished runs and bundles of benchmarks.quality. Ours is the bundle's whole graph on the
-line's engine; PatchCore's is the backbone alone on the same runtime and threads, the two in turns,
-and its search in NumPy. Both sessions spin as --spin and engine.spin have it.
+line's engine; PatchCore's is the backbone alone in FP32 on the same runtime and threads, and its
+search in NumPy. The three take short turns, since a machine's pace changes; the ratio is the median
+over rounds. Both sessions spin as --spin and engine.spin have it. With int8 the bundles have to be
+built with `edge-build --int8`.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -21,20 +24,23 @@ import onnxruntime
 import torch
 
 from benchmarks.image_sets import SETS, find_set
-from benchmarks.references import patchcore
+from benchmarks.references import PatchCore
 from edge.bundle.store import open_bundle
-from edge.config.station import EngineSettings, Spin
-from edge.engines.load import load_engine
-from edge.engines.onnx_engine import session_options
+from edge.config.station import Spin
+from edge.engines.onnx_engine import OnnxEngine, session_options
 from edge.errors import EdgeError
 from edge.models.detector import Detector
 from edge.models.settings import BranchSettings
+from edge.toolchain.tensorrt.graphs import cpu_graph
 from edge.training.dataset import hold_out, read_image_set, read_pixels
 from edge.training.feature_cache import extract
 from edge.training.frames import InputShape, network_inputs
 from edge.training.run import read_model, read_record
 
-PICTURES = 30
+PICTURES = 8
+ROUNDS = 15
+# For threads that still wait actively after the step before.
+PAUSE_S = 0.1
 
 
 def main() -> None:
@@ -44,20 +50,23 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
     spins = get_args(Spin)
     parser.add_argument("--spin", default="brief", choices=spins, help="as in a station file")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "int8"), help="of ours")
     options = parser.parse_args()
     print("| set | ours, ms | PatchCore: network, ms | search, ms | ours / PatchCore |")
     print("|---" * 5 + "|")
     rows = []
     for name in options.sets:
-        ours, network, search = measure(name, options)
-        rows.append((ours, network + search))
-        ratio = ours / (network + search)
+        rounds = measure(name, options)
+        ours, network, search = np.median(rounds, 0)
+        ratio = np.median(rounds[:, 0] / rounds[:, 1:].sum(1))
+        rows.append((ours, network + search, ratio))
         print(f"| {name} | {ours:.1f} | {network:.1f} | {search:.1f} | {ratio:.3f} |", flush=True)
-    ours, theirs = np.mean(rows, 0)
-    print(f"| mean | {ours:.1f} | | {theirs:.1f} in all | {ours / theirs:.3f} |")
+    ours, theirs, ratio = np.mean(rows, 0)
+    print(f"| mean | {ours:.1f} | | {theirs:.1f} in all | {ratio:.3f} |")
 
 
-def measure(name: str, options: argparse.Namespace) -> tuple[float, float, float]:
+def measure(name: str, options: argparse.Namespace) -> np.ndarray:
+    """Milliseconds of ours, PatchCore's network and its search, (ROUNDS, 3)."""
     run, folder = (options.work / f"{name}-{options.seed}-fused{kind}" for kind in ("", "-bundle"))
     record = read_record(run)
     shape = InputShape(record.model.size_wh)
@@ -77,23 +86,30 @@ def measure(name: str, options: argparse.Namespace) -> tuple[float, float, float
         return np.stack(out)
 
     pictures = images.test[:: max(1, len(images.test) // PICTURES)][:PICTURES]
-    search = patchcore(
-        features(train), features(pictures), detector.features.grid_hw, detector.smooth.size_hw
-    ).search_ms
+    grid_hw, map_hw = detector.features.grid_hw, detector.smooth.size_hw
+    reference, tokens = PatchCore(features(train), grid_hw, map_hw), features(pictures)
     frames = [network_inputs(read_pixels(p.path), shape)[:1] for p in pictures]
     bundle = open_bundle(folder)
-    with load_engine(bundle, EngineSettings(spin=options.spin)) as engine:
+    source = cpu_graph(bundle, bundle.graph, options.precision)
+    with OnnxEngine(source.path, source.graph, spin=options.spin) as engine:
         session = backbone_session(detector, frames[0], engine.info.threads, options.spin)
-        times: dict[str, list[float]] = {"ours": [], "network": []}
-        for frame in itertools.chain(frames[:3], frames):
-            start = time.perf_counter()
-            engine.run({"frame": frame})
-            middle = time.perf_counter()
-            session.run(None, {"frame": frame})
-            times["network"].append(time.perf_counter() - middle)
-            times["ours"].append(middle - start)
-    ours, network = (1e3 * float(np.median(times[key][3:])) for key in ("ours", "network"))
-    return ours, network, search
+        steps = (
+            lambda i: engine.run({"frame": frames[i]}),
+            lambda i: session.run(None, {"frame": frames[i]}),
+            lambda i: reference.search(tokens[i]),
+        )
+        return np.array([[block(step) for step in steps] for _ in range(ROUNDS)])
+
+
+def block(step: Callable[[int], object]) -> float:
+    """Median milliseconds of a step over the pictures, but the first, which finds cold caches."""
+    times = []
+    time.sleep(PAUSE_S)
+    for picture in range(PICTURES):
+        start = time.perf_counter()
+        step(picture)
+        times.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(times[1:]))
 
 
 class Backbone(torch.nn.Module):

@@ -31,24 +31,40 @@ class Reference:
     search_ms: float
 
 
+class PatchCore:
+    """Distance to the nearest vector of a coreset.
+
+    Args:
+        train: features of good pictures, (n, N, C).
+    """
+
+    def __init__(self, train, grid_hw, map_hw, seed=0):
+        rng = np.random.default_rng(seed)
+        each = -(-CANDIDATES // len(train))
+        candidates = np.concatenate(
+            [
+                _unit(_neighbourhood(tokens, grid_hw))[rng.permutation(len(tokens))[:each]]
+                for tokens in train
+            ]
+        )
+        self.grid_hw, self.map_hw = grid_hw, map_hw
+        self.bank = candidates[_k_centre(candidates, min(BANK, len(candidates)), rng)]
+        self.norms = (self.bank**2).sum(1)
+
+    def search(self, tokens):
+        """Anomaly map of one picture's features (N, C)."""
+        query = _unit(_neighbourhood(tokens, self.grid_hw))
+        squared = (query**2).sum(1) + (self.norms - 2 * query @ self.bank.T).min(1)
+        return _smooth(np.sqrt(np.maximum(squared, 0)).reshape(self.grid_hw), self.map_hw)
+
+
 def patchcore(train, test, grid_hw, map_hw, seed=0):
-    """Distance to the nearest vector of a coreset. Features: (n, N, C)."""
-    rng = np.random.default_rng(seed)
-    each = -(-CANDIDATES // len(train))
-    candidates = np.concatenate(
-        [
-            _unit(_neighbourhood(tokens, grid_hw))[rng.permutation(len(tokens))[:each]]
-            for tokens in train
-        ]
-    )
-    bank = candidates[_k_centre(candidates, min(BANK, len(candidates)), rng)]
-    norms = (bank**2).sum(1)
+    """PatchCore on test pictures. Features: (n, N, C)."""
+    reference = PatchCore(train, grid_hw, map_hw, seed)
     maps, times = [], []
     for tokens in test:
         start = time.perf_counter()
-        query = _unit(_neighbourhood(tokens, grid_hw))
-        squared = (query**2).sum(1) + (norms - 2 * query @ bank.T).min(1)
-        maps.append(_smooth(np.sqrt(np.maximum(squared, 0)).reshape(grid_hw), map_hw))
+        maps.append(reference.search(tokens))
         times.append(time.perf_counter() - start)
     return Reference(maps, _scores(maps), float(np.median(times)) * 1e3)
 
