@@ -69,6 +69,8 @@ def measure(name: str, options: argparse.Namespace) -> np.ndarray:
     """Milliseconds of ours, PatchCore's network and its search, (ROUNDS, 3)."""
     run, folder = (options.work / f"{name}-{options.seed}-fused{kind}" for kind in ("", "-bundle"))
     record = read_record(run)
+    bundle = open_bundle(folder)
+    source = cpu_graph(bundle, bundle.graph, options.precision)
     shape = InputShape(record.model.size_wh)
     images = read_image_set(find_set(name, options.work))
     train, _ = hold_out(images.train, images.has_groups, options.seed)
@@ -89,8 +91,6 @@ def measure(name: str, options: argparse.Namespace) -> np.ndarray:
     grid_hw, map_hw = detector.features.grid_hw, detector.smooth.size_hw
     reference, tokens = PatchCore(features(train), grid_hw, map_hw), features(pictures)
     frames = [network_inputs(read_pixels(p.path), shape)[:1] for p in pictures]
-    bundle = open_bundle(folder)
-    source = cpu_graph(bundle, bundle.graph, options.precision)
     with OnnxEngine(source.path, source.graph, spin=options.spin) as engine:
         session = backbone_session(detector, frames[0], engine.info.threads, options.spin)
         steps = (

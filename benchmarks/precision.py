@@ -23,6 +23,7 @@ import onnx
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, open_bundle
 from edge.engines.onnx_engine import OnnxEngine
+from edge.errors import EdgeError
 from edge.toolchain.calibration_set import read_calibration_set
 from edge.toolchain.int8_graphs import split
 from edge.toolchain.precision.int8 import Quantised, quantise
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, help="calibration set; default: from --data")
     parser.add_argument("--frames", type=int, default=64, help="to calibrate on")
     parser.add_argument("--calibrator", default="minmax")
-    parser.add_argument("--weight-bits", type=int, choices=(7, 8))
+    parser.add_argument("--weight-bits", type=int, choices=(7, 8), help="default: 7")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=0, help="0 = physical cores")
     parser.add_argument("--report", type=Path, help="also write the layers' table (markdown)")
@@ -147,4 +148,7 @@ def judged_pairs(a: Evaluation, b: Evaluation):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -127,18 +127,11 @@ class SmoothMap(nn.Module):
     def __init__(self, grid_hw: tuple[int, int], size_hw: tuple[int, int]):
         super().__init__()
         self.size_hw = size_hw
-        self.axes = BothAxes(*(self._axis(*sides) for sides in zip(grid_hw, size_hw)))
+        self.axes = BothAxes(*(_axis(*sides) for sides in zip(grid_hw, size_hw)))
 
     def forward(self, grid: Tensor) -> Tensor:
         """Map (B, 1, h, w) to (B, H, W)."""
         return self.axes(grid[:, 0])
-
-    @staticmethod
-    def _axis(cells: int, side: int) -> Tensor:
-        line = torch.eye(cells, dtype=torch.float64)[None]
-        line = F.interpolate(line, size=side, mode="linear", align_corners=False)
-        line = F.pad(line, (KERNEL_SIZE // 2, KERNEL_SIZE // 2), mode="replicate")
-        return F.conv1d(line.transpose(0, 1), gaussian_line()[None, None])[:, 0].T
 
 
 class TopMean(nn.Module):
@@ -158,6 +151,14 @@ def gaussian_line() -> Tensor:
     position = torch.arange(KERNEL_SIZE, dtype=torch.float64) - KERNEL_SIZE // 2
     line = torch.exp(-(position**2) / (2 * SIGMA**2))
     return line / line.sum()
+
+
+def _axis(cells: int, side: int) -> Tensor:
+    """Matrix (side, cells) of enlarging and smoothing along one axis."""
+    line = torch.eye(cells, dtype=torch.float64)[None]
+    line = F.interpolate(line, size=side, mode="linear", align_corners=False)
+    line = F.pad(line, (KERNEL_SIZE // 2, KERNEL_SIZE // 2), mode="replicate")
+    return F.conv1d(line.transpose(0, 1), gaussian_line()[None, None])[:, 0].T
 
 
 def _quantile(values: Tensor, rank: float) -> Tensor:

@@ -53,9 +53,8 @@ class DefectProbe(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, N, C) to log P(any kind) / P(good), (B, N)."""
         # What belongs to a cell and to its surroundings side by side: tokens are read once.
-        own, *beside = (tokens @ torch.cat(self.weight.split(self.channels), 1)).split(
-            self.kinds, -1
-        )
+        weights = torch.cat(self.weight.split(self.channels), 1)
+        own, *beside = (tokens @ weights).split(self.kinds, -1)
         logits = own + self.bias
         for seen in beside:
             logits = logits + self.around(seen)
