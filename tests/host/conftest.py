@@ -50,7 +50,7 @@ def run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         data=plates,
         preset=find_preset("lite"),
         size_wh=(160, 128),
-        training=TrainingSettings(steps=350, tokens=0, warmup=20, probe_defects=35),
+        training=TrainingSettings(steps=150, tokens=0, warmup=20, probe_defects=35),
     )
     return made_once(
         tmp_path_factory,

@@ -262,20 +262,29 @@ def test_a_coreset_has_one_vector_of_every_cluster() -> None:
     assert sorted((picked @ centres.T).argmax(1).tolist()) == [0, 1, 2, 3, 4]
 
 
-def test_all_branches_live_in_the_exported_graph(
-    detector: Detector, cache: FeatureCache, tmp_path: Path
-) -> None:
+@torch.no_grad()
+def test_all_branches_live_in_the_exported_graph(cache: FeatureCache, tmp_path: Path) -> None:
+    """With what looks around a cell, too: see test_neighbourhood.py."""
+    torch.manual_seed(2)
+    branches = BranchSettings(
+        memory=64, position_dims=8, image_dims=4, probe=3, memory_around=3, probe_around=5
+    )
+    settings = model_settings(find_preset("lite"), (96, 64), PACKAGE)
+    built = Detector(settings.model_copy(update={"branches": branches})).eval()
+    load_backbone(built.features.backbone, PACKAGE)
     assert len(cache) == 40
-    detector.image_line.copy_(torch.tensor([0.5, 1.0]))
-    export_detector(detector, tmp_path / "all.onnx")
+    fill_branches(built, cache, seed=0)
+    built.probe.weight.normal_(std=0.1)
+    built.image_line.copy_(torch.tensor([0.5, 1.0]))
+    export_detector(built, tmp_path / "all.onnx")
     session = onnxruntime.InferenceSession(
         str(tmp_path / "all.onnx"), providers=["CPUExecutionProvider"]
     )
     frame = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
     found_map, found_score = session.run(None, {"frame": frame})
-    judgement = detector(torch.from_numpy(frame))
+    judgement = built(torch.from_numpy(frame))
     assert np.abs(found_map - judgement.map.numpy()).max() < 1e-3 * judgement.map.abs().max()
     assert found_score[0] == pytest.approx(float(judgement.score), rel=1e-3)
     # The image branch decides here: without it the score is lower.
-    maps = detector.branches(detector.extract(torch.from_numpy(frame)))
-    assert float(detector.judge(maps).score) < float(judgement.score)
+    maps = built.branches(built.extract(torch.from_numpy(frame)))
+    assert float(built.judge(maps).score) < float(judgement.score)

@@ -105,7 +105,9 @@ def test_the_small_model_at_its_published_size() -> None:
     assert_same_network(detector, pixels, published_forward(state, pixels, 6, TAPS[12]))
 
 
-@pytest.mark.parametrize("zero", [False, True], ids=["reconstruction", "zero-shot"])
+@pytest.mark.parametrize(
+    "zero", [pytest.param(False, marks=pytest.mark.slow), True], ids=["reconstruction", "zero-shot"]
+)
 def test_the_exported_graph_equals_the_published_network(zero: bool, tmp_path: Path) -> None:
     torch.manual_seed(2)
     detector, state = make(TINY, 112, zero=zero)
@@ -203,6 +205,10 @@ def test_files_are_read_without_running_code(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "none.pth", TINY)
 
 
+def no_bar(_stage: str, _total: int):
+    return lambda _done: None
+
+
 def edge_import(*arguments: object) -> subprocess.CompletedProcess[str]:
     code = "from edge.cli.import_ import main; main()"
     command = [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
@@ -290,12 +296,8 @@ def test_a_checkpoint_without_pictures_holds_the_model_and_says_what_is_missing(
 def test_a_trained_run_judges_another_product_by_its_prototypes(
     run: Path, plates: Path, tmp_path: Path
 ) -> None:
-    from edge.toolchain.pack import PackOptions, pack_bundle
     from edge.training.importing import reuse_run
     from edge.training.run import read_model, read_record
-
-    def no_bar(_stage: str, _total: int):
-        return lambda _done: None
 
     record = reuse_run(run, plates, tmp_path / "zero", no_bar, is_zero_shot=True)
     assert record.origin is not None
@@ -309,9 +311,22 @@ def test_a_trained_run_judges_another_product_by_its_prototypes(
         reconstruction = old.inp_former(groups)
     assert torch.allclose(distance, reconstruction.distance, atol=1e-6)
     assert float(new.fuse.scale) != 1.0, "the map's scale is this product's"
-    pack_bundle(tmp_path / "zero", tmp_path / "bundle", PackOptions(alpha=0.1), lambda _: None)
     reuse_run(run, plates, tmp_path / "taken", no_bar)
     taken = read_model(tmp_path / "taken", read_record(tmp_path / "taken"))
     with torch.no_grad():
         own = old.branches(groups)[:, : old.own_branches]
         assert torch.equal(taken.branches(groups), own), "no memory of the other product"
+
+
+@pytest.mark.slow
+def test_a_run_judging_by_prototypes_becomes_a_bundle(
+    run: Path, plates: Path, tmp_path: Path
+) -> None:
+    from edge.toolchain.pack import PackOptions, pack_bundle
+    from edge.training.importing import reuse_run
+
+    reuse_run(run, plates, tmp_path / "zero", no_bar, is_zero_shot=True)
+    options = PackOptions(alpha=0.1)
+    bundle = pack_bundle(tmp_path / "zero", tmp_path / "bundle", options, lambda _: None)
+    assert bundle.manifest.parity[0].passed
+    assert "imported from" in (bundle.folder / "card.md").read_text()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch.nn import functional as F
@@ -17,7 +14,6 @@ from edge.models.normal_memory import NormalMemory
 from edge.models.presets import find_preset, model_settings
 from edge.models.settings import BranchSettings, MapSettings, ModelSettings
 from edge.models.weights import PACKAGE, RANDOM, load_backbone
-from edge.toolchain.export import export_detector
 from edge.training.branches import fill_branches, with_branches
 from edge.training.defect_probe import SYNTHETIC_RIDGE, CellCollector, Cells, fit_probe
 from edge.training.feature_cache import FeatureCache
@@ -182,18 +178,3 @@ def test_a_heads_finer_grid_has_the_same_surroundings() -> None:
     plain = headed.fuse(levels)
     expected = plain + 0.3 * (plain - mean_around(plain, 7 * cells // 2 * 2 + 1))
     assert torch.allclose(drawn, expected, atol=1e-6)
-
-
-@torch.no_grad()
-def test_it_lives_in_the_exported_graph(detector: Detector, tmp_path: Path) -> None:
-    detector.probe.weight.normal_(std=0.1)
-    detector.memory.bank.copy_(F.normalize(torch.randn_like(detector.memory.bank), dim=-1))
-    export_detector(detector, tmp_path / "around.onnx")
-    session = onnxruntime.InferenceSession(
-        str(tmp_path / "around.onnx"), providers=["CPUExecutionProvider"]
-    )
-    frame = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
-    found_map, found_score = session.run(None, {"frame": frame})
-    judged = detector(torch.from_numpy(frame))
-    assert np.abs(found_map - judged.map.numpy()).max() < 1e-3 * judged.map.abs().max()
-    assert found_score[0] == pytest.approx(float(judged.score), rel=1e-3)

@@ -21,9 +21,9 @@ def text(source: str, camera: str = "") -> str:
     return f"bundle: {DEMO_BUNDLE}\ncamera: {{source: '{source}', queue_size: 8{camera}}}\n"
 
 
-def settled(line: Running) -> int:
+def settled(line: Running, seconds: float = 0.3) -> int:
     """Count the results once what was being judged has arrived."""
-    time.sleep(0.3)
+    time.sleep(seconds)
     return len(line.results)
 
 
@@ -72,8 +72,10 @@ def test_a_single_job_judges_exactly_the_next_part(run_station, kind: str) -> No
 
 
 def test_a_single_job_waits_for_its_frame_until_it_expires_or_is_aborted(run_station) -> None:
-    line = run_station(text(f"{LIVE}&fault=hang:10:60", ", stall_timeout_s: 60"))
+    # Frames enough for somebody to hear of six: nobody hears a broker before it is there.
+    line = run_station(text(f"{LIVE}&fault=hang:80:60", ", stall_timeout_s: 60"))
     mes = line.start()
+    wait_until(lambda: len(line.results) == settled(line, 1), 20, "the hang")
     mes.ask("stop")
     before = settled(line)
     late = mes.ask("start_single_job", expires_at=soon(0.5))
