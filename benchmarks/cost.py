@@ -1,13 +1,14 @@
 """What a frame costs beside PatchCore on the same features, in one run.
 
     python -m benchmarks.cost --work runs/quality --sets pcb_traces magnetic_tile [--spin on]
-    python -m benchmarks.cost --work runs/quality --precision int8
+    python -m benchmarks.cost --work runs/quality --precision int8 [--threads 1]
 
 Reads finished runs and bundles of benchmarks.quality. Ours is the bundle's whole graph on the
 line's engine; PatchCore's is the backbone alone in FP32 on the same runtime and threads, and its
-search in NumPy. The three take short turns, since a machine's pace changes; the ratio is the median
-over rounds. Both sessions spin as --spin and engine.spin have it. With int8 the bundles have to be
-built with `edge-build --int8`.
+search in NumPy on as many. The three take short turns, since a machine's pace changes; the ratio is
+the median over rounds. Both sessions spin as --spin and engine.spin have it. One thread tells a
+frame's processor time, which is what a core per camera costs; two do not halve it. With int8 the
+bundles have to be built with `edge-build --int8`.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from typing import get_args
 import numpy as np
 import onnxruntime
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.image_sets import SETS, find_set
 from benchmarks.references import PatchCore
 from edge.bundle.store import open_bundle
 from edge.config.station import Spin
-from edge.engines.onnx_engine import OnnxEngine, session_options
+from edge.engines.onnx_engine import OnnxEngine, physical_cores, session_options
 from edge.errors import EdgeError
 from edge.models.detector import Detector
 from edge.models.settings import BranchSettings
@@ -51,12 +53,14 @@ def main() -> None:
     spins = get_args(Spin)
     parser.add_argument("--spin", default="brief", choices=spins, help="as in a station file")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "int8"), help="of ours")
+    parser.add_argument("--threads", type=int, default=physical_cores())
     options = parser.parse_args()
     print("| set | ours, ms | PatchCore: network, ms | search, ms | ours / PatchCore |")
     print("|---" * 5 + "|")
     rows = []
     for name in options.sets:
-        rounds = measure(name, options)
+        with threadpool_limits(options.threads):
+            rounds = measure(name, options)
         ours, network, search = np.median(rounds, 0)
         ratio = np.median(rounds[:, 0] / rounds[:, 1:].sum(1))
         rows.append((ours, network + search, ratio))
@@ -91,8 +95,9 @@ def measure(name: str, options: argparse.Namespace) -> np.ndarray:
     grid_hw, map_hw = detector.features.grid_hw, detector.smooth.size_hw
     reference, tokens = PatchCore(features(train), grid_hw, map_hw), features(pictures)
     frames = [network_inputs(read_pixels(p.path), shape)[:1] for p in pictures]
-    with OnnxEngine(source.path, source.graph, spin=options.spin) as engine:
-        session = backbone_session(detector, frames[0], engine.info.threads, options.spin)
+    threads, spin = options.threads, options.spin
+    with OnnxEngine(source.path, source.graph, threads, spin=spin) as engine:
+        session = backbone_session(detector, frames[0], threads, spin)
         steps = (
             lambda i: engine.run({"frame": frames[i]}),
             lambda i: session.run(None, {"frame": frames[i]}),
