@@ -35,8 +35,8 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["edge", "edge.*"]),
     package_data={
-        "edge.mqtt": ["schemas/*.json", "findings/*.yaml"],
-        "edge.models.text": ["*.yaml"],
+        "edge.messages": ["schemas/*.json", "findings/*.yaml"],
+        "edge.networks.text": ["*.yaml"],
     },
     install_requires=[
         "numpy>=1.24",

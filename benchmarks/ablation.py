@@ -27,8 +27,8 @@ from benchmarks.image_sets import find_set
 from benchmarks.marked_table import replace_table
 from benchmarks.quality import command
 from benchmarks.region_stage import cell_error, picture_error, region_figures
-from edge.training.dataset import read_image_set
-from edge.training.run import MODEL, read_record
+from edge.data.image_set import read_image_set
+from edge.methods.run import MODEL, read_record
 
 LABELLED = 10
 # Fixed beforehand: two types of each set that are left out and added by their words.

@@ -9,11 +9,11 @@ import numpy as np
 
 from edge.bundle.store import Bundle, open_bundle
 from edge.config.station import EngineSettings
+from edge.data.image_set import ImageSet, Sample
 from edge.engines.load import load_engine, load_types_engine
+from edge.evaluation.evaluate import Evaluation, evaluate, make_judge
+from edge.evaluation.veto_metrics import veto_metrics
 from edge.result import Inspection, Reason, Verdict
-from edge.training.dataset import ImageSet, Sample
-from edge.training.evaluate import Evaluation, evaluate, make_judge
-from edge.training.veto_metrics import veto_metrics
 
 RECALL = 0.95
 VETO_ABOVE = 0.95

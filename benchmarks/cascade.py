@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 
 from edge.bundle.store import open_bundle
-from edge.cameras.conveyor_set import write_conveyor_set
+from edge.cameras.simulator.image_set import write_conveyor_set
 from edge.cameras.source import frame_now
 from edge.config.station import DecisionSettings, EngineSettings
+from edge.data.image_set import read_image_set, read_pixels
 from edge.engines.load import load_engine, load_types_engine
-from edge.pipeline.inspector import Inspector
+from edge.evaluation.evaluate import unseen
+from edge.inspection.inspector import Inspector
+from edge.methods.run import MODEL
 from edge.result import Verdict
-from edge.training.dataset import read_image_set, read_pixels
-from edge.training.evaluate import unseen
-from edge.training.run import MODEL
 
 # What judges, and what names.
 CASES = {

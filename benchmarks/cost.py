@@ -29,15 +29,15 @@ from benchmarks.image_sets import SETS, find_set
 from benchmarks.references import PatchCore
 from edge.bundle.store import open_bundle
 from edge.config.station import Spin
-from edge.engines.onnx_engine import OnnxEngine, physical_cores, session_options
+from edge.data.frames import InputShape, network_inputs
+from edge.data.image_set import hold_out, read_image_set, read_pixels
+from edge.engines.onnx.engine import OnnxEngine, physical_cores, session_options
 from edge.errors import EdgeError
-from edge.models.detector import Detector
-from edge.models.settings import BranchSettings
-from edge.toolchain.tensorrt.graphs import cpu_graph
-from edge.training.dataset import hold_out, read_image_set, read_pixels
+from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.settings import BranchSettings
+from edge.methods.run import read_model, read_record
+from edge.toolchain.engine_build.tensorrt.graphs import cpu_graph
 from edge.training.feature_cache import extract
-from edge.training.frames import InputShape, network_inputs
-from edge.training.run import read_model, read_record
 
 PICTURES = 8
 ROUNDS = 15

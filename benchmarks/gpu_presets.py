@@ -20,9 +20,9 @@ import onnx
 import onnxruntime
 
 from edge.bundle.manifest import GraphFile, TensorSpec
-from edge.engines.onnx_engine import OnnxEngine
-from edge.engines.onnx_gpu_engine import OnnxGpuEngine
-from edge.engines.onnx_providers import gpu_name
+from edge.engines.onnx.engine import OnnxEngine
+from edge.engines.onnx.gpu_engine import OnnxGpuEngine
+from edge.engines.onnx.library import gpu_name
 from edge.errors import EdgeError
 from edge.toolchain.compile_check.preset_graphs import PRESET_GRAPHS, in_precision
 

@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from benchmarks.image_sets import SETS, find_set
+from edge.data.frames import InputShape, network_inputs
+from edge.data.image_set import Sample, read_image_set, read_pixels
+from edge.data.labelled_pictures import labelled
+from edge.data.products import Products, read_products
 from edge.errors import EdgeError
-from edge.models.detector import Detector
-from edge.toolchain.thresholds import fit_threshold
-from edge.training.dataset import Sample, read_image_set, read_pixels
-from edge.training.fit import calibrate
-from edge.training.frames import InputShape, network_inputs
-from edge.training.labelled_defects import learn_defects
-from edge.training.metrics import auroc
-from edge.training.multiads.pictures import labelled
-from edge.training.products import Products, read_products
-from edge.training.run import read_model, read_record
+from edge.evaluation.metrics import auroc
+from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.fit import calibrate
+from edge.methods.inp_former.labelled_defects import learn_defects
+from edge.methods.run import read_model, read_record
+from edge.toolchain.packing.thresholds import fit_threshold
 
 NOTHING = "nothing"
 
@@ -58,9 +58,9 @@ def measure(name: str, options: argparse.Namespace) -> None:
     scores = judge(read_model(run, record), products, others)
     rows = []
     for kind in (*sorted({sample.label for sample in own}), NOTHING):
-        lesson = [sample for sample in own if sample.label != kind]
+        training_set = [sample for sample in own if sample.label != kind]
         taught, _ = learn_defects(
-            read_model(run, record), lesson, products, options.seed, lambda _: None
+            read_model(run, record), training_set, products, options.seed, lambda _: None
         )
         chosen = [s.is_good or kind in (s.label, NOTHING) for s in others]
         is_defect = np.array([not s.is_good for s in others])[chosen]

@@ -24,16 +24,16 @@ import onnxruntime
 from edge.bundle.store import open_bundle
 from edge.config.station import DecisionSettings, EngineSettings, Spin, SpoolSettings
 from edge.engines.load import load_engine
-from edge.engines.onnx_engine import session_options
+from edge.engines.onnx.engine import session_options
 from edge.errors import EdgeError
 from edge.frame import Frame
-from edge.mqtt.identity import Identity
-from edge.mqtt.outbox import Outbox, outbox_path
-from edge.mqtt.results import result_payload
-from edge.mqtt.writer import ResultWriter
-from edge.pipeline.inspector import Inspector
-from edge.pipeline.recipes import model_info
-from edge.vision.preprocess import shrink
+from edge.inspection.inspector import Inspector
+from edge.inspection.preprocess import shrink
+from edge.messages.identity import Identity
+from edge.messages.result_payload import result_payload
+from edge.outputs.outbox import Outbox, outbox_path
+from edge.outputs.outbox_writer import OutboxWriter
+from edge.station.recipes.recipes import model_info
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ class Line:
         self.identity = Identity("bench", "bench", "boot")
         self.model = model_info(bundle.recipe.product, bundle, engine)
         self.outbox = Outbox(outbox_path(folder, "bench", "bench"), SpoolSettings())
-        self.writer = ResultWriter(self.outbox, lambda _: None)
+        self.writer = OutboxWriter(self.outbox, lambda _: None)
         self.writer.start()
 
     def run(self, frames) -> None:

@@ -22,15 +22,15 @@ import onnx
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, open_bundle
-from edge.engines.onnx_engine import OnnxEngine
+from edge.data.frames import InputShape, network_inputs
+from edge.data.image_set import read_image_set, read_pixels
+from edge.engines.onnx.engine import OnnxEngine
 from edge.errors import EdgeError
-from edge.toolchain.calibration_set import read_calibration_set
-from edge.toolchain.int8_graphs import split
-from edge.toolchain.precision.int8 import Quantised, quantise
-from edge.toolchain.precision.settings import Int8Settings
-from edge.training.dataset import read_image_set, read_pixels
-from edge.training.evaluate import Evaluation, evaluate
-from edge.training.frames import InputShape, network_inputs
+from edge.evaluation.evaluate import Evaluation, evaluate
+from edge.toolchain.packing.int8_graphs import split
+from edge.toolchain.quantization.calibration_set import read_calibration_set
+from edge.toolchain.quantization.int8 import Quantised, quantise
+from edge.toolchain.quantization.settings import Int8Settings
 
 METRICS = ("image_auroc", "image_ap", "pixel_auroc", "aupro", "false_reject_rate", "recall")
 

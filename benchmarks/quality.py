@@ -32,15 +32,15 @@ from benchmarks.marked_table import replace_table
 from benchmarks.references import padim, patchcore
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
+from edge.data.frames import InputShape, network_inputs
+from edge.data.image_set import ImageSet, hold_out, read_image_set, read_mask, read_pixels
 from edge.engines.load import load_engine, load_types_engine
-from edge.models.detector import Detector
-from edge.models.settings import BranchSettings
-from edge.training.dataset import ImageSet, hold_out, read_image_set, read_mask, read_pixels
-from edge.training.evaluate import evaluate, evaluation_size
+from edge.evaluation.evaluate import evaluate, evaluation_size
+from edge.evaluation.metrics import pixel_metrics, rank
+from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.settings import BranchSettings
+from edge.methods.run import MODEL, read_model, read_record
 from edge.training.feature_cache import extract
-from edge.training.frames import InputShape, network_inputs
-from edge.training.metrics import pixel_metrics, rank
-from edge.training.run import MODEL, read_model, read_record
 
 
 def main() -> None:

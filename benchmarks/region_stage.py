@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edge.models.dapo import DapoDetector
-from edge.models.mavis import RegionShape, RegionStage
-from edge.models.multiads import MultiAdsDetector
-from edge.models.multiads_presets import text_encoder
-from edge.models.text.bank import TextBank
-from edge.training.dataset import ImageSet, Sample, hold_out, read_pixels
-from edge.training.frames import InputShape, network_inputs
-from edge.training.mavis.losses import negation_error
-from edge.training.mavis.regions import RegionPicture, lesson, roi_recall, train_regions
-from edge.training.mavis.settings import RegionTraining
-from edge.training.mavis.texts import product_texts
-from edge.training.multiads.pictures import TypedPicture, read_ids
-from edge.training.run import read_model, read_record
-from edge.vision.rois import Rois, roi_limits, select_rois
+from edge.data.frames import InputShape, network_inputs
+from edge.data.image_set import ImageSet, Sample, hold_out, read_pixels
+from edge.data.labelled_pictures import TypedPicture, read_ids
+from edge.methods.dapo.network import DapoDetector
+from edge.methods.mavis.losses import negation_error
+from edge.methods.mavis.network import RegionShape, RegionStage
+from edge.methods.mavis.regions import RegionPicture, roi_recall, train_regions, training_set
+from edge.methods.mavis.rois import Rois, roi_limits, select_rois
+from edge.methods.mavis.texts import product_texts
+from edge.methods.mavis.training_settings import RegionTraining
+from edge.methods.multiads.network import MultiAdsDetector
+from edge.methods.multiads.presets import text_encoder
+from edge.methods.run import read_model, read_record
+from edge.networks.text.bank import TextBank
 
 # As many as stage A takes on a small set.
 STEPS = 400
@@ -92,7 +92,7 @@ def region_figures(run: Path, images: ImageSet) -> dict:
     pictures = []
     for sample in (*taught, *good):
         seen = look(detector, sample)
-        boxes, labels = lesson(rows_of(detector, sample), boxed(seen, limits), rng)
+        boxes, labels = training_set(rows_of(detector, sample), boxed(seen, limits), rng)
         pictures.append(RegionPicture(seen.tokens, seen.anomaly, boxes, labels))
     width = detector.settings.text_width
     torch.manual_seed(seed)

@@ -11,7 +11,7 @@ import time
 import cv2
 import numpy as np
 
-from edge.vision.preprocess import shrink
+from edge.inspection.preprocess import shrink
 
 SIZES = ((224, 224), (256, 256), (288, 224), (320, 256), (384, 320))
 

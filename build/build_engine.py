@@ -39,13 +39,13 @@ def build_engine(
     """Build engines, run the golden set on them, and keep them only if they decide as FP32 does."""
     setup_logging("info")
     from edge.config.engine_dir import find_engine_dir
-    from edge.toolchain.engines import build_engines
-    from edge.toolchain.makers import find_maker
-    from edge.toolchain.tensorrt.targets import read_target
+    from edge.toolchain.engine_build.backends import find_backend
+    from edge.toolchain.engine_build.build import build_engines
+    from edge.toolchain.engine_build.tensorrt.targets import read_target
 
     profile, folder = read_target(target, TARGETS), find_engine_dir(out)
-    maker = find_maker(target, profile, folder, cuda)
-    built = build_engines(bundle, profile, maker, folder, fallback=fallback, force=force)
+    backend = find_backend(target, profile, folder, cuda)
+    built = build_engines(bundle, profile, backend, folder, fallback=fallback, force=force)
     print(built.as_json() if as_json else built)
 
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from edge.errors import EdgeError
-from edge.toolchain.thresholds import fit_threshold
+from edge.toolchain.packing.thresholds import fit_threshold
 
 
 def main() -> None:

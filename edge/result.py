@@ -24,6 +24,9 @@ class Verdict(str, Enum):
         return {"pass": 1, "fail": 2, "undecided": 3, "error": 0}[self.value]
 
 
+VERDICTS = tuple(verdict.value for verdict in Verdict)
+
+
 class Reason(str, Enum):
     """Why a verdict is what it is."""
 
@@ -39,7 +42,7 @@ class Reason(str, Enum):
 
 
 UNKNOWN_TYPE = "unknown"
-# How the type logits inside a region become its type, see edge.vision.naming.
+# How the type logits inside a region become its type, see edge.inspection.type_naming.
 TypeEvidence = Literal["summed", "pooled"]
 
 
@@ -57,7 +60,7 @@ class Region:
         type: defect type, `unknown` when none convinces.
         type_score: confidence in the type, 0..1; None when no type was asked for.
         false_alarm: probability that the place is normal after all, 0..1; None as above.
-        vetoed: set aside as a false alarm, see edge.pipeline.veto.
+        vetoed: set aside as a false alarm, see edge.inspection.veto.
     """
 
     bbox_xywh: tuple[int, int, int, int]

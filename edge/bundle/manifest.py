@@ -116,11 +116,11 @@ class Recipe(Settings):
         colour_order: channel order of the network input.
         mm_per_px: scale of the source frame; areas are in mm2 only when it is known.
         defect_types: names a region may get.
-        type_evidence: how a region gets one, see edge.vision.naming.
+        type_evidence: how a region gets one, see edge.inspection.type_naming.
         types_size_wh: network input of the types graph, which takes the frame as a whole; None
             when there is no such graph.
         veto_above: a region whose types call it normal with a higher probability is vetoed, see
-            edge.pipeline.veto; None vetoes none.
+            edge.inspection.veto; None vetoes none.
         veto_passes: a part passes if every region of it is vetoed.
         frame_quality: see FrameQuality.
     """

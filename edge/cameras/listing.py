@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.cameras.picture import SUFFIXES
+from edge.picture_file import SUFFIXES
 
 # The masks of an MVTec data set are pictures, but not of parts.
 _NOT_PARTS = "ground_truth"

@@ -11,26 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# OpenCV 5 moved the functions.
-_log = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
-_quiet_lock = threading.Lock()
-_quiet = {"depth": 0, "level": 0}
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV from printing what we report ourselves; nests, also across threads."""
-    with _quiet_lock:
-        if _quiet["depth"] == 0:
-            _quiet["level"] = _log.setLogLevel(0)
-        _quiet["depth"] += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet["depth"] -= 1
-            if _quiet["depth"] == 0:
-                _log.setLogLevel(_quiet["level"])
+from edge.quiet_opencv import quiet_opencv
 
 
 def _set_environment(ffmpeg_options: str) -> None:

@@ -8,11 +8,11 @@ from urllib.parse import unquote
 from edge.cameras.address import Address
 from edge.cameras.listing import is_glob, list_pictures
 from edge.cameras.pace import Pace, Playback
-from edge.cameras.picture import SUFFIXES, read_picture
 from edge.cameras.source import frame_now
 from edge.config.station import CameraSettings
 from edge.errors import CameraUnavailable
 from edge.frame import Frame, Part
+from edge.picture_file import SUFFIXES, read_picture
 
 
 class PictureSource:

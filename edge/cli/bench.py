@@ -15,7 +15,7 @@ from edge.config.station import Spin
 
 if TYPE_CHECKING:
     from edge.bundle.store import Bundle
-    from edge.pipeline.stages import Measured
+    from edge.diagnostics.stage_timing import Measured
 
 EPILOG = """Examples:\n
   edge-bench bundles/pcb\n
@@ -64,8 +64,8 @@ def bench(
     setup_logging("warning")
     from edge.bundle.store import open_bundle
     from edge.config.station import EngineSettings
-    from edge.engines.at_hand import engines_at_hand
-    from edge.pipeline.stages import measure
+    from edge.diagnostics.stage_timing import measure
+    from edge.engines.available import engines_at_hand
 
     opened = open_bundle(bundle)
     settings = EngineSettings(threads=threads, spin=spin, folder=engines)

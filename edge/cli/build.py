@@ -65,10 +65,10 @@ def build(
     """Export the model, fit the threshold, and prove that the bundle decides as the model did."""
     setup_logging("warning")
     from edge.cli.tables import print_bundle, print_outlying
-    from edge.toolchain.calibration_set import read_calibration_set
-    from edge.toolchain.pack import PackOptions, pack_bundle
-    from edge.toolchain.thresholds import outlying
-    from edge.training.run import read_calibration
+    from edge.methods.run import read_calibration
+    from edge.toolchain.packing.pack import PackOptions, pack_bundle
+    from edge.toolchain.packing.thresholds import outlying
+    from edge.toolchain.quantization.calibration_set import read_calibration_set
 
     options = PackOptions(
         name=name,

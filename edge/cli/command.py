@@ -17,11 +17,11 @@ from edge.cli.console import make_app, run, setup_logging
 from edge.config.station import COMMANDS
 from edge.config.values import NAME
 from edge.errors import CommandError, ConfigError, PublishError
-from edge.mqtt.command import command_payload
-from edge.mqtt.identity import uuid7
+from edge.messages.command import command_payload
+from edge.messages.identity import uuid7
+from edge.messages.message import Message
+from edge.messages.payload import Payload, encode
 from edge.mqtt.link import Link
-from edge.mqtt.message import Message
-from edge.mqtt.payload import Payload, encode
 from edge.mqtt.topics import COMMAND, Topics
 
 LIFETIME_S = 30.0

@@ -30,7 +30,7 @@ def doctor(
 ) -> None:
     """List engines, cameras, broker, versions and disk; exit 1 when something needed is wrong."""
     setup_logging("error")
-    from edge.pipeline.doctor import examine
+    from edge.diagnostics.doctor import examine
 
     broker = MqttSettings.model_validate(parse_broker(mqtt, "--mqtt")) if mqtt else None
     findings = list(examine(find_state_dir(state_dir), bundle, broker))

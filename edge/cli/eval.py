@@ -43,11 +43,11 @@ def evaluate_bundle(
     from edge.bundle.store import open_bundle
     from edge.cli.tables import print_evaluation
     from edge.config.station import EngineSettings
+    from edge.data.image_set import read_image_set
     from edge.engines.load import load_engine, load_types_engine
-    from edge.training.dataset import read_image_set
-    from edge.training.evaluate import evaluate, make_judge, unseen
-    from edge.training.report.document import check_writable, write_report
-    from edge.training.report.galleries import shown
+    from edge.evaluation.evaluate import evaluate, make_judge, unseen
+    from edge.evaluation.report.document import check_writable, write_report
+    from edge.evaluation.report.galleries import shown
 
     if report is not None:
         check_writable(report)

@@ -13,8 +13,8 @@ from edge.cli.console import make_app, progress, run, setup_logging
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge.training.fit import Progress
-    from edge.training.records import RunRecord
+    from edge.methods.run_record import RunRecord
+    from edge.training.progress import Progress
 
 EPILOG = """Examples:\n
   edge-import inp-former model.pth --size base --data good_parts/ --out runs/housing\n
@@ -61,7 +61,7 @@ def inp_former(
     fresh: Fresh = False,
 ) -> None:
     """Import an official INP-Former checkpoint; names and shapes are checked one by one."""
-    from edge.training.importing import CheckpointRequest, import_checkpoint
+    from edge.methods.inp_former.importing import CheckpointRequest, import_checkpoint
 
     if chain not in ("published", "calibrated"):
         raise ConfigError(f"--map: expected published or calibrated, got {chain}")
@@ -91,7 +91,7 @@ def from_run(
     fresh: Fresh = False,
 ) -> None:
     """Take a trained run over to another product: same weights, thresholds set anew."""
-    from edge.training.importing import reuse_run
+    from edge.methods.inp_former.importing import reuse_run
 
     with _bars() as stage:
         record = reuse_run(source, data, out, stage, is_zero_shot=zero_shot, is_fresh=fresh)

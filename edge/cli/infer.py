@@ -55,14 +55,14 @@ def infer(
     config = with_overrides(read_station(station), camera=camera, bundle=bundle, mqtt=mqtt)
     # Engines and cameras load here and not before: a wrong file must not cost a second.
     if check:
-        from edge.pipeline.check import check_station
+        from edge.station.check import check_station
 
         check_station(config)
         print(f"{station}: in order")
         return
-    from edge.pipeline.line import Line
+    from edge.station.station import Station
 
-    line = Line(
+    line = Station(
         config,
         find_state_dir(state_dir),
         on_result=_print_json if as_json else None,
@@ -80,7 +80,7 @@ def infer(
 
 
 def _print_json(payload: dict[str, Any]) -> None:
-    from edge.mqtt.payload import encode
+    from edge.messages.payload import encode
 
     print(encode(payload), flush=True)
 

@@ -66,9 +66,9 @@ def add_type(
     setup_logging("warning")
     from edge.bundle.store import open_bundle
     from edge.cli.tables import print_bundle
-    from edge.toolchain.add_type import AddRequest
-    from edge.toolchain.add_type import add_type as add
-    from edge.toolchain.calibration_set import read_calibration_set
+    from edge.toolchain.packing.add_type import AddRequest
+    from edge.toolchain.packing.add_type import add_type as add
+    from edge.toolchain.quantization.calibration_set import read_calibration_set
 
     coded_on = None if int8 is None else read_calibration_set(int8)
     request = AddRequest(bundle, word, run_folder, types, weights, version, coded_on)

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from edge.bundle.store import Bundle
 from edge.config.station import StationConfig
-from edge.pipeline.tally import Percentiles, Summary
+from edge.outputs.statistics import Percentiles, Summary
 
 if TYPE_CHECKING:
     # The runtime's summary must not import what only training needs.
-    from edge.training.evaluate import Evaluation
-    from edge.training.types_metrics import Confusion
+    from edge.evaluation.evaluate import Evaluation
+    from edge.evaluation.type_metrics import Confusion
 
 STYLES = {"pass": "green", "fail": "red", "undecided": "yellow", "error": "magenta"}
 

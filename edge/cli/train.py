@@ -279,7 +279,7 @@ def _check_method(method: str, options: Mapping[str, Mapping[str, object]]) -> N
 
 
 def _clear(out: Path, *, fresh: bool) -> None:
-    from edge.training.run import RECORD
+    from edge.methods.run import RECORD
 
     if fresh and out.exists():
         if not (out / RECORD).is_file() and any(out.iterdir()):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge.training.fit import Progress
-    from edge.training.records import RunRecord
+    from edge.methods.run_record import RunRecord
+    from edge.training.progress import Progress
 
 
 def inp_former(
@@ -31,10 +31,10 @@ def inp_former(
     tiles_wh = pair(tiles, "--tiles")
     if refine and "head" in plus:
         raise ConfigError("--refine: the mask takes the place of --plus head; give one of the two")
-    from edge.models.inp_former_plus import HEAD_CHANNELS
-    from edge.models.presets import find_preset
-    from edge.training.fit import Request, fit
-    from edge.training.records import TrainingSettings
+    from edge.methods.inp_former.fit import Request, fit
+    from edge.methods.inp_former.plus import HEAD_CHANNELS
+    from edge.methods.presets import find_preset
+    from edge.methods.run_record import TrainingSettings
 
     chosen = find_preset(preset)
     chosen_options = {
@@ -75,9 +75,9 @@ def promptmad(
     stage: Progress,
 ) -> RunRecord:
     """Train PromptMAD."""
-    from edge.models.presets import find_preset
-    from edge.training.promptmad.fit import Request, fit
-    from edge.training.promptmad.settings import PromptTraining
+    from edge.methods.presets import find_preset
+    from edge.methods.promptmad.fit import Request, fit
+    from edge.methods.promptmad.training_settings import PromptTraining
 
     if len(data) > 1:
         raise ConfigError(f"--data: promptmad prompts with one product's picture, got {len(data)}")
@@ -96,9 +96,9 @@ def multiads(
     asked: Mapping[str, Any], training: Mapping[str, int], out: Path, stage: Progress
 ) -> RunRecord:
     """Train MultiADS."""
-    from edge.training.multiads.fit import fit
-    from edge.training.multiads.lesson import Request
-    from edge.training.multiads.settings import AdapterTraining
+    from edge.methods.multiads.fit import fit
+    from edge.methods.multiads.training_set import Request
+    from edge.methods.multiads.training_settings import AdapterTraining
 
     request = Request(**asked, training=AdapterTraining.model_validate(training))
     return _told(fit(request, out, stage), out)
@@ -108,8 +108,8 @@ def dapo(
     asked: Mapping[str, Any], training: Mapping[str, int], out: Path, stage: Progress
 ) -> RunRecord:
     """Train DAPO."""
-    from edge.training.dapo.fit import DapoRequest, fit
-    from edge.training.dapo.settings import DapoTraining
+    from edge.methods.dapo.fit import DapoRequest, fit
+    from edge.methods.dapo.training_settings import DapoTraining
 
     request = DapoRequest(**asked, training=DapoTraining.model_validate(training))
     return _told(fit(request, out, stage), out)
@@ -119,8 +119,8 @@ def mavis(
     asked: Mapping[str, Any], training: Mapping[str, int], out: Path, stage: Progress
 ) -> RunRecord:
     """Train MultiADS with MAVIS' N-pair loss, and say what became of the negation error."""
-    from edge.training.mavis.fit import MavisRequest, fit
-    from edge.training.mavis.settings import NegationTraining
+    from edge.methods.mavis.fit import MavisRequest, fit
+    from edge.methods.mavis.training_settings import NegationTraining
 
     request = MavisRequest(**asked, training=NegationTraining.model_validate(training))
     record = _told(fit(request, out, stage), out)
@@ -159,7 +159,7 @@ def types(
     names_only: bool,
 ) -> RunRecord:
     """Teach a finished run types, and say how well it tells them apart."""
-    from edge.training.type_branch import Request, fit_types
+    from edge.methods.types.fit import Request, fit_types
 
     if source is None:
         raise ConfigError("--run: expected the finished inp-former run that is to name defects")

@@ -23,12 +23,12 @@ from rich.text import Text
 from edge.cli import console
 from edge.cli.broker import broker_settings
 from edge.errors import PublishError
-from edge.mqtt.identity import uuid7
+from edge.messages.identity import uuid7
+from edge.messages.message import Message
+from edge.messages.sequence_monitor import StationView, station_of
 from edge.mqtt.link import Link
-from edge.mqtt.message import Message
-from edge.mqtt.monitor import StationView, station_of
-from edge.mqtt.outbox import VERDICTS
 from edge.mqtt.topics import Topics
+from edge.result import VERDICTS
 
 KINDS = ("result", "status", "state", "counters", "alerts")
 STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "error": "magenta"}

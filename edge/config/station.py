@@ -32,7 +32,7 @@ CommandName = Literal[
 COMMANDS: Final[tuple[CommandName, ...]] = get_args(CommandName)
 # A threshold set from afar has no evidence behind it: only for stations whose file says so.
 DEFAULT_COMMANDS: Final = tuple(name for name in COMMANDS if name != "set_threshold")
-# Languages that regions are described in, see edge.mqtt.finding.
+# Languages that regions are described in, see edge.messages.finding.
 Language = Literal["en", "de", "fr"]
 
 
@@ -92,7 +92,7 @@ class EngineSettings(Settings):
     and `onnxruntime_gpu` run what build/build_engine.py has put into `folder`, and stop if nothing
     of theirs has passed the parity check on this device; `auto` takes the fastest that has, else
     ONNX Runtime on the CPU, and logs it.
-    `threads` is for CPUs, `spin` for ONNX Runtime there (edge.engines.onnx_engine.session_options),
+    `threads` is for CPUs, `spin` for ONNX Runtime there (edge.engines.onnx.engine.session_options),
     `cuda` for TensorRT, `cuda_graph` for all on NVIDIA GPUs.
     """
 

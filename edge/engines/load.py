@@ -14,11 +14,11 @@ from edge.config.engine_dir import find_engine_dir
 from edge.config.station import EngineSettings
 from edge.engines.engine_file import REBUILD, read_engine_file
 from edge.engines.protocol import Engine, EngineInfo
-from edge.engines.proven import Proven, cpu_name, find_proven
+from edge.engines.verified import VerifiedEngines, cpu_name, find_proven
 from edge.errors import EngineLoadError
 
 log = logging.getLogger(__name__)
-Loader = Callable[[Bundle, GraphFile, EngineSettings, Proven], Engine]
+Loader = Callable[[Bundle, GraphFile, EngineSettings, VerifiedEngines], Engine]
 
 
 def load_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
@@ -86,7 +86,7 @@ def _load(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
 
 
 def load_proven(
-    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: VerifiedEngines
 ) -> Engine:
     """Load what a record has proven; `graph` is the FP32 graph of a role.
 
@@ -105,7 +105,7 @@ def load_proven(
 def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
     """A graph of the bundle on ONNX Runtime; the FP32 ones passed parity when it was packed."""
     # Imported here: each backend's library is needed only where it is chosen.
-    from edge.engines.onnx_engine import OnnxEngine, can_spin_briefly
+    from edge.engines.onnx.engine import OnnxEngine, can_spin_briefly
 
     if settings.spin == "brief" and not can_spin_briefly():
         log.info("engine.spin: brief needs ONNX Runtime 1.26; threads sleep as with off")
@@ -114,7 +114,7 @@ def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -
 
 
 def _onnxruntime(
-    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: VerifiedEngines
 ) -> Engine:
     import onnxruntime
 
@@ -122,10 +122,15 @@ def _onnxruntime(
     return load_reference(bundle, _of_bundle(bundle, graph, proven), settings)
 
 
-def _tensorrt(bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven) -> Engine:  # noqa: ARG001
-    from edge.engines.cuda import load_cuda
-    from edge.engines.tensorrt_engine import TensorRTEngine
-    from edge.engines.tensorrt_library import load_library
+def _tensorrt(
+    bundle: Bundle,
+    graph: GraphFile,
+    settings: EngineSettings,
+    proven: VerifiedEngines,
+) -> Engine:
+    from edge.engines.cuda.library import load_cuda
+    from edge.engines.tensorrt.engine import TensorRTEngine
+    from edge.engines.tensorrt.library import load_library
 
     record, path = proven.record, proven.file(graph.role)
     library = load_library("tensorrt_rtx" if record.backend == "tensorrt_rtx" else "tensorrt")
@@ -136,8 +141,10 @@ def _tensorrt(bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven
     return TensorRTEngine(path, graph, library, cuda, use_cuda_graph=settings.cuda_graph)
 
 
-def _openvino(bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: Proven) -> Engine:
-    from edge.engines.openvino_engine import OpenVinoEngine, arithmetic_of, openvino_version
+def _openvino(
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: VerifiedEngines
+) -> Engine:
+    from edge.engines.openvino.engine import OpenVinoEngine, arithmetic_of, openvino_version
 
     proven.check(openvino_version(), cpu_name())
     wanted = _of_bundle(bundle, graph, proven)
@@ -146,15 +153,15 @@ def _openvino(bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven
 
 
 def _onnxruntime_gpu(
-    bundle: Bundle,  # noqa: ARG001
+    bundle: Bundle,
     graph: GraphFile,
     settings: EngineSettings,
-    proven: Proven,
+    proven: VerifiedEngines,
 ) -> Engine:
     import onnxruntime
 
-    from edge.engines.onnx_gpu_engine import OnnxGpuEngine
-    from edge.engines.onnx_providers import PROVIDERS, gpu_name
+    from edge.engines.onnx.gpu_engine import OnnxGpuEngine
+    from edge.engines.onnx.library import PROVIDERS, gpu_name
 
     record, path = proven.record, proven.file(graph.role)
     proven.check(onnxruntime.__version__, gpu_name())
@@ -165,7 +172,7 @@ def _onnxruntime_gpu(
     return OnnxGpuEngine(path, kept, provider, cache, use_cuda_graph=settings.cuda_graph)
 
 
-def _of_bundle(bundle: Bundle, graph: GraphFile, proven: Proven) -> GraphFile:
+def _of_bundle(bundle: Bundle, graph: GraphFile, proven: VerifiedEngines) -> GraphFile:
     """Return the graph of a role that was proven; the record is of this bundle, so it is there."""
     file = proven.record.engines[graph.role].file
     return next(found for found in bundle.manifest.graphs if found.file == file)

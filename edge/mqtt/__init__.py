@@ -1,1 +1,1 @@
-"""Results, states and the outbox that loses none of them."""
+"""The MQTT adapter: link, publisher, subscriber."""

@@ -16,8 +16,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.station import MqttSettings
+from edge.messages.message import Reply
 from edge.mqtt.credentials import read_login, tls_context
-from edge.mqtt.message import Reply
 
 SESSION_EXPIRY_S = 3600
 WILL_DELAY_S = 5

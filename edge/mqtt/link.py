@@ -22,10 +22,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config.station import MqttSettings
 from edge.errors import PublishError
+from edge.messages.message import Ack, Message, OnMessage, OversizeError, Reply
 from edge.mqtt import client as paho_rules
 from edge.mqtt.client import Will, drop, wait_for
 from edge.mqtt.credentials import read_login, tls_context
-from edge.mqtt.message import Ack, Message, OnMessage, OversizeError, Reply
 from edge.mqtt.topics import Delivery
 
 log = logging.getLogger(__name__)

@@ -18,16 +18,16 @@ from dataclasses import replace
 
 from edge.config.station import MqttSettings
 from edge.errors import EdgeError, PublishError
-from edge.mqtt.board import Board
+from edge.messages.identity import Identity
+from edge.messages.message import Message, Reply
+from edge.messages.payload import Payload, counters_payload, encode, status_payload
+from edge.messages.state_board import StateBoard
 from edge.mqtt.client import Will
-from edge.mqtt.identity import Identity
 from edge.mqtt.link import Link
-from edge.mqtt.message import Message, Reply
-from edge.mqtt.outbox import Outbox
-from edge.mqtt.payload import Payload, counters_payload, encode, status_payload
-from edge.mqtt.states import StateStream
-from edge.mqtt.stream import REMOVE_AT, ResultStream
+from edge.mqtt.result_stream import REMOVE_AT, ResultStream
+from edge.mqtt.state_stream import StateStream
 from edge.mqtt.topics import DELIVERY, Topics
+from edge.outputs.outbox import Outbox
 
 log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 10.0
@@ -63,7 +63,7 @@ class Publisher:
         settings: MqttSettings,
         identity: Identity,
         outbox: Outbox,
-        board: Board,
+        board: StateBoard,
         *,
         version: str,
         on_command: OnCommand | None = None,

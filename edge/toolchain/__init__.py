@@ -1,1 +1,1 @@
-"""From a trained run to a verified bundle: export, parity, thresholds, packing."""
+"""From a trained run to a verified bundle, and from a bundle to engines."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import ParityRecord
 from edge.engines.protocol import EngineInfo
 from edge.errors import ParityError
-from edge.vision.naming import type_probabilities
+from edge.inspection.type_naming import type_probabilities
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Data sets, synthetic defects, losses, loops and metrics."""
+"""What training of any method shares: run folder, progress, feature cache, optimiser."""

@@ -6,18 +6,28 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.models.detector import Detector
-from edge.models.features import Groups
-from edge.training.dataset import Sample
-from edge.training.frames import InputShape, input_batches
+from edge.data.frames import InputShape, input_batches
+from edge.data.image_set import Sample
+from edge.networks.features import Groups, PyramidFeatures, VitFeatures
 
 KEY = "key.json"
+
+
+class Extractor(Protocol):
+    """A network with frozen features."""
+
+    features: PyramidFeatures | VitFeatures
+
+    def extract(self, frames: Tensor) -> Groups:
+        """Map (B, H, W, 3) uint8 frames to groups (B, N, C_g)."""
+        ...
 
 
 class FeatureCache:
@@ -40,7 +50,7 @@ class FeatureCache:
 
 def cache_features(
     folder: Path,
-    detector: Detector,
+    detector: Extractor,
     samples: Sequence[Sample],
     shape: InputShape,
     identity: str,
@@ -83,7 +93,7 @@ def cache_features(
 
 
 @torch.no_grad()
-def extract(detector: Detector, inputs: NDArray[np.uint8]) -> Groups:
+def extract(detector: Extractor, inputs: NDArray[np.uint8]) -> Groups:
     """Frozen features of (B, H, W, 3) uint8 inputs."""
     frames: Tensor = torch.from_numpy(inputs)
     return detector.extract(frames)

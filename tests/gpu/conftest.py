@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.engines.cuda import Cuda, load_cuda
+from edge.engines.cuda.library import load_cuda
+from edge.engines.cuda.protocol import Cuda
 from edge.errors import EngineLoadError
 
 

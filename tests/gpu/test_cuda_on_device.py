@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from edge.engines.cuda import Cuda
+from edge.engines.cuda.protocol import Cuda
 from edge.errors import EngineLoadError
 
 SIZE = 3 * 2**20 + 1

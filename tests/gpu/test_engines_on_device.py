@@ -10,17 +10,17 @@ import pytest
 
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
-from edge.engines.cuda import Cuda
+from edge.engines.cuda.protocol import Cuda
 from edge.engines.load import load_engine
-from edge.engines.onnx_engine import OnnxEngine
-from edge.engines.onnx_gpu_engine import OnnxGpuEngine
-from edge.engines.tensorrt_engine import TensorRTEngine
-from edge.engines.tensorrt_library import load_library
+from edge.engines.onnx.engine import OnnxEngine
+from edge.engines.onnx.gpu_engine import OnnxGpuEngine
+from edge.engines.tensorrt.engine import TensorRTEngine
+from edge.engines.tensorrt.library import load_library
 from edge.errors import EngineLoadError
-from edge.pipeline.scorer import FrameScorer
-from edge.toolchain.engines import Built, build_engines
-from edge.toolchain.makers import find_maker
-from edge.toolchain.tensorrt.targets import TargetProfile
+from edge.inspection.scorer import FrameScorer
+from edge.toolchain.engine_build.backends import find_backend
+from edge.toolchain.engine_build.build import Built, build_engines
+from edge.toolchain.engine_build.tensorrt.targets import TargetProfile
 from tests.support.bundles import DEMO_BUNDLE, ROOT
 
 BACKENDS = ("tensorrt", "tensorrt_rtx", "onnxruntime_cuda", "onnxruntime_tensorrt")
@@ -44,11 +44,11 @@ def built(request, cuda: Cuda, tmp_path_factory) -> tuple[Built, Path]:
     folder = tmp_path_factory.mktemp("engines")
     profile = target(backend, precision)
     try:
-        maker = find_maker("this GPU", profile, folder)
+        backend = find_backend("this GPU", profile, folder)
     except EngineLoadError as error:
         pytest.skip(f"NOT RUN: {error}")
     try:
-        return build_engines(DEMO_BUNDLE, profile, maker, folder), folder
+        return build_engines(DEMO_BUNDLE, profile, backend, folder), folder
     except EngineLoadError as error:
         if any(reason in str(error) for reason in ABSENT):
             pytest.skip(f"NOT RUN: {error}")

@@ -18,7 +18,7 @@ MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sb
 NO_MOSQUITTO = "mosquitto is not installed"
 _AMQTT = """
 import signal, sys
-from edge.mqtt.broker import EmbeddedBroker
+from edge.mqtt.embedded_broker import EmbeddedBroker
 broker = EmbeddedBroker(port=int(sys.argv[1]))
 broker.start()
 signal.sigwait([signal.SIGTERM])

@@ -8,8 +8,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge.mqtt.command import command_payload
-from edge.mqtt.identity import uuid7
+from edge.messages.command import command_payload
+from edge.messages.identity import uuid7
 from edge.mqtt.topics import Topics
 from tests.support.brokers import Listener, wait_until
 

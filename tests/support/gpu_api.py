@@ -18,7 +18,7 @@ CLASSES = (
     "IBuilderConfig",
     "ITimingCache",
 )
-# What real builds in tests/host use beyond the fakes.
+# What real builds in tests/toolchain use beyond the fakes.
 BEYOND = {
     "ILayer.get_input": ["index"],
     "ILayer.set_input": ["index", "tensor"],

@@ -12,13 +12,13 @@ from onnx import numpy_helper
 
 from edge.bundle.manifest import GraphFile, ParityRecord
 from edge.bundle.store import Bundle
+from edge.data.golden_pictures import read_golden
+from edge.data.image_set import read_image_set, read_pixels
 from edge.errors import ParityError
-from edge.toolchain.calibration_set import CalibrationSet, freeze_calibration_set
-from edge.toolchain.golden import prove_graphs, reference_outcomes
-from edge.toolchain.types_graph import read_types_run
-from edge.training.dataset import read_image_set, read_pixels
-from edge.training.golden import read_golden
-from edge.training.run import read_model, read_record
+from edge.methods.run import read_model, read_record
+from edge.toolchain.packing.golden_set import prove_graphs, reference_outcomes
+from edge.toolchain.packing.types_graph import read_types_run
+from edge.toolchain.quantization.calibration_set import CalibrationSet, freeze_calibration_set
 
 
 def calibration_set(data: Path, folder: Path, pictures: int = 8) -> CalibrationSet:

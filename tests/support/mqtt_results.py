@@ -12,9 +12,9 @@ from pathlib import Path
 
 from edge.config.station import MqttSettings, SpoolSettings
 from edge.frame import Part
-from edge.mqtt.identity import Identity, ModelInfo
-from edge.mqtt.outbox import Outbox
-from edge.mqtt.results import result_payload
+from edge.messages.identity import Identity, ModelInfo
+from edge.messages.result_payload import result_payload
+from edge.outputs.outbox import Outbox
 from edge.result import Inspection, Reason, Region, StageTimes, Verdict
 
 IDENTITY = Identity("jx-0142", "st3-top", "boot-1")

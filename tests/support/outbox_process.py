@@ -12,13 +12,13 @@ import uuid
 from pathlib import Path
 
 from edge.config.station import SpoolSettings
+from edge.messages.identity import Identity
+from edge.messages.payload import info_payload
+from edge.messages.state_board import StateBoard
 from edge.mqtt import client
-from edge.mqtt.board import Board
-from edge.mqtt.identity import Identity
-from edge.mqtt.outbox import Outbox, outbox_path
-from edge.mqtt.payload import info_payload
 from edge.mqtt.publisher import Publisher
-from edge.mqtt.writer import ResultWriter
+from edge.outputs.outbox import Outbox, outbox_path
+from edge.outputs.outbox_writer import OutboxWriter
 from tests.support.mqtt_results import MODEL, make_payload, make_settings
 
 
@@ -27,7 +27,7 @@ def main() -> int:
     next_part = int(sys.argv[4])
     identity = Identity("jx", "st3", uuid.uuid4().hex)
     outbox = Outbox(outbox_path(folder, "jx", "st3"), SpoolSettings())
-    board = Board(identity)
+    board = StateBoard(identity)
     board.put("info", info_payload(identity, MODEL, {}))
     client.WILL_DELAY_S = 2  # five are long for a test
     settings = make_settings(port, protocol=protocol)
@@ -37,7 +37,7 @@ def main() -> int:
         print(payload["part"]["id"], flush=True)
         publisher.wake()
 
-    writer = ResultWriter(outbox, committed)
+    writer = OutboxWriter(outbox, committed)
     writer.start()
     publisher.start()
     publisher.wait_connected(10)

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edge.models.detector import Detector
-from edge.models.multiads import MultiAdsDetector
-from edge.models.multiads_settings import ClipSettings, MultiAdsSettings
-from edge.models.settings import InpFormerNet, ModelSettings, VitSettings
-from edge.training.dataset import read_image_set, read_pixels
-from edge.training.frames import InputShape, network_inputs
-from edge.training.golden import write_golden
-from edge.training.multiads.settings import AdapterTraining
-from edge.training.records import AdapterRecord, DataRecord, RunRecord, TrainingSettings
-from edge.training.run import Calibration, write_calibration, write_model, write_record
+from edge.data.frames import InputShape, network_inputs
+from edge.data.golden_pictures import write_golden
+from edge.data.image_set import read_image_set, read_pixels
+from edge.data.record import DataRecord
+from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.settings import InpFormerNet, ModelSettings, VitSettings
+from edge.methods.multiads.network import MultiAdsDetector
+from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings
+from edge.methods.multiads.training_settings import AdapterTraining
+from edge.methods.run import Calibration, write_calibration, write_model, write_record
+from edge.methods.run_record import AdapterRecord, RunRecord, TrainingSettings
 
 SIZE_WH = (128, 96)
 WIDTH = 64

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from edge.engines.engine_file import BuildOptions
-from edge.engines.tensorrt_library import Library, load_library
+from edge.engines.tensorrt.library import Library, load_library
 from edge.errors import EngineBuildError
 from edge.toolchain.compile_check.layer_report import EngineLayer, read_report
-from edge.toolchain.tensorrt.compile import configure
-from edge.toolchain.tensorrt.network import make_network
+from edge.toolchain.engine_build.tensorrt.compile import configure
+from edge.toolchain.engine_build.tensorrt.network import make_network
 
 # Turing computes no products in FP32, and our graphs judge in FP32 in every precision.
 UNSUPPORTED = "7.5"

@@ -17,22 +17,22 @@ import onnx
 import torch
 from torch import nn
 
-from edge.models.dapo import DapoDetector
-from edge.models.dapo_settings import DapoSettings, PromptSettings
-from edge.models.detector import Detector
-from edge.models.inp_former_plus import HEAD_CHANNELS
-from edge.models.multiads import MultiAdsDetector
-from edge.models.multiads_presets import IMAGE_SHARE, multiads_settings
-from edge.models.presets import find_preset, model_settings
-from edge.models.promptmad import PromptMadDetector
-from edge.models.promptmad_settings import PromptMadSettings
-from edge.models.settings import MapSettings, PyramidSettings, RefinerNet
-from edge.models.weights import PACKAGE, RANDOM, load_backbone
-from edge.toolchain.export import export_detector, export_types
-from edge.toolchain.precision.coding import calibrate, quantised_graph
-from edge.toolchain.precision.fp16 import to_fp16
-from edge.toolchain.precision.settings import Int8Settings
-from edge.toolchain.types_graph import TypeNamer
+from edge.methods.dapo.network import DapoDetector
+from edge.methods.dapo.settings import DapoSettings, PromptSettings
+from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.plus import HEAD_CHANNELS
+from edge.methods.inp_former.settings import MapSettings, PyramidSettings, RefinerNet
+from edge.methods.multiads.network import MultiAdsDetector
+from edge.methods.multiads.presets import IMAGE_SHARE, multiads_settings
+from edge.methods.presets import find_preset, model_settings
+from edge.methods.promptmad.network import PromptMadDetector
+from edge.methods.promptmad.settings import PromptMadSettings
+from edge.networks.weights import PACKAGE, RANDOM, load_backbone
+from edge.toolchain.packing.export import export_detector, export_types
+from edge.toolchain.packing.types_graph import TypeNamer
+from edge.toolchain.quantization.fp16 import to_fp16
+from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.settings import Int8Settings
 
 TYPES = ("scratch", "dent", "stain")
 # Width of the text vectors that go with each MultiADS preset: MiniLM's and the two CLIPs'.

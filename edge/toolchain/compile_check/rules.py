@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import onnx
 
 from edge.toolchain.compile_check.layer_report import EngineLayer
-from edge.toolchain.precision.graph import Graph, element_types
+from edge.toolchain.quantization.graph import Graph, element_types
 
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
 CONVERSIONS = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear"})
@@ -101,17 +101,17 @@ def _attentions(graph: Graph, types: dict[str, int]) -> Iterator[tuple[str, bool
 
 def _wanted_type(graph: Graph, node: onnx.NodeProto, types: dict[str, int]) -> str:
     makers = [_made_by(graph, name, {"Cast"}) for name in node.input[:2]]
-    if all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers):
+    if all(producer is not None and producer.op_type == "DequantizeLinear" for producer in makers):
         return "Int8"
     return _ENGINE_TYPE[types[node.input[0]]]
 
 
 def _made_by(graph: Graph, name: str, skipped: AbstractSet[str]) -> onnx.NodeProto | None:
     """Return the node that a tensor comes from, behind nodes that only convert it."""
-    maker = graph.producer(name)
-    while maker is not None and maker.op_type in skipped:
-        maker = graph.producer(maker.input[0])
-    return maker
+    producer = graph.producer(name)
+    while producer is not None and producer.op_type in skipped:
+        producer = graph.producer(producer.input[0])
+    return producer
 
 
 def _readers(graph: Graph, name: str) -> Iterator[onnx.NodeProto]:

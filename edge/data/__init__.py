@@ -1,0 +1,1 @@
+"""Image sets, labelled pictures and synthetic defects (no torch)."""

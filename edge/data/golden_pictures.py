@@ -1,0 +1,65 @@
+"""Golden pictures of a run: held-out good parts and synthetic defects on them, kept lossless.
+
+They travel in the bundle, so that every engine built later can be held against the trained model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.data.image_set import Sample, read_pixels
+from edge.data.synthetic_defects import add_defect
+from edge.errors import TrainingError
+from edge.frame import GOOD
+
+FOLDER = "golden"
+# Ranks of the good pictures among the held-out scores.
+GOOD_RANKS = (0.0, 0.5, 0.8)
+# Plain kinds that change every product visibly.
+DEFECT_KINDS = ("scar", "spot", "cut_paste")
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenPicture:
+    """One file of the golden folder; `label` is `good` or the kind of synthetic defect."""
+
+    path: Path
+    label: str
+
+
+def write_golden(
+    folder: Path, held_out: Sequence[Sample], scores: Sequence[float], seed: int
+) -> None:
+    """Write good pictures of low, middle and high score, and synthetic defects on the middle one.
+
+    Not the highest: the threshold may stand on its very score, where any rounding is a flip.
+    """
+    target = folder / FOLDER
+    target.mkdir(exist_ok=True)
+    order = sorted(range(len(held_out)), key=lambda index: scores[index])
+    places = (np.array(GOOD_RANKS) * (len(order) - 1)).astype(int)
+    for number, place in enumerate(dict.fromkeys(places.tolist())):
+        pixels = read_pixels(held_out[order[place]].path)
+        cv2.imwrite(str(target / f"{number:02d}_{GOOD}.png"), pixels)
+    rng = np.random.default_rng(seed)
+    middle = read_pixels(held_out[order[len(order) // 2]].path)
+    for number, kind in enumerate(DEFECT_KINDS, start=len(GOOD_RANKS)):
+        changed, _, _ = add_defect(middle, rng, kind)
+        cv2.imwrite(str(target / f"{number:02d}_{kind}.png"), changed)
+
+
+def read_golden(folder: Path) -> tuple[GoldenPicture, ...]:
+    """List a run's golden pictures in order.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    paths = sorted((folder / FOLDER).glob("*.png"))
+    if not paths:
+        raise TrainingError(f"{folder}: no golden pictures; train the run again")
+    return tuple(GoldenPicture(path, path.stem.partition("_")[2]) for path in paths)

@@ -1,0 +1,103 @@
+"""Labelled pictures: which ones train, which ones validate, and their masks of type ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.data.image_set import Sample
+from edge.errors import DataError
+from edge.frame import GOOD
+
+VALIDATION_SHARE = 0.2
+Image = NDArray[np.uint8]
+Ids = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class TypedPicture:
+    """One picture with its label as a row of the text bank; `product` numbers the data sets."""
+
+    sample: Sample
+    product: int
+    row: int
+
+
+def labelled(samples: Sequence[Sample], limit: int, rng: np.random.Generator) -> tuple[Sample, ...]:
+    """Defects with a mask, at most `limit` of each type (0 = all), chosen at random."""
+    chosen: list[Sample] = []
+    for label in sorted({sample.label for sample in samples} - {GOOD}):
+        usable = [sample for sample in samples if sample.label == label and sample.mask]
+        order = rng.permutation(len(usable))[: limit or None]
+        chosen += [usable[index] for index in sorted(order)]
+    return tuple(chosen)
+
+
+def split(
+    samples: Sequence[Sample], rng: np.random.Generator
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Share pictures out into (training, validation): whole parts, a fifth of every label.
+
+    A label with fewer than three parts stays in training.
+    """
+    held: set[str] = set()
+    for label in sorted({sample.label for sample in samples}):
+        parts = list(dict.fromkeys(s.group for s in samples if s.label == label))
+        wanted = max(1, round(VALIDATION_SHARE * len(parts))) if len(parts) >= 3 else 0
+        free = [part for part in parts if part not in held]
+        missing = max(0, wanted - (len(parts) - len(free)))
+        held |= {free[index] for index in rng.permutation(len(free))[:missing]}
+    return (
+        tuple(sample for sample in samples if sample.group not in held),
+        tuple(sample for sample in samples if sample.group in held),
+    )
+
+
+def read_ids(picture: TypedPicture, size_wh: tuple[int, int]) -> Ids:
+    """Mask of bank rows at `size_wh`, (h, w) uint8, 0 normal; nearest pixel, no mixing of ids.
+
+    Raises:
+        DataError: the mask is missing or unreadable.
+    """
+    sample = picture.sample
+    if sample.is_good:
+        return np.zeros((size_wh[1], size_wh[0]), np.uint8)
+    mask = cv2.imread(str(sample.mask), cv2.IMREAD_GRAYSCALE) if sample.mask else None
+    if mask is None:
+        raise DataError(f"{sample.path}: its mask {sample.mask} is missing or unreadable")
+    ids = np.where(mask > 127, picture.row, 0).astype(np.uint8)
+    return np.asarray(cv2.resize(ids, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def mosaic(pictures: Sequence[Image], ids: Sequence[Ids]) -> tuple[Image, Ids]:
+    """Join four pictures as 2 x 2 tiles, each tile of the mask keeping its own picture's ids.
+
+    Args:
+        pictures: four (H, W, 3) uint8.
+        ids: their four (h, w) masks.
+
+    Returns:
+        One picture and one mask of the same sizes.
+    """
+    return _joined(pictures, cv2.INTER_AREA), _joined(ids, cv2.INTER_NEAREST)
+
+
+def _joined(tiles: Sequence[NDArray[np.uint8]], interpolation: int) -> NDArray[np.uint8]:
+    height, width = tiles[0].shape[:2]
+    whole = np.empty_like(tiles[0])
+    rows, columns = (
+        (slice(height // 2), slice(height // 2, height)),
+        (
+            slice(width // 2),
+            slice(width // 2, width),
+        ),
+    )
+    for index, tile in enumerate(tiles):
+        place = whole[rows[index // 2], columns[index % 2]]
+        size_wh = (place.shape[1], place.shape[0])
+        place[:] = cv2.resize(tile, size_wh, interpolation=interpolation)
+    return whole

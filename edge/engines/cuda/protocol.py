@@ -1,0 +1,109 @@
+"""As much of CUDA as an engine needs, behind one seam with two bindings.
+
+cuda-python is the default; PyCUDA, without CUDA graphs, is the second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines.engine_file import Gpu
+
+DEVICE = 0
+L4T_RELEASE = Path("/etc/nv_tegra_release")
+# What a person can do about a status; all others are only named.
+ADVICE = {
+    "cudaErrorMemoryAllocation": "stop other programs on the GPU, or use a smaller network",
+    "cudaErrorInsufficientDriver": "install the NVIDIA driver, or set engine.backend: onnxruntime",
+    "cudaErrorNoDevice": "no NVIDIA GPU is visible; set engine.backend: onnxruntime",
+    "cudaErrorDevicesUnavailable": "another program holds the GPU alone",
+    "cudaErrorSystemDriverMismatch": "driver and libraries are of two releases; restart the device",
+    "cudaErrorIllegalAddress": "the GPU's state is lost; restart the process",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """Memory of one tensor on both sides.
+
+    Attributes:
+        host: (size,) uint8, page-locked; invalid after `free`.
+        device: address on the GPU.
+        handles: what the binding needs to free it.
+    """
+
+    host: NDArray[np.uint8]
+    device: int
+    handles: tuple[Any, Any] = (None, None)
+
+
+class Captured(Protocol):
+    """Work recorded once, to be launched as a whole."""
+
+    def launch(self) -> None:
+        """Put the work on its stream."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
+class Cuda(Protocol):
+    """The seam. A stream is whatever the binding makes; `int(handle(stream))` is for TensorRT.
+
+    What allocates raises EngineLoadError, what runs raises InferenceError; what frees only logs,
+    since it runs while something else has failed.
+    """
+
+    def gpu(self) -> Gpu:
+        """Describe the device."""
+        ...
+
+    def allocate(self, size: int) -> Buffer:
+        """Allocate `size` bytes on both sides."""
+        ...
+
+    def free(self, buffer: Buffer) -> None:
+        """Free a buffer, once."""
+
+    def copy(self, buffer: Buffer, to: Literal["device", "host"], stream: Any) -> None:
+        """Put the copy of a whole buffer on a stream."""
+
+    def open_stream(self) -> Any:
+        """Make a stream that does not wait for the default one."""
+        ...
+
+    def handle(self, stream: Any) -> int:
+        """Return a stream's handle, as TensorRT takes it."""
+        ...
+
+    def synchronise(self, stream: Any) -> None:
+        """Wait for everything on a stream."""
+
+    def close_stream(self, stream: Any) -> None:
+        """Give a stream back."""
+
+    def capture(self, stream: Any, work: Callable[[], None]) -> Captured | None:
+        """Record what `work` puts on a stream without running it; None if that is not possible."""
+        ...
+
+
+def l4t_release(path: Path = L4T_RELEASE) -> str:
+    """Read the Jetson Linux release, such as `36.4.3`; empty on other machines."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    match = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
+    return f"{match.group(1)}.{match.group(2)}" if match else ""
+
+
+def cuda_version(number: int) -> str:
+    """CUDA counts 12.6 as 12060."""
+    return f"{number // 1000}.{number % 1000 // 10}"

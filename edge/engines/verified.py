@@ -1,0 +1,117 @@
+"""Engines that have passed the parity check on this device, as the build left them.
+
+Each lies in a folder of its own: parity.json, and for compiled engines the engines with their side
+files. What does not stand in such a folder does not run.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, ValidationError
+
+from edge.bundle.manifest import InsidePath, ParityRecord, Sha256
+from edge.config.reader import Settings
+from edge.engines.engine_file import REBUILD
+from edge.errors import EngineLoadError
+
+PARITY: Final = "parity.json"
+PARITY_SCHEMA: Final = "edge-infer.device-parity/1"
+Role = Literal["detect", "types"]
+
+
+class EnginePart(Settings):
+    """What runs for one role: a compiled engine beside the record, or a graph in the bundle."""
+
+    file: InsidePath
+    sha256: Sha256
+
+
+class DeviceParity(Settings):
+    """parity.json: how a bundle's graphs on one engine and device compare with the reference.
+
+    Attributes:
+        bundle_id: the bundle whose golden set was judged.
+        key: changes with everything that the engines depend on.
+        backend, version, precision: what ran.
+        device: what it ran on, see EngineInfo and cpu_name.
+        note: what is special about it, such as attention kept apart.
+        engines: what ran, by role.
+        score_tolerance: largest difference of a score that the check allowed.
+        median_ms: of the graph that judges, one frame.
+    """
+
+    schema_: Literal["edge-infer.device-parity/1"] = Field(default=PARITY_SCHEMA, alias="schema")
+    bundle_id: Sha256
+    key: Sha256
+    backend: str
+    version: str
+    precision: Literal["fp32", "bf16", "fp16", "int8"]
+    device: str
+    note: str = ""
+    engines: dict[Role, EnginePart]
+    parity: ParityRecord
+    score_tolerance: float
+    median_ms: float = Field(gt=0)
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedEngines:
+    """A record and the folder that it stands in."""
+
+    folder: Path
+    record: DeviceParity
+
+    def file(self, role: Role) -> Path:
+        """Path of the compiled engine of a role."""
+        return self.folder / self.record.engines[role].file
+
+    def check(self, version: str, device: str) -> None:
+        """Prove that the record is of this device and library, and passed.
+
+        Raises:
+            EngineLoadError: naming what differs.
+        """
+        record, path = self.record, self.folder / PARITY
+        if not record.parity.passed:
+            raise EngineLoadError(f"{path}: the engine did not pass the parity check; {REBUILD}")
+        for what, expected, found in (
+            ("device", record.device, device),
+            (record.backend, record.version, version),
+        ):
+            if expected != found:
+                raise EngineLoadError(
+                    f"{path}: parity was checked with {what} {expected}, here is {found}; {REBUILD}"
+                )
+
+
+def find_proven(folder: Path, bundle_id: str) -> list[VerifiedEngines]:
+    """Return the records of a bundle, fastest first; what cannot be read is left out."""
+    found = []
+    for path in sorted(folder.glob(f"*/{PARITY}")):
+        # A build under way, or one that was cut off.
+        if path.parent.name.startswith("."):
+            continue
+        try:
+            record = DeviceParity.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            continue
+        if record.bundle_id == bundle_id:
+            found.append(VerifiedEngines(path.parent, record))
+    return sorted(found, key=lambda proven: proven.record.median_ms)
+
+
+def cpu_name() -> str:
+    """Name of this machine's processor, as a record of a CPU engine keeps it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model"):
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

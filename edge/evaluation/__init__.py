@@ -1,0 +1,1 @@
+"""Metrics and reports of a bundle on labelled pictures (no torch)."""

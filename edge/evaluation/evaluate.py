@@ -1,0 +1,272 @@
+"""Judge a labelled data set with a bundle, exactly as the line would, and measure the outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.store import Bundle
+from edge.cameras.source import frame_now
+from edge.config.station import DecisionSettings
+from edge.data.image_set import ImageSet, Sample, read_mask, read_pixels
+from edge.engines.protocol import Engine
+from edge.errors import DataError
+from edge.evaluation.metrics import PixelRanking, Ranking, auroc, rank, rank_pixels
+from edge.evaluation.region_metrics import (
+    Located,
+    Overlap,
+    RegionMetrics,
+    overlap,
+    region_metrics,
+)
+from edge.evaluation.type_metrics import TypeMetrics, called, type_metrics, type_scores
+from edge.evaluation.veto_metrics import VetoMetrics, veto_metrics
+from edge.inspection.inspector import Inspected, Inspector
+from edge.result import Inspection, Verdict
+
+# Maps and masks meet at the picture's own aspect ratio, its longer side at most this.
+EVALUATION_SIDE = 512
+NAN = float("nan")
+NO_PIXELS = PixelRanking(Ranking(NAN, NAN, NAN), NAN, np.full((2, 0), NAN))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One test picture: what it is, what the line says of it, and, with a mask, what it hit."""
+
+    sample: Sample
+    inspection: Inspection
+    overlap: Overlap | None
+
+    @property
+    def score(self) -> float:
+        """Score of the frame."""
+        return NAN if self.inspection.score is None else self.inspection.score
+
+    @property
+    def is_rejected(self) -> bool:
+        """The part does not pass."""
+        return self.inspection.verdict is not Verdict.PASS
+
+    @property
+    def called(self) -> str:
+        """The type it was given, `unknown` or `missed`."""
+        return called(self.inspection)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All metrics of one bundle on one data set; NaN where the set has no such thing.
+
+    Image and pixel values are exact ranking metrics (edge.evaluation.metrics). `false_reject_rate`
+    and `recall` are at the shipped threshold, counting every part that does not pass as rejected.
+    `per_type` maps each defect type to its count `n`, `image_auroc` against all good parts and
+    `recall`. `types` and `veto` are None for a bundle that names no types. `left_out` counts the
+    set's test pictures that taught the bundle its types: they are in none of the figures.
+    """
+
+    image: Ranking
+    pixel: PixelRanking
+    false_reject_rate: float
+    recall: float
+    per_type: dict[str, dict[str, float]]
+    regions: RegionMetrics
+    types: TypeMetrics | None
+    threshold: float
+    good: int
+    defective: int
+    masks: int
+    judged: tuple[Judged, ...]
+    left_out: int = 0
+    veto: VetoMetrics | None = None
+
+    @property
+    def image_auroc(self) -> float:
+        """Area under the ROC curve of the pictures' scores."""
+        return self.image.auroc
+
+    @property
+    def pixel_auroc(self) -> float:
+        """Area under the ROC curve of all pixels."""
+        return self.pixel.ranking.auroc
+
+    @property
+    def aupro(self) -> float:
+        """Area under the per-region-overlap curve up to a false-positive rate of 0.3."""
+        return self.pixel.aupro
+
+    @property
+    def milliseconds(self) -> NDArray[np.float64]:
+        """Frame to verdict, per picture, (n,)."""
+        return np.array([item.inspection.times.processing_ms for item in self.judged])
+
+    def type_row(self, kind: str) -> dict[str, float]:
+        """One type's `per_type` row, with `auroc`, `ap`, `f1` and `accuracy` of its name."""
+        named = self.types.per_type[kind] if self.types else None
+        ranking = asdict(named) if named else dict.fromkeys(("auroc", "ap", "f1", "accuracy"), NAN)
+        return {**self.per_type[kind], **ranking}
+
+    def as_json(self) -> dict[str, Any]:
+        """One object; values that do not exist are null."""
+        image, pixel, regions, types = self.image, self.pixel.ranking, self.regions, self.types
+        p50, p95 = np.percentile(self.milliseconds, [50, 95])
+        data: dict[str, Any] = {
+            "image_auroc": image.auroc, "image_ap": image.ap, "image_f1_max": image.f1_max,
+            "pixel_auroc": pixel.auroc, "pixel_ap": pixel.ap, "pixel_f1_max": pixel.f1_max,
+            "aupro": self.aupro, "false_reject_rate": self.false_reject_rate,
+            "recall": self.recall, "threshold": self.threshold,
+            "good": self.good, "defective": self.defective, "masks": self.masks,
+            "left_out": self.left_out,
+            "type_accuracy": types.accuracy if types else None,
+            "type_unknown_rate": types.unknown_rate if types else None,
+            "region_recall": regions.recall,
+            "region_type_accuracy": regions.type_accuracy if types else None,
+            "false_alarms_per_part": {
+                "good": regions.false_alarms_good, "defective": regions.false_alarms_defective,
+            },
+            "per_type": {kind: self.type_row(kind) for kind in self.per_type},
+            "frame_ms_p50": float(p50), "frame_ms_p95": float(p95),
+            "veto": asdict(self.veto) if self.veto else None,
+            "confusion": None,
+        }  # fmt: skip
+        if types:
+            matrix = types.confusion
+            data["confusion"] = {
+                "labels": list(matrix.labels),
+                "predicted": list(matrix.predicted),
+                "counts": matrix.counts.tolist(),
+            }
+        rounded: dict[str, Any] = _rounded(data)
+        return rounded
+
+
+def unseen(bundle: Bundle, images: ImageSet) -> tuple[Sample, ...]:
+    """Test pictures of `images` without those that taught the bundle its types.
+
+    Raises:
+        DataError: nothing is left to test.
+    """
+    if not images.test:
+        raise DataError(f"--data {images.name}: no pictures under test/")
+    own = set(bundle.own_pictures)
+    samples = tuple(s for s in images.test if f"test/{s.label}/{s.path.name}" not in own)
+    if not samples:
+        raise DataError(
+            f"--data {images.name}: the bundle learned its types from all {len(images.test)} "
+            "pictures under test/; give others"
+        )
+    return samples
+
+
+def evaluate(
+    bundle: Bundle,
+    engine: Engine,
+    images: ImageSet,
+    advance: Callable[[int], None],
+    types_engine: Engine | None = None,
+) -> Evaluation:
+    """Judge the `unseen` pictures of `images`; `advance(1)` is called after each.
+
+    Raises:
+        DataError: the set has no such pictures, or one is unreadable.
+        EngineError: an engine fails.
+    """
+    samples = unseen(bundle, images)
+    judge = make_judge(bundle, engine, types_engine)
+    judged: list[Judged] = []
+    maps: list[NDArray[np.float32]] = []
+    masks: list[NDArray[np.bool_]] = []
+    for sample in samples:
+        inspection, anomaly_map = judge(sample)
+        match = None
+        if sample.mask is not None:
+            match = overlap(inspection.upheld, read_mask(sample, inspection.size_wh))
+        judged.append(Judged(sample, inspection, match))
+        if anomaly_map is not None and (sample.is_good or sample.mask is not None):
+            size_wh = evaluation_size(*inspection.size_wh)
+            maps.append(cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR))
+            masks.append(read_mask(sample, size_wh))
+        advance(1)
+    has_masks = any(mask.any() for mask in masks)
+    pixel = rank_pixels(maps, masks) if has_masks else NO_PIXELS
+    return measure(bundle, judged, pixel, len(images.test) - len(samples))
+
+
+def make_judge(
+    bundle: Bundle, engine: Engine, types_engine: Engine | None = None
+) -> Callable[[Sample], Inspected]:
+    """Return the line's judgement of a sample; its map is overwritten by the next one.
+
+    The function raises EngineError at the first inference that fails, where a line would go on,
+    and DataError for an unreadable picture.
+    """
+    settings = DecisionSettings(max_engine_failures=1)
+    inspector = Inspector(bundle, engine, settings, types_engine)
+    return lambda sample: inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))
+
+
+def measure(
+    bundle: Bundle, judged: Sequence[Judged], pixel: PixelRanking, left_out: int = 0
+) -> Evaluation:
+    """Compute all metrics of judged parts; `pixel` is NO_PIXELS for a set without masks."""
+    kinds = [item.sample.label for item in judged]
+    labels = np.array([not item.sample.is_good for item in judged])
+    scores = np.array([item.score for item in judged])
+    rejected = np.array([item.is_rejected for item in judged])
+    per_type = {}
+    for kind in sorted({item.sample.label for item in judged if not item.sample.is_good}):
+        is_kind = np.array([label == kind for label in kinds])
+        chosen = is_kind | ~labels
+        per_type[kind] = {
+            "n": float(is_kind.sum()),
+            "image_auroc": auroc(labels[chosen], scores[chosen]),
+            "recall": float(rejected[is_kind].mean()),
+        }
+    names = bundle.recipe.defect_types
+    named, veto = None, None
+    if names:
+        veto = veto_metrics([(item.sample.is_good, item.inspection) for item in judged])
+        surest = np.array([type_scores(item.inspection.upheld, names) for item in judged])
+        named = type_metrics(kinds, [item.called for item in judged], surest, names)
+    return Evaluation(
+        image=rank(labels, scores),
+        pixel=pixel,
+        false_reject_rate=float(rejected[~labels].mean()) if (~labels).any() else NAN,
+        recall=float(rejected[labels].mean()) if labels.any() else NAN,
+        per_type=per_type,
+        regions=region_metrics([_located(item) for item in judged]),
+        types=named,
+        threshold=bundle.thresholds.score.value,
+        good=int((~labels).sum()),
+        defective=int(labels.sum()),
+        masks=sum(item.overlap is not None and item.overlap.defects > 0 for item in judged),
+        judged=tuple(judged),
+        left_out=left_out,
+        veto=veto,
+    )
+
+
+def _located(item: Judged) -> Located:
+    sample = item.sample
+    return Located(sample.label, sample.is_good, item.inspection.upheld, item.overlap)
+
+
+def evaluation_size(width: int, height: int) -> tuple[int, int]:
+    """Size at which map and mask of a picture meet."""
+    shrink = min(1.0, EVALUATION_SIDE / max(width, height))
+    return round(width * shrink), round(height * shrink)
+
+
+def _rounded(value: Any) -> Any:
+    """Copy plain data with NaN as None and floats at six digits."""
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value

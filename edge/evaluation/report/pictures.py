@@ -1,0 +1,153 @@
+"""One inspected part as a figure: picture and heat map with regions and, if known, the truth."""
+
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.data.image_set import Sample, read_mask, read_pixels
+from edge.evaluation.report.page import Markup, fill, join
+from edge.inspection.inspector import Inspected
+from edge.inspection.overlay import draw_heat
+from edge.result import UNKNOWN_TYPE, Inspection, Region
+
+SIDE = 320
+JPEG_QUALITY = 80
+GAP = 3
+TRUTH, REGION = "#56b4e9", "#e69f00"
+
+FIGURE = """<figure class="picture">
+<div class="pair">
+{plain}
+{heat}
+</div>
+<figcaption><strong>{title}</strong><br>{detail}</figcaption>
+</figure>"""
+
+VIEW = """<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">
+<title>{alt}</title>
+<image href="data:image/jpeg;base64,{data}" width="{width}" height="{height}"/>
+{marks}
+</svg>"""
+
+
+def figure(sample: Sample, inspected: Inspected, title: str, detail: str) -> Markup:
+    """Draw a part; the pictures are embedded, their longer side at most SIDE pixels.
+
+    Raises:
+        DataError: picture or mask are unreadable.
+    """
+    inspection = inspected.inspection
+    pixels = _small(read_pixels(sample.path))
+    height, width = pixels.shape[:2]
+    heat = pixels
+    if inspected.map is not None and inspection.threshold:
+        heat = draw_heat(pixels, inspected.map, inspection.threshold)
+    outline = _outline(read_mask(sample, (width, height)))
+    return fill(
+        FIGURE,
+        plain=_view(
+            pixels,
+            f"{title}: picture with regions; {detail}",
+            [outline, *_boxes(inspection, width)],
+        ),
+        heat=_view(heat, f"{title}: heat map", [outline]),
+        title=title,
+        detail=detail,
+    )
+
+
+def legend() -> Markup:
+    """Say what the lines mean."""
+    sample = (
+        '<span class="key"><svg viewBox="0 0 44 16" aria-hidden="true"><path d="M2 8H42" '
+        'stroke="{colour}" stroke-width="5" stroke-dasharray="{dash}"/></svg> {text}</span>'
+    )
+    return join(
+        [
+            Markup('<p class="quiet">'),
+            fill(sample, colour=REGION, dash="none", text="region that the line reports,"),
+            fill(sample, colour=TRUTH, dash="9 5", text="defect by the mask."),
+            "The heat map is clear below half the threshold and full from the threshold on.",
+            Markup("</p>"),
+        ],
+        " ",
+    )
+
+
+def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink to SIDE, or enlarge to it in whole steps, so that lines keep their weight."""
+    height, width = pixels.shape[:2]
+    longer = max(height, width)
+    if longer > SIDE:
+        size = (max(1, round(width * SIDE / longer)), max(1, round(height * SIDE / longer)))
+        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    zoom = SIDE // longer
+    return np.asarray(
+        cv2.resize(pixels, (width * zoom, height * zoom), interpolation=cv2.INTER_NEAREST), np.uint8
+    )
+
+
+def _view(pixels: NDArray[np.uint8], alt: str, marks: list[Markup]) -> Markup:
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return fill(
+        VIEW,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        alt=alt,
+        data=base64.b64encode(data.tobytes()).decode(),
+        marks=join(marks),
+    )
+
+
+def _outline(mask: NDArray[np.bool_]) -> Markup:
+    """Line around the true defects, dark below and bright above, to be seen on any ground.
+
+    It keeps some pixels off, so that small defects stay visible.
+    """
+    wide = cv2.dilate(mask.astype(np.uint8), np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8))
+    contours, _ = cv2.findContours(wide, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    paths = []
+    for contour in contours:
+        corners = cv2.approxPolyDP(contour, 1.0, True)[:, 0, :]
+        paths.append("M" + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in corners) + "Z")
+    path = " ".join(paths)
+    under = '<path d="{d}" fill="none" stroke="#000" stroke-width="3.5" stroke-linejoin="round"/>'
+    over = (
+        '<path d="{d}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="5 3" '
+        'stroke-linejoin="round"/>'
+    )
+    return fill(under + over, d=path, colour=TRUTH) if path else Markup("")
+
+
+def _boxes(inspection: Inspection, width: int) -> list[Markup]:
+    """Boxes of the regions in the small picture, two pixels wider than the regions."""
+    scale = width / inspection.size_wh[0]
+    box = '<rect x="{x}" y="{y}" width="{w}" height="{h}" fill="none" stroke="{colour}" {stroke}/>'
+    boxes = []
+    for region in inspection.regions:
+        x, y, w, h = (value * scale for value in region.bbox_xywh)
+        values = {
+            "x": f"{x - 2:.1f}",
+            "y": f"{y - 2:.1f}",
+            "w": f"{w + 4:.1f}",
+            "h": f"{h + 4:.1f}",
+        }
+        for colour, stroke in (("#000", 'stroke-width="3.5"'), (REGION, 'stroke-width="2"')):
+            boxes.append(fill(box, colour=colour, stroke=Markup(stroke), **values))
+    return boxes
+
+
+def types_said(regions: tuple[Region, ...]) -> str:
+    """Types of the regions with their confidence, each once, surest first."""
+    surest: dict[str, float] = {}
+    for region in regions:
+        if region.type != UNKNOWN_TYPE:
+            surest[region.type] = max(surest.get(region.type, 0.0), region.type_score or 0.0)
+    if not surest:
+        return UNKNOWN_TYPE if regions else "none"
+    ordered = sorted(surest.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {score:.0%}" for name, score in ordered)

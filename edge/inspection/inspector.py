@@ -1,0 +1,190 @@
+"""Frame -> Inspection. Everything between pixels and verdict meets here; no I/O."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from time import monotonic_ns, perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.store import Bundle
+from edge.config.station import DecisionSettings
+from edge.engines.protocol import Engine
+from edge.errors import EngineError, EngineLoadError, InferenceError
+from edge.frame import Frame
+from edge.inspection.decision import decide
+from edge.inspection.regions import find_regions, whole_frame
+from edge.inspection.scorer import FrameScorer, Scored
+from edge.inspection.type_naming import namer
+from edge.inspection.type_scorer import Typed, TypeScorer
+from edge.inspection.veto import reconsider, veto_regions
+from edge.result import Inspection, Reason, Region, StageTimes, Verdict
+
+
+class Inspected(NamedTuple):
+    """An inspection and the map it rests on; the map is overwritten by the next frame."""
+
+    inspection: Inspection
+    map: NDArray[np.float32] | None
+
+
+class Inspector:
+    """Judges frames with one bundle on one engine, and names types on a second one if it has any.
+
+    Args:
+        bundle: what judges.
+        engine: with the bundle's graph loaded.
+        settings: of the place.
+        types_engine: with the bundle's types graph loaded; None for a bundle without one.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        settings: DecisionSettings,
+        types_engine: Engine | None = None,
+    ):
+        self._bundle = bundle
+        self._settings = settings
+        self._scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
+        self._score_tolerance = engine.info.score_tolerance
+        self._type_scorer: TypeScorer | None = None
+        if (bundle.types_graph is None) != (types_engine is None):
+            raise ValueError("expected a types engine where the bundle has a types graph")
+        if bundle.types_graph is not None and types_engine is not None:
+            self._type_scorer = TypeScorer(types_engine, bundle.types_graph)
+        self.failures_in_a_row = 0
+
+    def self_test(self) -> None:
+        """Judge the first golden picture: warms the engine up and proves that it still decides.
+
+        Raises:
+            EngineLoadError: score or verdict differ from the trained model's.
+        """
+        golden = self._bundle.golden()
+        image = golden.images[0]
+        score = self._scorer.score(self._bundle.golden_pixels(image)).score
+        verdict = "fail" if score > self._bundle.thresholds.score.value else "pass"
+        allowed = self._score_tolerance or golden.score_tolerance
+        if abs(score - image.score) > allowed or verdict != image.verdict:
+            raise EngineLoadError(
+                f"golden picture {image.file}: expected score {image.score:.4f} ({image.verdict}), "
+                f"the engine says {score:.4f} ({verdict}); rebuild the bundle with edge-build"
+            )
+
+    def inspect(self, frame: Frame) -> Inspected:
+        """Judge one frame; failures become `error` results.
+
+        Raises:
+            EngineError: too many failed inferences in a row.
+        """
+        waiting_ms = (monotonic_ns() - frame.captured_ns) / 1e6
+        if frame.pixels_bgr is None:
+            return Inspected(
+                without_score(frame, Verdict.ERROR, Reason.CAMERA_ERROR, frame.fault or ""), None
+            )
+        try:
+            scored = self._scorer.score(frame.pixels_bgr)
+        except InferenceError as error:
+            self._count_failure(error)
+            return Inspected(
+                without_score(frame, Verdict.ERROR, Reason.ENGINE_ERROR, str(error)), None
+            )
+        return Inspected(self._conclude(frame, frame.pixels_bgr, scored, waiting_ms), scored.map)
+
+    def _count_failure(self, error: InferenceError) -> None:
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= self._settings.max_engine_failures:
+            raise EngineError(
+                f"{self.failures_in_a_row} inferences failed in a row, last: {error}"
+            ) from error
+
+    def _name_types(self, pixels_bgr: NDArray[np.uint8], verdict: Verdict) -> Typed:
+        """Ask the types graph where this part needs it; its failure never changes a verdict."""
+        typed = Typed()
+        wanted = self._settings.types == "always" or verdict is not Verdict.PASS
+        if self._type_scorer is not None and wanted:
+            try:
+                typed = self._type_scorer.score(pixels_bgr)
+            except InferenceError as error:
+                self._count_failure(error)
+                return Typed(problem=f"types not named: {error}")
+        self.failures_in_a_row = 0
+        return typed
+
+    def _conclude(
+        self, frame: Frame, pixels_bgr: NDArray[np.uint8], scored: Scored, waiting_ms: float
+    ) -> Inspection:
+        start = perf_counter()
+        bundle = self._bundle
+        decision = decide(bundle, scored.score, scored.quality_problem, self._settings.undecided_p)
+        typed = self._name_types(pixels_bgr, decision.verdict)
+        regions: tuple[Region, ...] = ()
+        if decision.verdict is not Verdict.PASS:
+            logits = scored.type_logits if typed.logits is None else typed.logits
+            regions = self._regions(frame, scored.map, logits, decision.verdict)
+            decision = reconsider(decision, regions, bundle.recipe)
+        return Inspection(
+            verdict=decision.verdict,
+            reason=decision.reason,
+            detail="; ".join(filter(None, (decision.detail, typed.problem))),
+            camera=frame.camera,
+            frame_id=frame.frame_id,
+            captured_at=frame.captured_at,
+            ended_at=datetime.now(timezone.utc),
+            size_wh=frame.size_wh,
+            times=StageTimes(
+                waiting_ms=waiting_ms,
+                preprocess_ms=scored.preprocess_ms + typed.preprocess_ms,
+                infer_ms=scored.infer_ms + typed.infer_ms,
+                postprocess_ms=(perf_counter() - start) * 1e3
+                - (typed.preprocess_ms + typed.infer_ms),
+            ),
+            score=scored.score,
+            threshold=bundle.thresholds.score.value,
+            p_value=decision.p_value,
+            regions=regions,
+            mm_per_px=bundle.recipe.mm_per_px,
+            part=frame.part,
+            is_simulated=frame.is_simulated,
+        )
+
+    def _regions(
+        self,
+        frame: Frame,
+        anomaly_map: NDArray[np.float32],
+        logits: NDArray[np.float32] | None,
+        verdict: Verdict,
+    ) -> tuple[Region, ...]:
+        """What stands out on a part that does not pass; an undecided one may have nothing."""
+        recipe, name = self._bundle.recipe, None
+        if logits is not None:
+            map_wh = (anomaly_map.shape[1], anomaly_map.shape[0])
+            name = namer(recipe.type_evidence, recipe.defect_types, logits, map_wh)
+        threshold, scale = self._bundle.thresholds.score.value, recipe.mm_per_px
+        regions = find_regions(anomaly_map, threshold, frame.size_wh, scale, name)
+        if not regions and verdict is Verdict.FAIL:
+            # No pixel stands out: what is unusual is the picture as a whole. A single place of it
+            # cannot veto that.
+            return (whole_frame(anomaly_map, frame.size_wh, scale, name),)
+        return veto_regions(regions, recipe.veto_above)
+
+
+def without_score(frame: Frame, verdict: Verdict, reason: Reason, detail: str) -> Inspection:
+    """Build the record of a part that could not be judged, so that it still has one."""
+    return Inspection(
+        verdict=verdict,
+        reason=reason,
+        detail=detail,
+        camera=frame.camera,
+        frame_id=frame.frame_id,
+        captured_at=frame.captured_at,
+        ended_at=datetime.now(timezone.utc),
+        size_wh=frame.size_wh,
+        times=StageTimes(waiting_ms=(monotonic_ns() - frame.captured_ns) / 1e6),
+        part=frame.part,
+        is_simulated=frame.is_simulated,
+    )

@@ -1,0 +1,1 @@
+"""Payloads, commands and states, independent of how they travel."""

@@ -1,0 +1,229 @@
+"""Payloads as plain dicts, and the JSON Schemas they obey. No I/O but reading a schema.
+
+Numbers that are not finite become null: JSON has no NaN. Results are in results.py, commands and
+their answers in command.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from edge.messages.identity import Identity, ModelInfo, now
+
+Payload = dict[str, Any]
+KINDS = (
+    "result", "status", "info", "state", "counters", "health", "alert", "alerts", "cmd", "ack",
+)  # fmt: skip
+
+
+@cache
+def schema(kind: str) -> Payload:
+    """Return the JSON Schema (draft 2020-12) of a kind of payload."""
+    text = (files("edge.messages") / "schemas" / f"{kind}.json").read_text(encoding="utf-8")
+    loaded: Payload = json.loads(text)
+    return loaded
+
+
+def encode(payload: Payload) -> str:
+    """Write a payload as compact JSON that every parser takes.
+
+    Numbers that are not finite become null, NumPy scalars plain numbers, and characters that are
+    not Unicode (file names may hold them) question marks: a message must not fail over a detail.
+    """
+    text = json.dumps(_finite(payload), ensure_ascii=False, separators=(",", ":"), default=_plain)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def status_payload(identity: Identity, state: str, version: str) -> Payload:
+    """Say that the station is `online`, `stopped` or (as the will) `lost`.
+
+    The broker sends the will long after it was written: its `ts` is the time of the connection.
+    """
+    return {**head("status", identity), "state": state, "ts": now(), "version": version}
+
+
+def info_payload(
+    identity: Identity,
+    model: ModelInfo | None,
+    software: Mapping[str, str],
+    *,
+    recipes: Sequence[str] = (),
+    commands: Sequence[str] = (),
+) -> Payload:
+    """Give the birth certificate.
+
+    Args:
+        identity: who speaks.
+        model: what judges; None while no recipe is prepared.
+        software: names and versions.
+        recipes: names that `prepare_recipe` takes.
+        commands: names that the station obeys.
+    """
+    schemas = {kind: schema(kind)["$id"] for kind in KINDS}
+    return {
+        **head("info", identity),
+        "ts": now(),
+        "software": dict(software),
+        "recipe": recipe_of(model) if model else None,
+        "model": model_of(model) if model else None,
+        "recipes": list(recipes),
+        "commands": list(commands),
+        "schemas": schemas,
+    }
+
+
+def state_payload(
+    identity: Identity,
+    state: str,
+    *,
+    mode: str | None = None,
+    detail: str = "",
+    model: ModelInfo | None = None,
+    threshold: float | None = None,
+    camera: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+) -> Payload:
+    """Say what the station does, in the words of OPC 40100-1.
+
+    Args:
+        identity: who speaks.
+        state: preoperational, halted, error or operational.
+        mode: initialized, ready, single_execution or continuous_execution when operational.
+        detail: one line for people.
+        model: what judges, once it is loaded.
+        threshold: the score from which a part fails.
+        camera: name, connected and whatever else is known; no credentials in its address.
+        revision: of the configuration; commands may make it their condition.
+    """
+    return {
+        **head("state", identity),
+        "ts": now(),
+        "state": state,
+        "mode": mode,
+        "detail": detail,
+        "config_revision": revision,
+        "product_id": model.product_id if model else None,
+        "recipe": recipe_of(model) if model else None,
+        "model": model_of(model) if model else None,
+        "threshold": significant(threshold),
+        "camera": dict(camera) if camera else None,
+    }
+
+
+def counters_payload(
+    identity: Identity, totals: Mapping[str, int], *, last_seq: int, lost: int, pending: int
+) -> Payload:
+    """Give totals since the outbox was made; results up to last_seq - pending are delivered."""
+    return {
+        **head("counters", identity),
+        "ts": now(),
+        "last_seq": last_seq,
+        "pending": pending,
+        "lost": lost,
+        "counts": dict(totals),
+    }
+
+
+def health_payload(
+    identity: Identity,
+    *,
+    uptime_s: float,
+    camera: Mapping[str, Any],
+    latency_ms: Mapping[str, float | None],
+    drops: Mapping[str, int],
+    mqtt: Mapping[str, Any],
+    host: Mapping[str, Any],
+) -> Payload:
+    """Give the periodic numbers.
+
+    Args:
+        identity: who speaks.
+        uptime_s: seconds since the process started.
+        camera: connected, fps, last_frame_age_ms, reconnects.
+        latency_ms: p50, p95, p99 of capture to verdict.
+        drops: frames dropped by reason.
+        mqtt: `Publisher.stats`.
+        host: memory_rss_bytes, disk_free_bytes, temperature_c and whatever else is known.
+    """
+    return {
+        **head("health", identity),
+        "ts": now(),
+        "uptime_s": rounded(uptime_s, 1),
+        "camera": dict(camera),
+        "latency_ms": {name: rounded(value, 2) for name, value in latency_ms.items()},
+        "drops": dict(drops),
+        "mqtt": dict(mqtt),
+        "host": dict(host),
+    }
+
+
+def alert_payload(
+    identity: Identity, *, code: str, severity: str, state: str, since: str, detail: str, count: int
+) -> Payload:
+    """Say that an alert was `raised` or `cleared`; `count` says how often since `since`."""
+    alert = {"code": code, "severity": severity, "since": since, "detail": detail, "count": count}
+    return {**head("alert", identity), "ts": now(), "state": state, **alert}
+
+
+def alerts_payload(identity: Identity, active: Sequence[Payload]) -> Payload:
+    """List the alerts that are raised at present."""
+    keys = ("code", "severity", "since", "detail", "count", "acknowledged")
+    alerts = [{key: alert[key] for key in keys if key in alert} for alert in active]
+    return {**head("alerts", identity), "ts": now(), "alerts": alerts}
+
+
+def head(kind: str, identity: Identity) -> Payload:
+    """Begin a payload: schema and who speaks."""
+    return {
+        "schema": f"edge-infer.{kind}/1",
+        "node": identity.node,
+        "station": identity.station,
+        "boot_id": identity.boot_id,
+    }
+
+
+def recipe_of(model: ModelInfo) -> Payload:
+    """Identify the recipe."""
+    return {"id": model.recipe_id, "version": model.recipe_version, "sha256": model.recipe_sha256}
+
+
+def model_of(model: ModelInfo) -> Payload:
+    """Identify the bundle and the engine."""
+    engine = {
+        "backend": model.backend,
+        "precision": model.precision,
+        "version": model.engine_version,
+        "key": model.engine_key,
+        "parity": model.parity,
+    }
+    identity = {"name": model.name, "version": model.version, "bundle_sha256": model.bundle_sha256}
+    return {**identity, "engine": engine}
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """Round; None for what is not finite."""
+    return round(float(value), digits) if value is not None and math.isfinite(value) else None
+
+
+def significant(value: float | None) -> float | None:
+    """Keep seven digits, all that a float32 holds, so that no comparison changes its outcome."""
+    return float(f"{value:.7g}") if value is not None and math.isfinite(value) else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return _finite(value.item())
+    raise TypeError(f"payload: expected plain data, got {type(value).__name__}")

@@ -1,0 +1,120 @@
+"""What there is to publish apart from results: the newest states, alerts, events, answers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from edge.messages.identity import Identity, now
+from edge.messages.message import Reply
+from edge.messages.payload import Payload, alert_payload, alerts_payload
+
+BIRTH = ("status", "info", "state", "counters", "alerts")
+
+
+class Post(NamedTuple):
+    """Something to publish, and where else an answer is wanted."""
+
+    kind: str
+    payload: Payload
+    reply: Reply | None = None
+
+
+class StateBoard:
+    """Written from any thread, read by the publisher's.
+
+    States are kept, so that a new connection can repeat them; of several changes in between only
+    the newest counts. Events of alerts and answers to commands are queued, a hundred at most: the
+    list of active alerts says what remains true, and a command may be sent again. `on_change` is
+    called after every change, by whoever made it.
+    """
+
+    def __init__(self, identity: Identity):
+        self.on_change: Callable[[], None] = lambda: None
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._newest: dict[str, Payload] = {}
+        self._dirty: dict[str, None] = {}  # kinds to publish, in this order
+        self._active: dict[str, Payload] = {}
+        self._events: deque[Post] = deque(maxlen=100)
+        self._has_repeats = False
+
+    def begin(self) -> None:
+        """Mark everything that a new connection has to repeat; health is not."""
+        with self._lock:
+            self._dirty = dict.fromkeys(BIRTH)
+
+    def put(self, kind: str, payload: Payload) -> None:
+        """Renew a state."""
+        with self._lock:
+            self._newest[kind] = payload
+            self._dirty[kind] = None
+        self.on_change()
+
+    def answer(self, ack: Payload, reply: Reply | None = None) -> None:
+        """Queue the answer to a command, behind the states that it tells of."""
+        with self._lock:
+            self._events.append(Post("ack", ack, reply))
+        self.on_change()
+
+    def take(self) -> Post | None:
+        """Return the next message to publish."""
+        with self._lock:
+            while self._dirty:
+                kind = next(iter(self._dirty))
+                del self._dirty[kind]
+                if kind == "alerts":
+                    return Post(kind, alerts_payload(self._identity, list(self._active.values())))
+                if kind in self._newest:
+                    return Post(kind, self._newest[kind])
+            return self._events.popleft() if self._events else None
+
+    def raise_alert(self, code: str, severity: str, detail: str) -> None:
+        """Raise an alert; of an active one only the count and the detail change."""
+        with self._lock:
+            known = self._active.get(code)
+            alert = alert_payload(
+                self._identity,
+                code=code,
+                severity=severity,
+                state="raised",
+                since=known["since"] if known else now(),
+                detail=detail,
+                count=known["count"] + 1 if known else 1,
+            )
+            if known and known["severity"] == severity:
+                alert |= {key: known[key] for key in ("acknowledged",) if key in known}
+                self._has_repeats = True
+            else:
+                self._events.append(Post("alert", alert))
+                self._dirty["alerts"] = None
+            self._active[code] = alert
+        self.on_change()
+
+    def clear_alert(self, code: str) -> None:
+        """End an alert; one that is not active is ignored."""
+        with self._lock:
+            alert = self._active.pop(code, None)
+            if alert is not None:
+                self._events.append(Post("alert", {**alert, "ts": now(), "state": "cleared"}))
+                self._dirty["alerts"] = None
+        self.on_change()
+
+    def acknowledge_alert(self, code: str, by: str) -> bool:
+        """Note who has seen an alert; False when it is not active."""
+        with self._lock:
+            alert = self._active.get(code)
+            if alert is not None:
+                self._active[code] = {**alert, "acknowledged": {"by": by, "ts": now()}}
+                self._dirty["alerts"] = None
+        self.on_change()
+        return alert is not None
+
+    def note_repeats(self) -> None:
+        """Publish counts that changed since; called about once a second."""
+        with self._lock:
+            if self._has_repeats:
+                self._dirty["alerts"] = None
+            self._has_repeats = False

@@ -1,0 +1,1 @@
+"""The methods: INP-Former, MultiADS, DAPO, MAVIS, PromptMAD, and types by regions."""

@@ -1,0 +1,1 @@
+"""DAPO: prompts and tokens learned inside a frozen text encoder."""

@@ -1,0 +1,1 @@
+"""INP-Former and the branches of its anomaly map."""

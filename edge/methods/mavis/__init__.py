@@ -1,0 +1,1 @@
+"""MAVIS: texts and features aligned with negation, and the region stage."""

@@ -1,0 +1,62 @@
+"""How MAVIS is trained, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edge.config.reader import Settings
+from edge.methods.multiads.training_settings import AdapterTraining
+
+NPairLevel = Literal["image", "patch"]
+
+
+class NPair(Settings):
+    """The negation-aware N-pair loss; all numbers ours, the source is silent.
+
+    Attributes:
+        k: the nearest negatives that count.
+        margin, temperature: of the cosines.
+    """
+
+    k: int = 10
+    margin: float = 0.05
+    temperature: float = 0.07
+
+
+class NegationTraining(AdapterTraining):
+    """Stage A: type adapters as in MultiADS, with the N-pair terms beside their loss.
+
+    Attributes:
+        image, patch: the loss at the two levels; `patch` also holds for defective cells.
+        image_weight, patch_weight, type_weight: of L_img, L_pat and L_abn; 0 leaves a term out.
+        anchors: cells per picture and level, half of them the hardest, half random.
+        warmup: steps without N-pair terms: adapters are random at first, and so is what is hard. A
+            trained image vector does not wait.
+    """
+
+    epochs: int = 3
+    image: NPair = NPair(k=5)
+    patch: NPair = NPair()
+    image_weight: float = 0.25
+    patch_weight: float = 0.25
+    type_weight: float = 0.25
+    anchors: int = 256
+    warmup: int = 200
+
+
+class RegionTraining(Settings):
+    """Stage B: the region stage, everything else frozen.
+
+    Attributes:
+        negation_weight: of the N-pair term on false alarms, beside the cross-entropy.
+        clip: of the gradient's norm.
+    """
+
+    seed: int = 0
+    epochs: int = 10
+    batch: int = 16
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    negation: NPair = NPair()
+    negation_weight: float = 0.25

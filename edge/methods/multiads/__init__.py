@@ -1,0 +1,1 @@
+"""MultiADS: patch tokens against text vectors of defect types."""

@@ -1,0 +1,1 @@
+"""PromptMAD: reconstruction prompted by one good picture and words, and a refined mask."""

@@ -1,0 +1,25 @@
+"""Which defects the text of a mask refiner describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge.errors import ConfigError
+from edge.methods.inp_former.settings import MOST_DEFECT_TEXTS
+from edge.networks.text.knowledge import Knowledge
+
+
+def defect_names(product: str, asked: Sequence[str], table: Knowledge) -> tuple[str, ...]:
+    """Names of the types asked for, else of those that the product may show by the table.
+
+    Of more than MOST_DEFECT_TEXTS in the table, as for a product it does not know, the first ones.
+
+    Raises:
+        ConfigError: more are asked for, or one twice.
+    """
+    if len(asked) > MOST_DEFECT_TEXTS or len(set(asked)) < len(asked):
+        raise ConfigError(
+            f"--types: expected at most {MOST_DEFECT_TEXTS} different types, got {', '.join(asked)}"
+        )
+    listed = [kind.name for kind in table.product_types(product)]
+    return tuple(asked) or tuple(listed[:MOST_DEFECT_TEXTS])

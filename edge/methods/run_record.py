@@ -1,0 +1,179 @@
+"""What a run is made of, in the words of its run.yaml: data, model, training, what was found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edge.config.reader import Settings
+from edge.data.record import DataRecord
+from edge.methods.dapo.training_settings import DapoTraining
+from edge.methods.mavis.training_settings import NegationTraining
+from edge.methods.multiads.training_settings import AdapterTraining
+from edge.methods.promptmad.training_settings import PromptTraining
+from edge.methods.settings import MethodSettings
+
+
+class TrainingSettings(Settings):
+    """How the trainable part is trained; defaults follow INP-Former's published protocol.
+
+    Attributes:
+        shots: train on so many good pictures of each product and their 22 changed copies (see
+            few_shot); None takes all pictures as they are.
+        steps: optimiser steps.
+        batch: pictures per step.
+        tokens: random tokens per picture that the decoder rebuilds in a step; the prototypes
+            always see all of them. The decoder works token by token, so a random subset gives an
+            unbiased step at a fraction of the cost. 0 = all.
+        peak_lr, final_lr, warmup: see optimizer.learning_rate.
+        clip: limit of the gradient's norm over everything trained.
+        gamma: exponent of soft mining; `coherence` is the weight of the coherence loss.
+        probe_defects: synthetic defects that the probe learns from.
+        soft_coherence, squared_mining, head_steps: INP-Former++: match tokens to mixtures of
+            prototypes, mine squared errors beside cosines, steps of the residual head if the
+            model has one.
+    """
+
+    seed: int = 0
+    shots: int | None = None
+    steps: int = 1500
+    batch: int = 16
+    tokens: int = 256
+    peak_lr: float = 1e-3
+    final_lr: float = 1e-4
+    warmup: int = 100
+    weight_decay: float = 1e-4
+    clip: float = 0.1
+    gamma: float = 3.0
+    coherence: float = 0.2
+    probe_defects: int = 480
+    soft_coherence: bool = False
+    squared_mining: bool = False
+    head_steps: int = 400
+
+
+class SizeTrial(Settings):
+    """One network size that was tried, and how well it told synthetic defects apart."""
+
+    size_wh: tuple[int, int]
+    auroc: float
+
+
+class AdapterRecord(Settings):
+    """What a MultiADS, DAPO or MAVIS run learned its types from.
+
+    Attributes:
+        products: data sets with labelled defects; `vocabulary`: their types in bank order.
+        own_defects: labelled pictures of the judged product itself; they test nothing any more.
+        best_epoch, validation_ap: known once training has finished.
+        negation_errors: MAVIS: share of good cells of the validation pictures whose nearest text is
+            of a defect, before training and after every epoch; () for the others.
+    """
+
+    products: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    train_pictures: int
+    validation_pictures: int
+    own_defects: tuple[str, ...] = ()
+    best_epoch: int | None = None
+    validation_ap: float | None = None
+    negation_errors: tuple[float, ...] = ()
+
+
+class NegationRecord(Settings):
+    """What the N-pair term of the type branch changed on regions of parts that it had not seen.
+
+    Attributes:
+        error_before, error_after: share of good regions whose nearest text is of a defect.
+        denials_before, denials_after: share of pairs of good region and type that lie nearer to the
+            type's text than to its denial.
+        accuracy_before: of naming, without the term.
+    """
+
+    error_before: float | None
+    error_after: float | None
+    denials_before: float | None
+    denials_after: float | None
+    accuracy_before: float | None
+
+
+class ProbeTrial(Settings):
+    """What labelled defects of the own product did to its map, on parts that were not taught.
+
+    Attributes:
+        defects: labelled pictures.
+        auroc_before, auroc_after: of their maps' scores against held-out good parts.
+        is_kept: the map has learned from them.
+    """
+
+    defects: int
+    auroc_before: float
+    auroc_after: float
+    is_kept: bool
+
+
+class TypesRecord(Settings):
+    """What the type branch of an INP-Former run learned from.
+
+    Attributes:
+        products: data sets with labelled defects; `vocabulary`: the types they taught.
+        regions: labelled parts, good ones included.
+        accuracy: share of labelled regions named right by a model that had not seen their part.
+        own_defects: labelled pictures of the judged product itself; they test nothing any more.
+        negation: what the N-pair term changed; None without it.
+        probe: what the map learned from them; None if it was not to learn.
+    """
+
+    products: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    regions: int
+    accuracy: float | None
+    own_defects: tuple[str, ...] = ()
+    negation: NegationRecord | None = None
+    probe: ProbeTrial | None = None
+
+
+class RefinerTrial(Settings):
+    """How PromptMAD's mask did on synthetic defects of held-out good pictures, and what was kept.
+
+    Attributes:
+        pixel_ap: average precision of the mask by the number of refinement steps; 0 is coarse.
+        steps: kept of them.
+        with_mask, without: the same of INP-Former's whole map.
+        is_kept: INP-Former's map has the mask as a branch.
+    """
+
+    pixel_ap: dict[int, float]
+    steps: int
+    with_mask: float | None = None
+    without: float | None = None
+    is_kept: bool = True
+
+
+class Origin(Settings):
+    """A model that this run did not train: the checkpoint file or the run it was taken from."""
+
+    kind: Literal["checkpoint", "run"]
+    name: str
+    sha256: str
+
+
+class RunRecord(Settings):
+    """run.yaml.
+
+    `adapters` for MultiADS, DAPO and MAVIS, `types` for INP-Former runs that name types.
+    """
+
+    created_by: str
+    created_at: str
+    preset: str
+    weights: str
+    data: DataRecord
+    tiles_wh: tuple[int, int] = (1, 1)
+    overlap: float = 0.0
+    model: MethodSettings
+    training: TrainingSettings | AdapterTraining | NegationTraining | DapoTraining | PromptTraining
+    size_trials: tuple[SizeTrial, ...] = ()
+    origin: Origin | None = None
+    adapters: AdapterRecord | None = None
+    types: TypesRecord | None = None
+    refiner: RefinerTrial | None = None

@@ -1,0 +1,1 @@
+"""Defect types of an INP-Former run: labelled regions aligned with text."""

@@ -1,1 +1,0 @@
-"""Models trained elsewhere: their names and shapes, translated to ours."""

@@ -1,0 +1,1 @@
+"""Networks and layers that several methods share, text encoders among them (torch)."""

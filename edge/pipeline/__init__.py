@@ -1,1 +1,0 @@
-"""The line loop: capture, hand-over, inspection, orderly stop."""

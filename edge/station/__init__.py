@@ -1,0 +1,1 @@
+"""One station: the composition root, the inspection loop and its orderly stop."""

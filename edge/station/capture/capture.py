@@ -1,0 +1,301 @@
+"""The capture thread: opens the camera, fills the mailbox, survives every loss of the camera."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edge.cameras.address import redacted
+from edge.cameras.factory import make_source
+from edge.cameras.frozen_picture import FrozenWatch
+from edge.cameras.reader import Reader, open_in_time
+from edge.cameras.source import FrameSource
+from edge.config.station import CameraSettings
+from edge.drop_counts import DropCounts
+from edge.errors import CameraError, CameraTimeout
+from edge.frame import Frame
+from edge.station.capture.mailbox import Mailbox
+
+# Opening takes longer than a frame: sensors start, streams begin with a full picture.
+_OPEN_PATIENCE = 3
+# A stuck driver keeps its thread for ever; more than a few would exhaust the device.
+_MAX_ABANDONED = 4
+_RATE_WINDOW_NS = 5 * 10**9
+
+SourceFactory = Callable[[CameraSettings], FrameSource]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """How the camera does.
+
+    Attributes:
+        connected: open, and not found silent.
+        ended: a finite source delivered its last frame.
+        frames: delivered so far, broken ones included.
+        reconnects: times the camera came back.
+        last_frame_ns: monotonic clock of the last frame; None before the first.
+        fps: frames per second over the last five seconds.
+        detail: what is wrong, without credentials; empty while connected.
+    """
+
+    connected: bool = False
+    ended: bool = False
+    frames: int = 0
+    reconnects: int = 0
+    last_frame_ns: int | None = None
+    fps: float = 0.0
+    detail: str = ""
+
+
+class Capture:
+    """Keeps frames coming from one camera into one mailbox.
+
+    Call `open`, so that a camera that is absent at start is an error at once, then `start`; call
+    `check` a few times a second; at the end `stop` and `join`.
+    """
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        mailbox: Mailbox,
+        drops: DropCounts,
+        *,
+        source_factory: SourceFactory = make_source,
+        on_refused: Callable[[Frame], None],
+        on_change: Callable[[CameraState], None],
+    ):
+        """Both callbacks may be called from any thread and should return quickly.
+
+        on_refused: gets every frame that a full mailbox refused.
+        on_change: gets the new state, once whenever the camera comes, goes or ends.
+        """
+        self._settings = settings
+        self._mailbox = mailbox
+        self._drops = drops
+        self._factory = source_factory
+        self._on_refused = on_refused
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._state = CameraState()
+        self._times_ns: deque[int] = deque(maxlen=512)
+        self._next_id = 0
+        self._was_connected = False
+        self._is_stopping = False
+        self._bug: BaseException | None = None
+        self._reader: Reader | None = Reader(source_factory(settings))
+        self._abandoned: list[Reader] = []
+
+    def open(self) -> None:
+        """Open the camera for the first time.
+
+        Raises:
+            CameraError: when it is not there, or does not answer within three stall timeouts.
+        """
+        reader = self._reader
+        if reader is not None and not reader.is_open:
+            open_in_time(reader.source, self._settings.name, self._open_limit_s)
+            self._connected(reader)
+
+    def start(self) -> None:
+        """Start reading; without `open` before, a missing camera is awaited."""
+        if self._reader is not None:
+            self._reader.start(self._run, self._thread_name)
+
+    def stop(self) -> None:
+        """Stop reading, close the camera and the mailbox; returns at once."""
+        with self._lock:
+            self._is_stopping = True
+            reader = self._reader
+        if reader is not None:
+            reader.stop()
+        self._mailbox.close()
+
+    def retry(self) -> bool:
+        """Try a lost camera again now instead of after the pause; False when none is lost."""
+        with self._lock:
+            reader = self._reader
+            if self._state.connected or not self._state.detail:
+                return False
+            self._state = replace(self._state, detail="")
+        if reader is not None:
+            reader.hurry()
+        self._on_change(self.state)
+        return True
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; False when it is stuck in the driver (it cannot block the exit)."""
+        return self._reader is None or self._reader.join(timeout_s)
+
+    @property
+    def state(self) -> CameraState:
+        """The state now."""
+        with self._lock:
+            since = time.monotonic_ns() - _RATE_WINDOW_NS
+            recent = [at for at in self._times_ns if at >= since]
+            span_s = (recent[-1] - recent[0]) / 1e9 if recent else 0.0
+            fps = (len(recent) - 1) / span_s if span_s else 0.0
+            return replace(self._state, fps=fps)
+
+    def check(self, now_ns: int) -> None:
+        """Replace a reader that is stuck in the driver; `now_ns` is the monotonic clock.
+
+        Raises:
+            Exception: the one that ended the capture thread, if it was a bug.
+        """
+        if self._bug is not None:
+            raise self._bug
+        self._abandoned = [reader for reader in self._abandoned if not reader.join(0)]
+        reader = self._reader
+        overdue_s = reader.overdue_s(now_ns) if reader is not None else 0.0
+        if reader is not None and overdue_s:
+            self._abandon(reader, overdue_s)
+        if self._reader is None and len(self._abandoned) < _MAX_ABANDONED:
+            self._replace_reader()
+
+    @property
+    def _open_limit_s(self) -> float:
+        return _OPEN_PATIENCE * self._settings.stall_timeout_s
+
+    @property
+    def _thread_name(self) -> str:
+        return f"camera-{self._settings.name}"
+
+    def _abandon(self, reader: Reader, overdue_s: float) -> None:
+        with self._lock:
+            if self._is_stopping:
+                return
+            self._reader = None
+            reader.is_abandoned = True
+        reader.stop()
+        self._abandoned.append(reader)
+        self._lost(
+            f"{self._settings.name}: the driver delivered nothing for {overdue_s:.1f} s and was "
+            f"given up ({len(self._abandoned)} of {_MAX_ABANDONED} stuck); check the camera"
+        )
+
+    def _replace_reader(self) -> None:
+        reader = Reader(self._factory(self._settings))
+        with self._lock:
+            if self._is_stopping:
+                return
+            self._reader = reader
+        reader.start(self._run, self._thread_name)
+
+    def _run(self, reader: Reader) -> None:
+        try:
+            self._keep_reading(reader)
+        except Exception as error:  # noqa: BLE001 - kept, and raised again by `check`
+            self._bug = error
+            self._mailbox.close()
+        finally:
+            reader.source.close()
+
+    def _keep_reading(self, reader: Reader) -> None:
+        """Open, deliver and, after every loss, wait longer and reopen."""
+        wait_s = self._settings.retry_interval_s
+        while not reader.quit.is_set():
+            frames_before = self._state.frames
+            try:
+                if not reader.is_open:
+                    reader.drive(reader.source.open, self._open_limit_s)
+                    self._connected(reader)
+                if self._deliver(reader):
+                    self._ended(reader)
+                    return
+            except CameraError as error:
+                reader.source.close()
+                reader.is_open = False
+                if reader.quit.is_set():
+                    return
+                self._lost(redacted(str(error)))
+            if self._state.frames > frames_before:
+                wait_s = self._settings.retry_interval_s
+            # Spread, so that many stations do not knock at one switch in step.
+            is_hurried = reader.pause(wait_s * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
+            first_s, longest_s = self._settings.retry_interval_s, self._settings.retry_max_s
+            wait_s = first_s if is_hurried else min(2 * wait_s, longest_s)
+
+    def _deliver(self, reader: Reader) -> bool:
+        """Hand frames over until the regular end (True) or until told to quit (False)."""
+        source, stall_s = reader.source, self._settings.stall_timeout_s
+        frozen = FrozenWatch(stall_s) if source.is_live else None
+        reader.expected_id = None if self._next_id else 0
+        while not reader.quit.is_set():
+            frame = reader.drive(source.read, stall_s)
+            if reader.quit.is_set():
+                if frame is not None:
+                    reason = "abandoned" if reader.is_abandoned else "stopped"
+                    self._drops.add("capture", reason)
+                return False
+            if frame is None:
+                return True
+            frame = self._numbered(reader, frame)
+            refused = self._mailbox.put(frame, wait=not source.is_live)
+            if refused is not None:
+                self._on_refused(refused)
+            pixels = frame.pixels_bgr
+            if frozen and pixels is not None and frozen.is_frozen(pixels, frame.captured_ns):
+                raise CameraTimeout(
+                    f"{self._settings.name}: the camera repeats one picture for {stall_s:g} s; "
+                    f"check the camera"
+                )
+        return False
+
+    def _numbered(self, reader: Reader, frame: Frame) -> Frame:
+        """Count the frame and any gap before it; ids go on where the last connection ended."""
+        if reader.expected_id is None:
+            reader.id_offset = self._next_id - frame.frame_id
+        elif frame.frame_id > reader.expected_id:
+            self._drops.add("camera", "gap", frame.frame_id - reader.expected_id)
+        reader.expected_id = frame.frame_id + 1
+        frame_id = frame.frame_id + reader.id_offset
+        with self._lock:
+            self._next_id = frame_id + 1
+            self._times_ns.append(frame.captured_ns)
+            frames = self._state.frames + 1
+            self._state = replace(self._state, frames=frames, last_frame_ns=frame.captured_ns)
+        return frame if reader.id_offset == 0 else replace(frame, frame_id=frame_id)
+
+    def _connected(self, reader: Reader) -> None:
+        reader.is_open = True
+        with self._lock:
+            if reader.quit.is_set():
+                return
+            reconnects = self._state.reconnects + self._was_connected
+            self._was_connected = True
+            self._state = replace(self._state, connected=True, reconnects=reconnects, detail="")
+        _log.info("camera connected camera=%s reconnects=%d", self._settings.name, reconnects)
+        self._on_change(self.state)
+
+    def _lost(self, detail: str) -> None:
+        """Note what is wrong; tell it only when the camera was there before, or at first."""
+        with self._lock:
+            is_news = self._state.connected or not self._state.detail
+            self._state = replace(self._state, connected=False, detail=detail)
+        if is_news:
+            _log.warning("camera lost camera=%s detail=%r", self._settings.name, detail)
+            self._on_change(self.state)
+
+    def _ended(self, reader: Reader) -> None:
+        reader.source.close()
+        with self._lock:
+            self._state = replace(self._state, connected=False, ended=True)
+        self._on_change(self.state)
+        self._mailbox.close()
+
+
+def make_mailbox(
+    settings: CameraSettings, drops: DropCounts, source_factory: SourceFactory = make_source
+) -> Mailbox:
+    """Return the mailbox that `settings` ask for; `auto` is latest when live, every otherwise."""
+    policy = settings.buffer
+    if policy == "auto":
+        policy = "latest" if source_factory(settings).is_live else "every"
+    return Mailbox(policy, settings.queue_size, drops)

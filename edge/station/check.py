@@ -1,0 +1,23 @@
+"""Everything about a station that can be proven without its camera and broker."""
+
+from __future__ import annotations
+
+from edge.cameras.factory import make_source
+from edge.config.station import StationConfig
+from edge.mqtt.credentials import read_login, tls_context
+from edge.station.recipes.recipes import Recipes
+
+
+def check_station(config: StationConfig) -> None:
+    """Verify every recipe's bundle, engine and golden picture, camera address and secrets.
+
+    Raises:
+        EdgeError: the first thing that is wrong.
+    """
+    make_source(config.camera)
+    if config.mqtt.broker == "external":
+        read_login(config.mqtt)
+        tls_context(config.mqtt)
+    recipes = Recipes(config)
+    for name in recipes.all:
+        recipes.load(name).close()

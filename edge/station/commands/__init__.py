@@ -1,0 +1,1 @@
+"""Commands from outside: checked, carried out, answered, written to the audit log."""

@@ -1,0 +1,193 @@
+"""Which frames are judged: all of them, one part's, or none; and what an abort takes back."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Literal
+
+from edge.drop_counts import DropCounts
+from edge.frame import Frame, Part
+from edge.messages.command import Answer
+from edge.station.capture.mailbox import Mailbox
+
+Mode = Literal["ready", "single_execution", "continuous_execution"]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A run in the sense of OPC 40100-1: a continuous one, or one over a single part.
+
+    Attributes:
+        id: `cmd_id` of the command that began it; None for the run that begins with the process.
+        part_id: identity of the single part, where the command gave one.
+        triggered_at: when a single job began, UTC; None marks a continuous one.
+        from_ns: live frames captured before (monotonic clock) do not belong to it.
+        until_ns: a single job that has no frame by then has failed.
+        is_aborted: its results are not wanted any more.
+    """
+
+    id: str | None = None
+    part_id: str | None = None
+    triggered_at: datetime | None = None
+    from_ns: int = 0
+    until_ns: float = math.inf
+    is_aborted: bool = False
+
+    @classmethod
+    def single(cls, job_id: str, part_id: str | None, expires_at: datetime) -> Job:
+        """Begin a job over the next part; void from `expires_at` on."""
+        moment, now_ns = datetime.now(timezone.utc), time.monotonic_ns()
+        until_ns = now_ns + (expires_at - moment).total_seconds() * 1e9
+        return cls(job_id, part_id, moment, now_ns, until_ns)
+
+    @property
+    def is_single(self) -> bool:
+        """It ends with its first part."""
+        return self.triggered_at is not None
+
+    def named(self, frame: Frame) -> Frame:
+        """Give the frame's part the identity that the command brought."""
+        if self.part_id is None:
+            return frame
+        label = frame.part.label if frame.part is not None else None
+        return replace(frame, part=Part(self.part_id, "command", label))
+
+
+class JobControl:
+    """The job under way, between commands (any thread) and the one thread that judges.
+
+    It begins with a continuous run: whoever starts the process wants it to judge.
+
+    Args:
+        mailbox: emptied by an abort.
+        drops: counts what waited at an abort, as (line, aborted).
+        on_change: called when `mode` has changed.
+        finish: gives the outcome of a single job that gets no result: its id, and the answer.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        drops: DropCounts,
+        *,
+        on_change: Callable[[], None],
+        finish: Callable[[str, Answer], None],
+    ):
+        self._mailbox = mailbox
+        self._drops = drops
+        self._on_change = on_change
+        self._finish = finish
+        self._changed = threading.Condition()
+        self._next: Job | None = Job()  # the continuous run, or a single job without its frame
+        self._judging: Job | None = None
+        self.detail = ""
+
+    @property
+    def mode(self) -> Mode:
+        """The sub-state of OPC 40100-1; `detail` says why a station is ready and not executing."""
+        job = self._next or self._judging
+        if job is not None and job.is_single:
+            return "single_execution"
+        return "ready" if self._next is None else "continuous_execution"
+
+    def start_continuous(self, job_id: str) -> bool:
+        """Judge every frame; False while a single job is under way."""
+        with self._changed:
+            if self.mode == "single_execution":
+                return False
+            self._begin(Job(job_id))
+        self._on_change()
+        return True
+
+    def start_single(self, job: Job) -> bool:
+        """Judge the next part; False unless the station is ready."""
+        with self._changed:
+            if self.mode != "ready":
+                return False
+            self._begin(job)
+        self._on_change()
+        return True
+
+    def stop(self) -> None:
+        """Judge no further frame; the one being judged still gets its result."""
+        with self._changed:
+            waiting, self._next = self._next, None
+            self.detail = "stopped by command"
+        self._on_change()
+        self._fail(waiting, "aborted", "the station was stopped before a frame came")
+
+    def abort(self, detail: str) -> int:
+        """Drop what is under way: once this returns no result is added. Returns how many waited."""
+        with self._changed:
+            waiting, judging = self._next, self._judging
+            for job in (waiting, judging):
+                if job is not None:
+                    job.is_aborted = True
+            self._next = self._judging = None
+            self.detail = detail
+            dropped = self._mailbox.clear()
+            if dropped:
+                self._drops.add("line", "aborted", dropped)
+        self._on_change()
+        for job in (waiting, judging):
+            self._fail(job, "aborted", "the job was aborted")
+        return dropped
+
+    def check(self, now_ns: int) -> None:
+        """Give up a single job whose time (monotonic clock) is over."""
+        with self._changed:
+            late = self._next
+            if late is None or now_ns < late.until_ns:
+                return
+            self._next = None
+            self.detail = "no frame came for the single job"
+        self._on_change()
+        self._fail(late, "no_frame", "no frame came before the command expired; check the camera")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until a frame is wanted; False when none is by then."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._next is not None, timeout_s)
+
+    @property
+    def continuous(self) -> Job | None:
+        """The continuous run under way, if one is."""
+        job = self._next
+        return None if job is None or job.is_single else job
+
+    def admit(self, frame: Frame, *, is_live: bool) -> Job | None:
+        """Return the job that `frame` is judged for, to be concluded; None when none wants it."""
+        with self._changed:
+            job = self._next
+            if job is None or (is_live and frame.captured_ns < job.from_ns):
+                return None
+            self._judging = job
+            if job.is_single:
+                self._next = None
+            return job
+
+    def conclude(self, job: Job, put: Callable[[], None]) -> bool:
+        """Hand a result over by `put`; False, and nothing done, when its job was aborted."""
+        with self._changed:
+            if job.is_aborted:
+                return False
+            put()
+            if job.is_single:
+                self._judging = None
+                self.detail = "the single job is done"
+        if job.is_single:
+            self._on_change()
+        return True
+
+    def _begin(self, job: Job) -> None:
+        self._next, self.detail = job, ""
+        self._changed.notify_all()
+
+    def _fail(self, job: Job | None, code: Literal["aborted", "no_frame"], why: str) -> None:
+        if job is not None and job.is_single and job.id is not None:
+            self._finish(job.id, Answer("failed", code, why))

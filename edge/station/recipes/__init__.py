@@ -1,0 +1,1 @@
+"""The recipes of a station, and the change from one to another."""

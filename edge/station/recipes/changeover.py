@@ -1,0 +1,162 @@
+"""The recipe that judges, and its exchange for another between two frames."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from edge.errors import EdgeError, PublishError
+from edge.station.recipes.recipes import LoadedRecipe, Recipes
+from edge.station.recipes.selected_recipe import SelectedRecipe
+
+log = logging.getLogger(__name__)
+TURN_S = 0.1
+# Gets None when the exchange is made, or why it was not: the recipe before goes on.
+Done = Callable[[str | None], None]
+
+
+class _Offer:
+    """A recipe for the inspector to take over from a moment on; None to judge with none."""
+
+    def __init__(self, prepared: LoadedRecipe | None):
+        self.prepared = prepared
+        self.offered_ns = time.monotonic_ns()
+        self.taken = threading.Event()
+
+
+class Changeover:
+    """Loads recipes beside the running one, in a thread of its own, one at a time.
+
+    `turn` is the inspector's; everything else may be called from any thread.
+
+    Args:
+        recipes: what there is.
+        choice: where the choice is kept for a restart.
+        on_change: called when a preparation begins and when it is over.
+
+    Raises:
+        EdgeError: the first recipe cannot be used.
+    """
+
+    def __init__(self, recipes: Recipes, choice: SelectedRecipe, on_change: Callable[[], None]):
+        self._recipes = recipes
+        self._choice = choice
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._offer: _Offer | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_busy = False
+        self.preparing: str | None = None
+        self.current: LoadedRecipe | None = recipes.load(choice.read())
+
+    @property
+    def is_stopping(self) -> bool:
+        """The station is ending: nothing is prepared any more."""
+        return self._stop.is_set()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Recipes that can be prepared."""
+        return tuple(self._recipes.all)
+
+    def turn(self, captured_ns: int | None) -> LoadedRecipe | None:
+        """Return what judges the next frame; None while no recipe is prepared.
+
+        Args:
+            captured_ns: of that frame (monotonic), None when none waits. Frames captured before a
+                recipe was ready are still judged by the one before: they are of its product.
+        """
+        with self._lock:
+            offer = self._offer
+            if offer is not None and (captured_ns is None or captured_ns >= offer.offered_ns):
+                self._offer, self.current = None, offer.prepared
+                offer.taken.set()
+            return self.current
+
+    def prepare(self, name: str, by: str, done: Done) -> bool:
+        """Begin to load a recipe and to exchange the running one for it; False while busy."""
+        return self._begin(name, lambda: self._prepare(name, by), done)
+
+    def set_threshold(self, value: float, done: Done) -> bool:
+        """Begin to judge by another threshold until a recipe is prepared; False while busy."""
+        return self._begin(None, lambda: self._set_threshold(value), done)
+
+    def unprepare(self, done: Done) -> bool:
+        """Begin to unload the running recipe; False while busy."""
+        return self._begin(None, lambda: self._exchange(None), done)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Give up what is under way; False when its thread is stuck in the engine."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return self._thread is None or not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Free the running engines; after `stop`, and when nothing judges any more."""
+        if self.current is not None:
+            self.current.close()
+
+    def _begin(self, name: str | None, job: Callable[[], None], done: Done) -> bool:
+        with self._lock:
+            if self._stop.is_set() or self._is_busy:
+                return False
+            self._is_busy = True
+            self._thread = threading.Thread(
+                target=self._run, args=(job, done), name="changeover", daemon=True
+            )
+            self.preparing = name
+        self._on_change()
+        self._thread.start()
+        return True
+
+    def _run(self, job: Callable[[], None], done: Done) -> None:
+        problem: str | None = None
+        try:
+            job()
+        except EdgeError as error:
+            problem = "; ".join(str(error).splitlines())
+        except Exception as error:
+            # Whatever a new recipe holds, it must not end the line that runs with the old one.
+            log.exception("changeover failed")
+            problem = f"unforeseen {type(error).__name__}, see the station's log: {error!r}"
+        with self._lock:
+            self._is_busy, self.preparing = False, None
+        self._on_change()
+        done(problem)
+
+    def _prepare(self, name: str, by: str) -> None:
+        prepared = self._recipes.load(name, self.current)
+        before = self._choice.save(name, by)
+        try:
+            self._exchange(prepared)
+        except BaseException:
+            with suppress(PublishError):
+                self._choice.restore(before)
+            if self.current is None or prepared.engine is not self.current.engine:
+                prepared.close()
+            raise
+
+    def _set_threshold(self, value: float) -> None:
+        if self.current is None:
+            raise EdgeError("no recipe is prepared")
+        self._exchange(self._recipes.with_threshold(self.current, value))
+
+    def _exchange(self, prepared: LoadedRecipe | None) -> None:
+        """Wait until the inspector has taken `prepared` over, then free what judged before."""
+        old, offer = self.current, _Offer(prepared)
+        with self._lock:
+            self._offer = offer
+        while not offer.taken.wait(TURN_S):
+            with self._lock:
+                if self._stop.is_set() and self._offer is offer:
+                    self._offer = None
+                    raise EdgeError("the station is stopping")
+        name = prepared.name if prepared else None
+        log.info("recipe active recipe=%s before=%s", name, old.name if old else None)
+        if old is not None and (prepared is None or old.engine is not prepared.engine):
+            old.close()

@@ -1,0 +1,150 @@
+"""What a station tells of itself: birth certificate, state, health, and the alert of its camera."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from edge.config.station import StationConfig
+from edge.messages.identity import Identity, ModelInfo
+from edge.messages.payload import Payload, health_payload, info_payload, state_payload
+from edge.messages.state_board import StateBoard
+from edge.outputs.statistics import Summary
+from edge.station.capture.capture import CameraState
+from edge.station.commands.jobs import JobControl
+from edge.station.host import software_versions
+from edge.station.recipes.changeover import Changeover
+from edge.station.recipes.recipes import LoadedRecipe
+
+
+class StateReport:
+    """Puts on the board how the station does; safe to use from any thread."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        identity: Identity,
+        board: StateBoard,
+        changeover: Changeover,
+        execution: JobControl,
+    ):
+        self._config = config
+        self._identity = identity
+        self._board = board
+        self._changeover = changeover
+        self._execution = execution
+        self._software = software_versions()
+        self._revision = config.revision
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+        self._camera = CameraState()
+        self._is_halted = self._is_born = False
+        self._model: ModelInfo | None = None
+
+    def tell(self) -> None:
+        """Renew the state and, when another recipe judges, the birth certificate."""
+        with self._lock:  # so that an older state cannot overtake a newer one
+            prepared = self._changeover.current
+            model = prepared.model if prepared else None
+            if not self._is_born or model != self._model:
+                self._is_born, self._model = True, model
+                self._board.put("info", self._info(model))
+            self._board.put("state", self.state())
+
+    def camera_changed(self, camera: CameraState) -> None:
+        """Note that the camera came, went or ended."""
+        self._camera = camera
+        if camera.connected:
+            self._board.clear_alert("camera_lost")
+        elif camera.detail:
+            self._board.raise_alert("camera_lost", "critical", camera.detail)
+        self.tell()
+
+    def halted(self) -> None:
+        """Note that the station ends."""
+        self._is_halted = True
+        self.tell()
+
+    def state(self) -> Payload:
+        """Return the state as it is now."""
+        prepared, camera = self._changeover.current, self._camera
+        state, mode, detail = self._condition(prepared)
+        return state_payload(
+            self._identity,
+            state,
+            mode=mode,
+            detail=detail,
+            model=prepared.model if prepared else None,
+            threshold=prepared.bundle.thresholds.score.value if prepared else None,
+            camera={"name": self._config.camera.name, "connected": camera.connected},
+            revision=self._revision_with(prepared),
+        )
+
+    def health(
+        self,
+        camera: CameraState,
+        summary: Summary,
+        drops: Mapping[tuple[str, str], int],
+        mqtt: Mapping[str, Any],
+        host: Mapping[str, Any],
+    ) -> None:
+        """Renew the periodic numbers."""
+        age_ms = None
+        if camera.last_frame_ns is not None:
+            age_ms = (time.monotonic_ns() - camera.last_frame_ns) / 1e6
+        health = health_payload(
+            self._identity,
+            uptime_s=time.monotonic() - self._began,
+            camera={
+                "name": self._config.camera.name,
+                "connected": camera.connected,
+                "fps": round(camera.fps, 2),
+                "last_frame_age_ms": age_ms,
+                "reconnects": camera.reconnects,
+            },
+            latency_ms={
+                "p50": summary.total.p50,
+                "p95": summary.total.p95,
+                "p99": summary.total.p99,
+            },
+            drops={f"{where}.{why}": n for (where, why), n in drops.items()},
+            mqtt=mqtt,
+            host=host,
+        )
+        self._board.put("health", health)
+
+    def _info(self, model: ModelInfo | None) -> Payload:
+        return info_payload(
+            self._identity,
+            model,
+            self._software,
+            recipes=self._changeover.names,
+            commands=self._config.commands.allow,
+        )
+
+    def _revision_with(self, prepared: LoadedRecipe | None) -> str:
+        """Return the revision of the station file and of what was set by command since."""
+        if prepared is None or prepared.set_threshold is None:
+            return self._revision
+        settings = f"{self._revision} threshold={prepared.set_threshold!r}"
+        return hashlib.sha256(settings.encode()).hexdigest()[:12]
+
+    def _condition(self, prepared: LoadedRecipe | None) -> tuple[str, str | None, str]:
+        """Return state, mode and detail in the words of OPC 40100-1."""
+        camera, preparing = self._camera, self._changeover.preparing
+        if self._is_halted:
+            return "halted", None, ""
+        if not (camera.connected or camera.ended):
+            return ("error" if camera.detail else "preoperational"), None, camera.detail
+        if preparing is not None:
+            return "operational", "initialized", f"preparing recipe {preparing}"
+        if prepared is None:
+            return "operational", "initialized", "no recipe is prepared"
+        mode, detail = self._execution.mode, self._execution.detail
+        if mode == "continuous_execution" and not camera.connected:
+            mode = "ready"
+        set_by = "" if prepared.set_threshold is None else "the threshold was set by command"
+        return "operational", mode, "; ".join(filter(None, (detail, set_by)))

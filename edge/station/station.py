@@ -1,0 +1,304 @@
+"""One station at work: camera -> mailbox -> inspector -> outbox -> broker, and its orderly stop.
+
+Threads: the camera's, the inspector's, the writer's and the publisher's, and one while a recipe is
+exchanged; the caller's thread watches over them, so that a signal is heard whatever else is stuck.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from edge import __version__
+from edge.cameras.factory import make_source
+from edge.config.station import StationConfig
+from edge.drop_counts import DropCounts
+from edge.errors import PublishError
+from edge.messages.command import Answer
+from edge.messages.identity import Identity, uuid7
+from edge.messages.payload import Payload
+from edge.messages.result_payload import result_payload
+from edge.messages.state_board import StateBoard
+from edge.mqtt.embedded_broker import EmbeddedBroker
+from edge.mqtt.publisher import Publisher
+from edge.outputs.outbox import Outbox, outbox_path
+from edge.outputs.outbox_writer import OutboxWriter
+from edge.outputs.picture_archive import PictureArchive
+from edge.outputs.statistics import Statistics, Summary
+from edge.result import Inspection
+from edge.station.capture.capture import Capture, make_mailbox
+from edge.station.commands.audit_log import AuditLog, audit_path
+from edge.station.commands.dispatcher import CommandDispatcher
+from edge.station.commands.handlers import CommandHandlers
+from edge.station.commands.jobs import Job, JobControl
+from edge.station.heartbeat import Heartbeat, find_run_dir
+from edge.station.host import host_numbers
+from edge.station.inspection_loop import InspectionLoop
+from edge.station.recipes.changeover import Changeover
+from edge.station.recipes.recipes import LoadedRecipe, Recipes
+from edge.station.recipes.selected_recipe import SelectedRecipe, choice_path
+from edge.station.state_report import StateReport
+
+log = logging.getLogger(__name__)
+TURN_S = 0.2
+# A stop on request is over within two seconds; a finished folder may take longer to deliver.
+STOP_S = 1.6
+FINISH_S = 15.0
+
+
+class Station:
+    """Builds a station from its configuration and runs it once.
+
+    Everything that is wrong at start raises; once running, a part that cannot be judged becomes a
+    result of its own, a lost camera or broker is awaited, and only defects of the process end it.
+
+    Args:
+        config: the station.
+        state_dir: folder of the outbox, the audit log and the choice of recipe.
+        on_result: gets every numbered result after it is safely stored, in a thread of the line.
+        max_frames: stop after so many parts; None runs until the source ends or `request_stop`.
+
+    Raises:
+        EdgeError: bundle, engine, outbox or broker cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: StationConfig,
+        state_dir: Path,
+        *,
+        on_result: Callable[[Payload], None] | None = None,
+        max_frames: int | None = None,
+    ):
+        self._config = config
+        self._state_dir = state_dir
+        self._on_result = on_result
+        self._max_frames = max_frames
+        self._stop = threading.Event()
+        self._is_requested = False
+        self._error: BaseException | None = None
+        self.statistics = Statistics()
+        self.drops = DropCounts()
+        self.stuck: list[str] = []
+        self._cleanup = ExitStack()
+        try:
+            self._build()
+        except BaseException:
+            self._cleanup.close()
+            raise
+
+    def _build(self) -> None:
+        config = self._config
+        if config.mqtt.broker == "embedded":
+            # First: whoever watches can subscribe while the engine loads, and misses no result.
+            broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
+            self._cleanup.callback(broker.stop)
+            broker.start()
+        self._mailbox = make_mailbox(config.camera, self.drops)
+        self._build_control()
+        self._archive: PictureArchive | None = None
+        if config.archive is not None:
+            can_wait = self._mailbox.policy == "every"
+            self._archive = PictureArchive(config.archive, self.drops, wait=can_wait)
+        self._judge = InspectionLoop(
+            self._mailbox,
+            self._changeover,
+            self._execution,
+            self.drops,
+            self._conclude,
+            self._archive,
+            is_live=make_source(config.camera).is_live,
+        )
+        self._capture = Capture(
+            config.camera,
+            self._mailbox,
+            self.drops,
+            on_refused=self._judge.refused,
+            on_change=self._report.camera_changed,
+        )
+        publishes = config.mqtt.broker != "none"
+        path = outbox_path(self._state_dir, config.node, config.station)
+        self._outbox = Outbox(path, config.mqtt.spool, keep=publishes)
+        self._cleanup.callback(self._outbox.close)
+        self._writer = OutboxWriter(self._outbox, self._committed)
+        self._publisher: Publisher | None = None
+        if publishes:
+            self._publisher = Publisher(
+                config.mqtt,
+                self._identity,
+                self._outbox,
+                self._board,
+                version=__version__,
+                on_command=self._desk.take if config.commands.allow else None,
+            )
+        self._pulse = Heartbeat(find_run_dir(), config.node, config.station)
+        self._inspector = threading.Thread(target=self._inspect, name="inspector", daemon=True)
+
+    def _build_control(self) -> None:
+        """Load the recipe, and make what commands act on and what tells of it."""
+        config, folder = self._config, self._state_dir
+        self._identity = Identity(config.node, config.station, uuid7())
+        self._board = StateBoard(self._identity)
+        recipes = Recipes(config)
+        path = choice_path(folder, config.node, config.station)
+        choice = SelectedRecipe(path, recipes.first, recipes.all)
+        self._changeover = Changeover(recipes, choice, self._tell)
+        self._cleanup.callback(self._changeover.close)
+        self._execution = JobControl(
+            self._mailbox, self.drops, on_change=self._tell, finish=self._finish
+        )
+        control = CommandHandlers(
+            self._changeover,
+            self._execution,
+            self._board,
+            retry_camera=self._retry_camera,
+            request_stop=self.request_stop,
+            finish=self._finish,
+        )
+        self._report = StateReport(
+            config, self._identity, self._board, self._changeover, self._execution
+        )
+        self._report.tell()
+        self._desk = CommandDispatcher(
+            self._identity,
+            {name: control.handlers[name] for name in config.commands.allow},
+            audit=AuditLog(audit_path(folder, config.node, config.station)),
+            state=self._report.state,
+            publish=self._board.answer,
+        )
+
+    def run(self) -> Summary:
+        """Run until the source ends, `max_frames` is reached or a stop is requested.
+
+        Raises:
+            CameraError: the camera is absent at start.
+            EngineError: too many inferences failed in a row.
+            PublishError: results were lost because the outbox could not be written.
+        """
+        try:
+            self._writer.start()
+            if self._publisher is not None:
+                self._publisher.start()
+            if self._archive is not None:
+                self._archive.start()
+            self._capture.open()
+            self._inspector.start()
+            self._capture.start()
+            self._watch()
+        finally:
+            self._shut_down()
+        self._raise_what_went_wrong()
+        return self.statistics.summary()
+
+    def request_stop(self) -> None:
+        """End the run in order; safe in a signal handler and from any thread."""
+        self._is_requested = True
+        self._stop.set()
+
+    def _watch(self) -> None:
+        next_health = time.monotonic() + self._config.health_interval_s
+        while self._inspector.is_alive() and not self._stop.wait(TURN_S):
+            self._capture.check(time.monotonic_ns())
+            self._execution.check(time.monotonic_ns())
+            error = self._writer.error or (self._publisher.error if self._publisher else None)
+            if error is not None:
+                raise error
+            if time.monotonic() >= next_health:
+                next_health += self._config.health_interval_s
+                self._report_health()
+
+    def _inspect(self) -> None:
+        """Judge frame after frame; the whole life of the inspector's thread."""
+        try:
+            while not self._stop.is_set() and self._judge.step():
+                self._pulse.beat()
+                if self._max_frames is not None and self.statistics.parts >= self._max_frames:
+                    return
+        except BaseException as error:  # noqa: BLE001 - kept, and raised by `run`
+            self._error = error
+
+    def _conclude(self, inspection: Inspection, prepared: LoadedRecipe, job: Job) -> None:
+        self.statistics.add(inspection)
+        result = result_payload(
+            inspection,
+            self._identity,
+            prepared.model,
+            self._config.language,
+            job_id=job.id,
+            triggered_at=job.triggered_at,
+        )
+        self._writer.put(result)
+
+    def _committed(self, payload: Payload) -> None:
+        if self._publisher is not None:
+            self._publisher.wake()
+        if "trigger" in payload["times"]:
+            detail = f"judged: {payload['result']}, in the result with seq {payload['seq']}"
+            self._desk.finish(payload["job_id"], Answer("done", "ok", detail))
+        if self._on_result is not None:
+            self._on_result(payload)
+
+    def _tell(self) -> None:
+        self._report.tell()
+
+    def _retry_camera(self) -> bool:
+        return self._capture.retry()
+
+    def _finish(self, cmd_id: str, answer: Answer) -> None:
+        self._desk.finish(cmd_id, answer)
+
+    def _report_health(self) -> None:
+        self._report.health(
+            self._capture.state,
+            self.statistics.summary(),
+            self.drops.snapshot(),
+            self._publisher.stats if self._publisher else {"connected": False},
+            host_numbers(self._state_dir),
+        )
+
+    def _shut_down(self) -> None:
+        """Stop front to back, each stage with what is left of the time."""
+        limit_s = STOP_S if self._is_requested or self._error else FINISH_S
+        deadline = time.monotonic() + limit_s
+
+        def left() -> float:
+            return max(0.05, deadline - time.monotonic())
+
+        self._capture.stop()
+        self._stop.set()
+        ended = {"camera": self._capture.join(min(0.3, left()))}
+        if self._inspector.ident is not None:
+            self._inspector.join(min(1.0, left()))
+            ended["inspector"] = not self._inspector.is_alive()
+        ended["changeover"] = self._changeover.stop(min(0.3, left()))
+        self._desk.close()
+        self._report.halted()
+        if self._archive is not None:
+            ended["archive"] = self._archive.stop(left() / 3)
+        self.stuck = [name for name, has_ended in ended.items() if not has_ended]
+        self._writer.stop(left() / 2)
+        if self._publisher is not None and not self._publisher.stop(left() / 2):
+            log.warning(
+                "results wait in the outbox rows=%d path=%s", self._outbox.depth, self._outbox.path
+            )
+        if self.stuck:
+            log.error("threads did not stop threads=%s", ",".join(self.stuck))
+        # A stuck inspector may still be inside the engine: leave it to the end of the process.
+        if "inspector" not in self.stuck:
+            self._cleanup.close()
+
+    def _raise_what_went_wrong(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._writer.error is not None:
+            raise self._writer.error
+        given_up = self._writer.waiting + self._writer.lost_memory
+        if given_up:
+            raise PublishError(
+                f"outbox {self._outbox.path}: {given_up} results could not be stored and are lost; "
+                "free the disk"
+            )

@@ -1,0 +1,246 @@
+"""Bundle and target profile -> engines that have passed parity on this device, in their folder.
+
+What ran before stays until the new engines have passed; nothing is left behind if they do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge.bundle.store import Bundle, open_bundle, sha256
+from edge.engines.verified import (
+    PARITY,
+    DeviceParity,
+    EnginePart,
+    Role,
+    VerifiedEngines,
+    cpu_name,
+    find_proven,
+)
+from edge.errors import EngineBuildError, EngineError, ToolchainError
+from edge.toolchain.engine_build.backends import EngineBackend, OnnxRuntimeBackend
+from edge.toolchain.engine_build.device_parity import (
+    check_parity,
+    median_ms,
+    reference_outcomes,
+    score_tolerance,
+)
+from edge.toolchain.engine_build.tensorrt.build import SPARE_BYTES, check_disk
+from edge.toolchain.engine_build.tensorrt.compile import write_whole
+from edge.toolchain.engine_build.tensorrt.graphs import Source
+from edge.toolchain.engine_build.tensorrt.targets import TargetProfile
+from edge.toolchain.engine_build.variants import REFERENCE, EngineVariant, variants
+from edge.toolchain.parity import Outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What runs from now on.
+
+    Attributes:
+        proven: record and folder.
+        is_new: False when engines of the same key had passed before.
+        refused: what was tried before, and why it was not taken.
+    """
+
+    proven: VerifiedEngines
+    is_new: bool
+    refused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        record = self.proven.record
+        note = f" ({record.note})" if record.note else ""
+        state = "passed parity" if self.is_new else "had passed parity before"
+        return (
+            f"{self.proven.folder}: {record.backend} {record.version} {record.precision}{note} on "
+            f"{record.device} {state}, {record.median_ms:.2f} ms a frame"
+        )
+
+    def as_json(self) -> str:
+        """Return folder, record, and what was refused, as one JSON object."""
+        record = self.proven.record.model_dump(mode="json", by_alias=True)
+        folder = str(self.proven.folder)
+        return json.dumps(
+            {"folder": folder, "is_new": self.is_new, "refused": self.refused, **record}
+        )
+
+
+def build_engines(
+    bundle: Path,
+    target: TargetProfile,
+    backend: EngineBackend,
+    out: Path,
+    *,
+    fallback: bool = False,
+    force: bool = False,
+) -> Built:
+    """Build a bundle's engines for this device, prove them and put them where stations look.
+
+    Args:
+        bundle: folder.
+        target: what to build.
+        backend: its backend on this device, see find_backend.
+        out: folder of engines; made if it is absent.
+        fallback: when an engine cannot be built or does not pass, try the next one of `variants`.
+        force: build although engines of the same key have passed.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        EngineError: the engine does not run here.
+        ToolchainError: it cannot be built, or does not decide as the reference.
+    """
+    opened = open_bundle(bundle)
+    _check_batch(opened, target)
+    _prepare(out, opened)
+    build = _Build(opened, out, reference_outcomes(opened), force)
+    refused: list[str] = []
+    ladder = variants(target, fallback=fallback)
+    for variant in ladder:
+        outcome = build.attempt(variant, OnnxRuntimeBackend() if variant == REFERENCE else backend)
+        if isinstance(outcome, tuple):
+            return Built(*outcome, tuple(refused))
+        if variant == ladder[-1]:
+            raise outcome
+        refused.append(f"{variant}: {outcome}")
+        log.warning("engine not taken engine=%s reason=%s", variant, outcome)
+    raise AssertionError("a ladder has a last variant")
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What all variants share."""
+
+    bundle: Bundle
+    out: Path
+    reference: Sequence[Outcome]
+    force: bool
+
+    def attempt(
+        self, variant: EngineVariant, backend: EngineBackend
+    ) -> tuple[VerifiedEngines, bool] | EngineError | ToolchainError:
+        """Climb one variant, or return why it does not hold."""
+        try:
+            return self.climb(variant, backend)
+        except (EngineError, ToolchainError) as error:
+            return error
+
+    def climb(self, variant: EngineVariant, backend: EngineBackend) -> tuple[VerifiedEngines, bool]:
+        """Make one variant's engines, prove them and put them in place; tell if they are new."""
+        graphs = [g for g in (self.bundle.graph, self.bundle.types_graph) if g is not None]
+        with tempfile.TemporaryDirectory(dir=self.out, prefix=".build-") as scratch:
+            sources = [backend.source(self.bundle, g, variant, Path(scratch)) for g in graphs]
+            keys = " ".join([str(variant), *(backend.key(source, variant) for source in sources)])
+            key = hashlib.sha256(keys.encode()).hexdigest()
+            known = None if self.force else self._find(key)
+            if known is not None:
+                return known, False
+            folder = Path(scratch) / "engines"
+            folder.mkdir()
+            parts = {s.graph.role: backend.make(s, variant, folder) for s in sources}
+            record = self._prove(variant, backend, key, sources, parts, folder)
+            text = record.model_dump_json(indent=2, by_alias=True) + "\n"
+            write_whole(folder / PARITY, text.encode())
+            return VerifiedEngines(self._place(folder, record), record), True
+
+    def _prove(
+        self,
+        variant: EngineVariant,
+        backend: EngineBackend,
+        key: str,
+        sources: Sequence[Source],
+        parts: dict[Role, EnginePart],
+        folder: Path,
+    ) -> DeviceParity:
+        with ExitStack() as stack:
+            engines = [
+                stack.enter_context(backend.load(source, variant, parts[source.graph.role], folder))
+                for source in sources
+            ]
+            engine, types_engine = engines[0], engines[1] if len(engines) > 1 else None
+            parity = check_parity(self.bundle, engine, types_engine, self.reference)
+            info = engine.info
+            return DeviceParity(
+                bundle_id=self.bundle.id,
+                key=key,
+                backend=info.backend,
+                version=info.version,
+                precision=variant.precision,
+                device=cpu_name() if info.device == "CPU" else info.device,
+                note=variant.note,
+                engines=parts,
+                parity=parity,
+                score_tolerance=score_tolerance(self.bundle, info.precision),
+                median_ms=median_ms(self.bundle, engine),
+                created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            )
+
+    def _find(self, key: str) -> VerifiedEngines | None:
+        """Return engines of the same key that have passed and are whole."""
+        for proven in find_proven(self.out, self.bundle.id):
+            record = proven.record
+            if record.key == key and record.parity.passed and self._is_whole(proven):
+                return proven
+        return None
+
+    def _is_whole(self, proven: VerifiedEngines) -> bool:
+        """Compiled engines are as they were; graphs of the bundle were verified with it."""
+        files = self.bundle.manifest.files
+        compiled = {r: p for r, p in proven.record.engines.items() if p.file not in files}
+        return all(
+            proven.file(role).is_file() and sha256(proven.file(role)) == part.sha256
+            for role, part in compiled.items()
+        )
+
+    def _place(self, folder: Path, record: DeviceParity) -> Path:
+        """Move engines to where stations look, then remove those that they supersede."""
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", self.bundle.manifest.name)
+        stem = f"{name}-{record.backend}-{record.precision}-{record.key[:12]}"
+        place, number = self.out / stem, 1
+        while place.exists():
+            place, number = self.out / f"{stem}-{number}", number + 1
+        before = find_proven(self.out, self.bundle.id)
+        folder.replace(place)
+        for old in before:
+            if _kind(old.record) == _kind(record):
+                shutil.rmtree(old.folder, ignore_errors=True)
+        return place
+
+
+def _kind(record: DeviceParity) -> tuple[str, str, str]:
+    """Of engines of one kind a device needs one."""
+    return record.backend, record.precision, record.device
+
+
+def _prepare(out: Path, bundle: Bundle) -> None:
+    """Make the folder, and prove that it can be written and has room."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".build-"):
+            pass
+    except OSError as error:
+        raise EngineBuildError(
+            f"--out {out}: cannot be written: {error.strerror}; choose another folder"
+        ) from error
+    graphs = [bundle.path(graph.file).stat().st_size for graph in bundle.manifest.graphs]
+    check_disk(out, 2 * sum(graphs) + SPARE_BYTES)
+
+
+def _check_batch(bundle: Bundle, target: TargetProfile) -> None:
+    found = bundle.graph.inputs[0].shape[0]
+    if found != target.batch:
+        raise EngineBuildError(
+            f"bundle {bundle.folder}: expected a batch of {target.batch} by the target, its graphs "
+            f"take {found}; export them for it, or change batch in the target profile"
+        )

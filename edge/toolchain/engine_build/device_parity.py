@@ -1,0 +1,111 @@
+"""Does an engine decide as the reference on this device? Needs neither torch nor onnx.
+
+The reference is ONNX Runtime with the bundle's FP32 graphs, itself held against what the trained
+model said when the bundle was packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from statistics import median
+
+from edge.bundle.manifest import ParityRecord
+from edge.bundle.store import Bundle
+from edge.engines.onnx.engine import OnnxEngine
+from edge.engines.protocol import Engine
+from edge.errors import InferenceError, ParityError
+from edge.inspection.scorer import FrameScorer
+from edge.inspection.type_scorer import TypeScorer
+from edge.toolchain.parity import TOLERANCES, Outcome, compare, differences
+
+# Runs whose median is kept, and how many go before them.
+TIMED_RUNS, WARM_UP_RUNS = 30, 5
+
+
+def golden_outcomes(bundle: Bundle, engine: Engine, types_engine: Engine | None) -> list[Outcome]:
+    """What engines say of the golden pictures, through the line's own pre-processing.
+
+    Raises:
+        InferenceError: an engine failed, or returned values that are not finite.
+    """
+    scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
+    graph = bundle.types_graph
+    type_scorer = TypeScorer(types_engine, graph) if types_engine and graph else None
+    outcomes = []
+    for image in bundle.golden().images:
+        pixels = bundle.golden_pixels(image)
+        scored = scorer.score(pixels)
+        logits = scored.type_logits if type_scorer is None else type_scorer.score(pixels).logits
+        outcomes.append(
+            Outcome(scored.map.copy(), scored.score, None if logits is None else logits.copy())
+        )
+    return outcomes
+
+
+def reference_outcomes(bundle: Bundle) -> list[Outcome]:
+    """What the FP32 graphs say of the golden pictures, on ONNX Runtime.
+
+    Raises:
+        ParityError: on this machine they do not decide as the trained model did.
+    """
+    with ExitStack() as stack:
+        graph, types = bundle.graph, bundle.types_graph
+        engine = stack.enter_context(OnnxEngine(bundle.path(graph.file), graph))
+        types_engine = None
+        if types is not None:
+            types_engine = stack.enter_context(OnnxEngine(bundle.path(types.file), types))
+        outcomes = golden_outcomes(bundle, engine, types_engine)
+        info = engine.info
+    expected = [
+        Outcome(anomaly_map, image.score)
+        for image, anomaly_map in zip(bundle.golden().images, bundle.golden_maps(), strict=True)
+    ]
+    record = compare(expected, outcomes, bundle.thresholds.score.value, info, "trained model")
+    _refuse(record, f"{bundle.folder} on {info.backend} {info.version}")
+    return outcomes
+
+
+def check_parity(
+    bundle: Bundle, engine: Engine, types_engine: Engine | None, reference: Sequence[Outcome]
+) -> ParityRecord:
+    """Compare engines with the reference on the golden set.
+
+    Raises:
+        ParityError: a limit of edge.toolchain.parity is passed, or an output is not finite.
+    """
+    info = engine.info
+    name = f"{info.backend} {info.version} {info.precision} on {info.device}"
+    try:
+        outcomes = golden_outcomes(bundle, engine, types_engine)
+    except InferenceError as error:
+        raise ParityError(f"{name}: {error}") from error
+    threshold = bundle.thresholds.score.value
+    record = compare(reference, outcomes, threshold, info, "onnxruntime fp32")
+    _refuse(record, name)
+    return record
+
+
+def score_tolerance(bundle: Bundle, precision: str) -> float:
+    """Largest difference of a score from the trained model's that a passed check allows.
+
+    The reference may differ from the trained model, and the engine from the reference.
+    """
+    scale = max(abs(bundle.thresholds.score.value), 1e-6)
+    return bundle.golden().score_tolerance + TOLERANCES[precision].score * scale
+
+
+def median_ms(bundle: Bundle, engine: Engine) -> float:
+    """Median time of the engine alone, one frame, over the golden pictures in turn."""
+    scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
+    pictures = [bundle.golden_pixels(image) for image in bundle.golden().images]
+    times = [
+        scorer.score(pictures[run % len(pictures)]).infer_ms
+        for run in range(WARM_UP_RUNS + TIMED_RUNS)
+    ]
+    return median(times[WARM_UP_RUNS:])
+
+
+def _refuse(record: ParityRecord, name: str) -> None:
+    if not record.passed:
+        raise ParityError(f"{name}: does not decide as the reference: {differences(record)}")

@@ -1,0 +1,83 @@
+"""The bundle's card: what it is for, what it rests on, what it does not promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge.bundle.manifest import ParityRecord, Recipe, Threshold
+from edge.methods.run_record import RunRecord
+
+
+def card_text(
+    record: RunRecord,
+    recipe: Recipe,
+    threshold: Threshold,
+    parity: ParityRecord,
+    licence: str,
+    types: RunRecord | None = None,
+    added: Sequence[str] = (),
+) -> str:
+    """Render card.md.
+
+    `types` is the run of the second graph, if there is one; `added` are types known by their words
+    alone.
+    """
+    data = record.data
+    width, height = recipe.size_wh
+    tiles = "whole frames" if recipe.tiles_wh == (1, 1) else f"{recipe.tiles_wh} tiles"
+    scale = f"{recipe.mm_per_px} mm per pixel" if recipe.mm_per_px else "no scale: areas in pixels"
+    trained = f"{data.train_images} good pictures of {data.name} (seed {record.training.seed})"
+    if record.origin is not None:
+        trained = (
+            f"other pictures: imported from {record.origin.name} ({record.origin.sha256[:12]})"
+        )
+    groups = "known parts" if data.has_groups else "parts unknown: every picture counts as one"
+    return f"""# {recipe.product}
+
+Judges pictures of **{recipe.product}** taken as the training pictures were: same camera, lens, lamp
+and distance. Anything that good parts did not show may be called a defect; a defect that looks like
+a good part will pass.
+
+| | |
+|---|---|
+| method | {record.model.method}, preset {record.preset}, backbone weights: {record.weights} |
+| input | {tiles}, resized to {width} x {height}; {scale} |
+| trained on | {trained}{_labelled(record)} |
+| held out | {data.held_out_images} good pictures from {data.held_out_groups} parts ({groups}) |
+| threshold | {threshold.value:.4f}, split-conformal, rank {threshold.rank} of {threshold.n} |
+| false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \
+confidence, counting parts as independent |
+| parity | {parity.reference} against {parity.backend} {parity.backend_version}, {parity.images} \
+pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} verdicts flipped |
+| defect types | {_types(recipe, record if types is None else types, added)} |
+| licence | {licence} |
+
+The held-out pictures also set the scale of the map's branches. Thresholds hold for parts and
+pictures like these; check the rate on fresh good parts before relying on it.
+"""
+
+
+def _labelled(record: RunRecord) -> str:
+    found = None if record.types is None else record.types.probe
+    if found is None or not found.is_kept:
+        return ""
+    return (
+        f"; the map has also learned from {found.defects} labelled defects (image AUROC on "
+        f"labelled parts left out {found.auroc_before:.3f} -> {found.auroc_after:.3f})"
+    )
+
+
+def _types(recipe: Recipe, record: RunRecord, added: Sequence[str]) -> str:
+    learned = record.adapters or record.types
+    if learned is None:
+        return "none: every region is unknown"
+    graph = ""
+    if recipe.types_size_wh is not None:
+        width, height = recipe.types_size_wh
+        graph = f" by a second graph (preset {record.preset}, {width} x {height})"
+    by_word = f"; by their words alone, without an example: {', '.join(added)}" if added else ""
+    return (
+        f"{', '.join(recipe.defect_types)}; named{graph}, learned from "
+        f"{', '.join(learned.products)}, {len(learned.own_defects)} labelled pictures of this "
+        f"product among them, which test nothing any more{by_word}"
+    )

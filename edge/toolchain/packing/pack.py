@@ -1,0 +1,252 @@
+"""Run -> bundle: export, threshold, golden set, parity; nothing is left behind unless all pass."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import onnx
+
+from edge import __version__
+from edge.bundle.manifest import (
+    BUNDLE_SCHEMA,
+    THRESHOLDS_SCHEMA,
+    Manifest,
+    OwnPictures,
+    Recipe,
+    Threshold,
+    Thresholds,
+)
+from edge.bundle.store import (
+    CARD,
+    MANIFEST,
+    OWN_PICTURES,
+    RECIPE,
+    SCORES,
+    THRESHOLDS,
+    Bundle,
+    open_bundle,
+)
+from edge.data.golden_pictures import read_golden
+from edge.data.record import DataRecord
+from edge.errors import ToolchainError
+from edge.inspection.frame_quality import quality_range
+from edge.methods.added_types import with_added
+from edge.methods.inp_former.settings import ModelSettings
+from edge.methods.multiads.settings import AlignedSettings
+from edge.methods.promptmad.settings import PromptMadSettings
+from edge.methods.run import Calibration, Network, read_calibration, read_model, read_record
+from edge.methods.run_record import RunRecord
+from edge.toolchain.packing.bundle_folder import (
+    check_free,
+    hashes,
+    swap,
+    write_json,
+    write_text,
+    write_yaml,
+)
+from edge.toolchain.packing.card import card_text
+from edge.toolchain.packing.export import export_detector, export_types
+from edge.toolchain.packing.golden_set import prove_graphs, reference_outcomes, write_golden_set
+from edge.toolchain.packing.int8_graphs import add_int8_graphs
+from edge.toolchain.packing.product_thresholds import ProductScores, write_products
+from edge.toolchain.packing.thresholds import fit_threshold
+from edge.toolchain.packing.types_graph import TypesRun, read_types_run
+from edge.toolchain.quantization.calibration_set import CalibrationSet
+
+TYPES_FILE = "models/types.fp32.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class PackOptions:
+    """What the packer cannot know from the run.
+
+    Attributes:
+        name: of the bundle; None takes the data set's.
+        version: of the bundle.
+        alpha: false-reject rate; None see thresholds.fit_threshold.
+        mm_per_px: scale of the source frames.
+        licence: of the bundle, for its card.
+        types_run: MultiADS or DAPO run whose graph names types beside the run's own.
+        added_types: words that become types beside those that the run learned, see add_type.
+        text_weights: where the CLIP behind those types lies, if not where the run found it.
+        veto_above, veto_passes: of the recipe.
+        int8: pictures to quantise on; None packs no INT8 graph.
+    """
+
+    name: str | None = None
+    version: str = "1"
+    alpha: float | None = None
+    mm_per_px: float | None = None
+    licence: str = "not stated"
+    types_run: Path | None = None
+    added_types: tuple[str, ...] = ()
+    text_weights: str | None = None
+    veto_above: float | None = None
+    veto_passes: bool = False
+    int8: CalibrationSet | None = None
+
+
+def pack_bundle(
+    run: Path, out: Path, options: PackOptions, advance: Callable[[int], None]
+) -> Bundle:
+    """Pack a finished run into the bundle folder `out`; `advance(1)` is called four times.
+
+    An existing bundle at `out` is replaced only after the new one has passed.
+
+    Raises:
+        TrainingError: `run` is not a finished run.
+        ThresholdError: the held-out good parts cannot support the rate asked for.
+        ExportError: the model does not export.
+        ParityError: an exported graph does not decide as the trained model.
+        PrecisionError: the graph cannot be quantised.
+        ToolchainError: `out` holds something that is not a bundle, the run of the types does not
+            fit, or the options of the veto make no sense.
+    """
+    record, calibration = read_record(run), read_calibration(run)
+    types = None if options.types_run is None else read_types_run(options.types_run, record)
+    _check_veto(options, (record.model if types is None else types.settings).types)
+    detector = read_model(run, record)
+    words, weights = options.added_types, options.text_weights
+    if words and types is not None:
+        types = types.with_added(words, weights)
+    elif words:
+        detector, record = with_added(detector, record, words, weights)
+    check_free(out)
+    threshold = fit_threshold(calibration.scores, calibration.groups, options.alpha)
+    advance(1)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        folder = Path(scratch) / "bundle"
+        _write(folder, run, record, calibration, detector, types, threshold, options, advance)
+        open_bundle(folder)
+        swap(folder, out)
+    advance(1)
+    return open_bundle(out)
+
+
+def _write(
+    folder: Path,
+    run: Path,
+    record: RunRecord,
+    calibration: Calibration,
+    detector: Network,
+    types: TypesRun | None,
+    threshold: Threshold,
+    options: PackOptions,
+    advance: Callable[[int], None],
+) -> None:
+    name = options.name or record.data.name
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    file = f"models/{record.model.method.replace('-', '')}.fp32.onnx"
+    graphs = [export_detector(detector, folder / file).model_copy(update={"file": file})]
+    _stamp(folder / file, name, options.version, run)
+    naming: ModelSettings | AlignedSettings | PromptMadSettings = record.model
+    if types is not None:
+        graph, naming = export_types(types.namer, folder / TYPES_FILE), types.settings
+        graphs.append(graph.model_copy(update={"file": TYPES_FILE}))
+        _stamp(folder / TYPES_FILE, name, options.version, types.folder)
+    advance(1)
+    recipe = Recipe(
+        product=name,
+        size_wh=record.model.size_wh,
+        tiles_wh=record.tiles_wh,
+        overlap=record.overlap,
+        mm_per_px=options.mm_per_px,
+        defect_types=naming.types,
+        type_evidence="summed" if isinstance(naming, AlignedSettings) else "pooled",
+        types_size_wh=None if types is None else types.settings.size_wh,
+        veto_above=options.veto_above,
+        veto_passes=options.veto_passes,
+        frame_quality=quality_range(list(calibration.grey)),
+    )
+    write_yaml(folder / RECIPE, recipe)
+    thresholds = Thresholds(
+        schema=THRESHOLDS_SCHEMA,
+        score=threshold,
+        scores_file=SCORES,
+        created_at=now,
+        products=write_products(folder, by_product(calibration, record.data), options.alpha),
+    )
+    write_json(folder / THRESHOLDS, thresholds)
+    write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
+    if own := own_pictures(record if types is None else types.record):
+        write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
+    pictures = read_golden(run)
+    reference = reference_outcomes(detector, recipe, pictures, types)
+    write_golden_set(folder, pictures, reference, threshold, recipe)
+    parity = [prove_graphs(folder, graphs, recipe, pictures, reference, threshold.value)]
+    if options.int8 is not None:
+        networks = [detector] if types is None else [detector, types.namer]
+        coded, records = add_int8_graphs(
+            folder, list(zip(networks, graphs, strict=True)), recipe, options.int8, pictures,
+            reference, threshold.value,
+        )  # fmt: skip
+        graphs += coded
+        parity += records
+    advance(1)
+    card = card_text(
+        record, recipe, threshold, parity[0], options.licence,
+        types.record if types else None, options.added_types,
+    )  # fmt: skip
+    write_text(folder / CARD, card)
+    manifest = Manifest(
+        schema=BUNDLE_SCHEMA,
+        name=name,
+        version=options.version,
+        created_at=now,
+        created_by=f"edge-inspection {__version__}",
+        method=record.model.method,
+        licence=options.licence,
+        graphs=tuple(graphs),
+        parity=tuple(parity),
+        files=hashes(folder),
+    )
+    write_json(folder / MANIFEST, manifest)
+
+
+def _check_veto(options: PackOptions, names: tuple[str, ...]) -> None:
+    above = options.veto_above
+    if above is None and options.veto_passes:
+        raise ToolchainError("--veto-passes: goes with --veto-above; give the probability, too")
+    if above is not None and not 0 < above < 1:
+        raise ToolchainError(f"--veto-above: expected a probability between 0 and 1, got {above}")
+    if above is not None and not names:
+        raise ToolchainError(
+            "--veto-above: the run names no types, and only they tell normal places; teach it some "
+            "with edge-train --method types, or give --types"
+        )
+
+
+def own_pictures(record: RunRecord) -> tuple[str, ...]:
+    """Labelled test pictures of the product itself that a run learned its types from."""
+    learned = record.adapters or record.types
+    names = () if learned is None else learned.own_defects
+    return tuple(f"test/{name}" for name in names)
+
+
+def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductScores]:
+    """Share a calibration out over the products that it was made on; empty for a single one."""
+    products = {}
+    for name in data.products:
+        rows = [i for i, group in enumerate(calibration.groups) if group.startswith(f"{name}/")]
+        products[name] = ProductScores(
+            scores=[calibration.scores[row] for row in rows],
+            groups=[calibration.groups[row] for row in rows],
+            grey=[calibration.grey[row] for row in rows],
+        )
+    return products
+
+
+def _stamp(path: Path, name: str, version: str, run: Path) -> None:
+    """Put identity into the ONNX file, so that a stray one can be told."""
+    model = onnx.load(str(path))
+    digest = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+    for key, value in (("bundle", name), ("version", version), ("weights_sha256", digest)):
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, str(path))

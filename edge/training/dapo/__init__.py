@@ -1,1 +1,0 @@
-"""Training of DAPO: prompts and tokens inside a frozen CLIP, from labelled defects."""

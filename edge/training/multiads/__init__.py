@@ -1,1 +1,0 @@
-"""Training of MultiADS: type adapters from labelled defects of one or several products."""

@@ -1,0 +1,64 @@
+"""Fixtures that several rooms share, and the tests that need the training extra."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests.support.made_once import made_once
+
+HERE = Path(__file__).parent
+# Rooms whose tests train or build something.
+TRAINING_ROOMS = ("data", "evaluation", "methods", "networks", "toolchain", "training")
+NEEDED = ("torch", "onnx", "safetensors")
+MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what cannot even be imported."""
+    is_left_out = MISSING and any(collection_path == HERE / room for room in TRAINING_ROOMS)
+    return True if is_left_out else None
+
+
+def pytest_report_header() -> str | None:
+    """Say what is left out."""
+    if not MISSING:
+        return None
+    return (
+        f"{', '.join(MISSING)} not installed (pip install 'edge-inspection[train]'): "
+        f"no tests of {', '.join(TRAINING_ROOMS)}"
+    )
+
+
+@pytest.fixture(scope="session")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small MVTec-layout set of simulated plates: 40 good to train on, 10 + 5x4 to test."""
+    from edge.cameras.simulator.image_set import write_conveyor_set
+
+    def make(folder: Path) -> None:
+        sizes = {"train_good": 40, "test_good": 10, "per_type": 4, "size_wh": (160, 128)}
+        write_conveyor_set(folder, **sizes, seed=1)
+
+    return made_once(tmp_path_factory, "plates", make)
+
+
+@pytest.fixture(scope="session")
+def run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short lite run on the plates, with the real backbone weights."""
+    from edge.methods.inp_former.fit import Request, fit
+    from edge.methods.presets import find_preset
+    from edge.methods.run_record import TrainingSettings
+
+    request = Request(
+        data=plates,
+        preset=find_preset("lite"),
+        size_wh=(160, 128),
+        training=TrainingSettings(steps=150, tokens=0, warmup=20, probe_defects=35),
+    )
+    return made_once(
+        tmp_path_factory,
+        "plates-run",
+        lambda folder: fit(request, folder, lambda _stage, _total: lambda _done: None),
+    )

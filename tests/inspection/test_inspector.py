@@ -1,0 +1,187 @@
+"""From frame to inspection, on an engine that answers as told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.bundle.manifest import FrameQuality
+from edge.bundle.store import Bundle, open_bundle
+from edge.cameras.source import frame_now
+from edge.config.station import DecisionSettings
+from edge.engines.protocol import EngineInfo
+from edge.errors import EngineError, EngineLoadError, InferenceError
+from edge.frame import Part
+from edge.inspection.inspector import Inspector
+from edge.inspection.preprocess import tile_boxes
+from edge.inspection.scorer import FrameScorer, stitch
+from edge.result import Reason, Verdict
+
+DEMO = Path(__file__).resolve().parents[2] / "demo" / "bundle"
+
+
+class FakeEngine:
+    """Answers with a fixed score and a map that is high in one corner."""
+
+    info = EngineInfo("fake", "1", "fp32", "CPU", 1)
+
+    def __init__(self, score: float = 0.0):
+        self.answer = score
+        self.fault: Exception | None = None
+        self.seen: list[np.ndarray] = []
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        if self.fault:
+            raise self.fault
+        self.seen.append(inputs["frame"].copy())
+        level = np.zeros((1, 128, 128), np.float32)
+        level[0, :8, :8] = 2 * self.answer
+        return {"map": level, "score": np.array([self.answer], np.float32)}
+
+    def close(self) -> None: ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return open_bundle(DEMO)
+
+
+def pixels() -> np.ndarray:
+    """Passes the demo's brightness and contrast check."""
+    return np.where(np.indices((64, 64)).sum(0)[..., None] % 32 < 16, 255, 0).astype(
+        np.uint8
+    ) * np.ones(3, np.uint8)
+
+
+def inspect(bundle: Bundle, engine: FakeEngine, frame=None, **settings: Any):
+    inspector = Inspector(bundle, engine, DecisionSettings(**settings))
+    return inspector.inspect(frame or frame_now("top", 7, pixels(), part=Part("p", "file")))
+
+
+def test_pass_and_fail_at_the_threshold(bundle: Bundle) -> None:
+    threshold = bundle.thresholds.score.value
+    passed, _ = inspect(bundle, FakeEngine(np.float32(threshold) * 0.99))
+    assert (passed.verdict, passed.reason) == (Verdict.PASS, Reason.SCORE_BELOW_THRESHOLD)
+    assert passed.regions == ()
+    failed, anomaly_map = inspect(bundle, FakeEngine(threshold * 1.01))
+    assert (failed.verdict, failed.reason) == (Verdict.FAIL, Reason.SCORE_ABOVE_THRESHOLD)
+    assert failed.regions[0].bbox_xywh == (0, 0, 4, 4)
+    assert anomaly_map is not None
+    assert failed.p_value == pytest.approx(1 / (1 + len(bundle.scores)))
+    assert (failed.frame_id, failed.camera, failed.size_wh) == (7, "top", (64, 64))
+    assert failed.part == Part("p", "file")
+
+
+def test_the_uncertainty_band_is_off_unless_asked_for(bundle: Bundle) -> None:
+    close = FakeEngine(bundle.thresholds.score.value)
+    assert inspect(bundle, close)[0].verdict is Verdict.PASS
+    unsure, _ = inspect(bundle, close, undecided_p=0.2)
+    assert (unsure.verdict, unsure.reason) == (Verdict.UNDECIDED, Reason.IN_UNCERTAINTY_BAND)
+    assert inspect(bundle, FakeEngine(min(bundle.scores)), undecided_p=0.2)[0].verdict is (
+        Verdict.PASS
+    )
+
+
+def test_a_frame_that_is_no_picture_may_fail_but_never_pass(bundle: Bundle) -> None:
+    quality = FrameQuality(mean=(50, 200), std=(20, 150))
+    strict = Bundle(
+        bundle.folder,
+        bundle.id,
+        bundle.manifest,
+        bundle.recipe.model_copy(update={"frame_quality": quality}),
+        bundle.thresholds,
+        bundle.scores,
+    )
+    dark = frame_now("top", 0, np.zeros((64, 64, 3), np.uint8))
+    doubtful, _ = inspect(strict, FakeEngine(0.0), dark)
+    assert (doubtful.verdict, doubtful.reason) == (Verdict.UNDECIDED, Reason.IMAGE_QUALITY)
+    assert "brightness 0" in doubtful.detail
+    assert inspect(strict, FakeEngine(99.0), dark)[0].verdict is Verdict.FAIL
+
+
+def test_a_faulty_frame_is_an_error_result(bundle: Bundle) -> None:
+    broken = frame_now("top", 3, None, fault="x.png: broken")
+    result, anomaly_map = inspect(bundle, FakeEngine(), broken)
+    assert (result.verdict, result.reason) == (Verdict.ERROR, Reason.CAMERA_ERROR)
+    assert result.detail == "x.png: broken"
+    assert result.score is None
+    assert anomaly_map is None
+
+
+def test_failed_inferences_are_results_until_there_are_too_many(bundle: Bundle) -> None:
+    engine = FakeEngine()
+    inspector = Inspector(bundle, engine, DecisionSettings(max_engine_failures=3))
+    frame = frame_now("top", 0, pixels())
+    engine.fault = InferenceError("out of memory")
+    for _ in range(2):
+        result, _ = inspector.inspect(frame)
+        assert (result.verdict, result.reason) == (Verdict.ERROR, Reason.ENGINE_ERROR)
+        assert result.detail == "out of memory"
+    engine.fault = None
+    assert inspector.inspect(frame)[0].verdict is Verdict.PASS, "one success starts anew"
+    engine.fault = InferenceError("out of memory")
+    inspector.inspect(frame)
+    inspector.inspect(frame)
+    with pytest.raises(EngineError, match="3 inferences failed in a row, last: out of memory"):
+        inspector.inspect(frame)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_is_no_pass(bundle: Bundle, value: float) -> None:
+    result, _ = inspect(bundle, FakeEngine(value))
+    assert (result.verdict, result.reason) == (Verdict.ERROR, Reason.ENGINE_ERROR)
+
+
+def test_the_self_test_refuses_an_engine_that_decides_otherwise(bundle: Bundle) -> None:
+    with pytest.raises(EngineLoadError, match=r"golden picture .* the engine says 0.0000"):
+        Inspector(bundle, FakeEngine(0.0), DecisionSettings()).self_test()
+
+
+def test_the_engine_sees_rgb_at_network_size(bundle: Bundle) -> None:
+    engine = FakeEngine()
+    blue = np.zeros((100, 50, 3), np.uint8)
+    blue[..., 0] = 200
+    inspect(bundle, engine, frame_now("top", 0, blue))
+    (seen,) = engine.seen
+    assert seen.shape == (1, 256, 256, 3)
+    assert seen[0, 9, 9].tolist() == [0, 0, 200]
+
+
+def test_tiles_are_judged_each_and_the_worst_decides(bundle: Bundle) -> None:
+    recipe = bundle.recipe.model_copy(
+        update={"tiles_wh": (2, 2), "overlap": 0.2, "frame_quality": None}
+    )
+
+    class BrightIsBad(FakeEngine):
+        def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            self.answer = float(inputs["frame"].mean())
+            return super().run(inputs)
+
+    engine = BrightIsBad()
+    frame = np.zeros((512, 512, 3), np.uint8)
+    frame[300:, 300:] = 100  # only the last tile
+    scored = FrameScorer(engine, recipe, bundle.graph).score(frame)
+    assert len(engine.seen) == 4
+    brightest = max(float(tile.mean()) for tile in engine.seen)
+    assert scored.score == pytest.approx(brightest)
+    hottest = np.unravel_index(scored.map.argmax(), scored.map.shape)
+    assert min(hottest) > scored.map.shape[0] * 0.4, "the heat lies in the last tile's corner"
+
+
+def test_stitching_keeps_the_higher_value_where_tiles_overlap() -> None:
+    boxes = tile_boxes((100, 50), (2, 1), 0.2)
+    maps = [np.full((10, 11), value, np.float32) for value in (1.0, 3.0)]
+    whole = stitch(maps, boxes, (100, 50))
+    assert whole.shape == (10, 20)
+    assert whole[0, 0] == 1.0
+    assert whole[0, 10] == 3.0
+    assert whole[0, -1] == 3.0

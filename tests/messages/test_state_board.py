@@ -1,0 +1,101 @@
+"""The board keeps the newest state of each kind and queues what happened to alerts."""
+
+from __future__ import annotations
+
+from edge.messages.message import Reply
+from edge.messages.state_board import StateBoard
+from tests.support.mqtt_results import IDENTITY
+
+
+def drain(board):
+    taken = []
+    while message := board.take():
+        taken.append(message)
+    return taken
+
+
+def test_a_new_connection_repeats_every_state_in_a_fixed_order():
+    board = StateBoard(IDENTITY)
+    for kind in ("counters", "state", "status", "info"):
+        board.put(kind, {"kind": kind})
+    drain(board)
+    board.begin()
+    assert [kind for kind, *_ in drain(board)] == ["status", "info", "state", "counters", "alerts"]
+    assert drain(board) == []
+
+
+def test_of_several_changes_only_the_newest_is_published():
+    board = StateBoard(IDENTITY)
+    for n in range(5):
+        board.put("state", {"n": n})
+    assert drain(board) == [("state", {"n": 4}, None)]
+
+
+def test_health_that_nobody_could_receive_is_dropped():
+    board = StateBoard(IDENTITY)
+    board.put("health", {"n": 1})
+    board.begin()
+    assert "health" not in [kind for kind, *_ in drain(board)]
+
+
+def test_an_alert_is_one_event_however_often_it_is_raised():
+    board = StateBoard(IDENTITY)
+    for n in range(3):
+        board.raise_alert("camera_lost", "error", f"attempt {n}")
+    board.note_repeats()
+    messages = drain(board)
+    events = [payload for kind, payload, _ in messages if kind == "alert"]
+    assert [(e["state"], e["count"]) for e in events] == [("raised", 1)]
+    (active,) = messages[0][1]["alerts"]
+    assert (active["count"], active["detail"]) == (3, "attempt 2")
+    board.note_repeats()
+    assert drain(board) == []
+
+
+def test_clearing_ends_an_alert_once():
+    board = StateBoard(IDENTITY)
+    board.raise_alert("camera_lost", "warning", "")
+    board.raise_alert("camera_lost", "error", "worse")  # another severity is news
+    board.clear_alert("camera_lost")
+    board.clear_alert("camera_lost")
+    board.clear_alert("never_raised")
+    messages = drain(board)
+    assert [(p["state"], p["severity"]) for kind, p, _ in messages if kind == "alert"] == [
+        ("raised", "warning"),
+        ("raised", "error"),
+        ("cleared", "error"),
+    ]
+    assert messages[0][1]["alerts"] == []
+
+
+def test_an_answer_comes_after_the_states_it_tells_of():
+    board = StateBoard(IDENTITY)
+    reply = Reply("inbox", b"1")
+    board.answer({"status": "accepted"}, reply)
+    board.put("state", {"n": 1})
+    assert drain(board) == [("state", {"n": 1}, None), ("ack", {"status": "accepted"}, reply)]
+
+
+def test_an_acknowledged_alert_says_by_whom_until_it_gets_worse():
+    board = StateBoard(IDENTITY)
+    board.raise_alert("camera_lost", "warning", "")
+    assert board.acknowledge_alert("camera_lost", "mes")
+    assert not board.acknowledge_alert("disk_low", "mes")
+    board.raise_alert("camera_lost", "warning", "still")
+    (active,) = drain(board)[0].payload["alerts"]
+    assert (active["acknowledged"]["by"], active["count"]) == ("mes", 2)
+    board.raise_alert("camera_lost", "error", "worse")
+    (active,) = drain(board)[0].payload["alerts"]
+    assert "acknowledged" not in active
+
+
+def test_every_change_is_told_to_whoever_publishes():
+    board = StateBoard(IDENTITY)
+    told = []
+    board.on_change = lambda: told.append(1)
+    board.put("state", {})
+    board.raise_alert("x", "error", "")
+    board.acknowledge_alert("x", "mes")
+    board.clear_alert("x")
+    board.answer({})
+    assert len(told) == 5

@@ -1,0 +1,291 @@
+"""The outbox loses nothing, numbers without gaps, drops only what its limits say, and says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.config.station import SpoolSettings
+from edge.errors import PublishError
+from edge.outputs.outbox import Outbox, outbox_path
+from edge.result import Verdict
+from tests.support.mqtt_results import make_payload
+
+
+@pytest.fixture
+def path(tmp_path):
+    return outbox_path(tmp_path / "state", "jx", "st3")
+
+
+@pytest.fixture
+def open_outbox(path):
+    made = []
+
+    def _open(keep=True, **limits):
+        made.append(Outbox(path, SpoolSettings(**limits), keep=keep))
+        return made[-1]
+
+    yield _open
+    for outbox in made:
+        outbox.close()
+
+
+def seqs(outbox):
+    return [row.seq for row in outbox.pending(0, 10_000)]
+
+
+def test_results_get_numbers_and_ids_and_come_back_in_order(open_outbox, path):
+    outbox = open_outbox()
+    numbered = outbox.append([make_payload(f"p-{i}") for i in range(3)])
+    assert path.name == "jx.st3.outbox.db"
+    assert [p["seq"] for p in numbered] == [1, 2, 3]
+    assert len({p["msg_id"] for p in numbered}) == 3
+    rows = outbox.pending(1, 10)
+    assert [json.loads(row.payload) for row in rows] == numbered[1:]
+    assert [row.seq for row in outbox.pending(0, 2)] == [1, 2]
+
+
+def test_numbers_counts_and_results_survive_a_restart(open_outbox):
+    outbox = open_outbox()
+    verdicts = [Verdict.PASS, Verdict.PASS, Verdict.FAIL, Verdict.ERROR]
+    outbox.append([make_payload(verdict=verdict) for verdict in verdicts])
+    outbox.remove([2, 3])
+    outbox.close()
+    again = open_outbox()
+    assert seqs(again) == [1, 4]
+    assert again.depth == 2
+    assert again.last_seq == 4
+    assert again.counts == {"pass": 2, "fail": 1, "undecided": 0, "error": 1}
+    assert again.append([make_payload()])[0]["seq"] == 5
+    again.remove([1, 4, 5])
+    again.close()
+    # An empty outbox still knows where numbering stood.
+    assert open_outbox().append([make_payload()])[0]["seq"] == 6
+
+
+def test_depth_and_bytes_follow_what_is_stored(open_outbox):
+    outbox = open_outbox()
+    outbox.append([make_payload("ä" * i) for i in (1, 10, 100)])
+    stored = [len(row.payload.encode()) for row in outbox.pending(0, 10)]
+    assert (outbox.depth, outbox.bytes) == (3, sum(stored))
+    outbox.remove([2])
+    outbox.remove([2, 99])  # forgetting twice, or what never was, changes nothing
+    assert (outbox.depth, outbox.bytes) == (2, stored[0] + stored[2])
+    outbox.close()
+    again = open_outbox()
+    assert (again.depth, again.bytes) == (2, stored[0] + stored[2])
+
+
+def test_beyond_the_row_limit_the_oldest_go_and_are_counted(open_outbox):
+    outbox = open_outbox(max_rows=5)
+    for i in range(8):
+        outbox.append([make_payload(f"p-{i}")])
+    assert seqs(outbox) == [4, 5, 6, 7, 8]
+    assert outbox.lost == 3
+    outbox.close()
+    assert open_outbox(max_rows=5).lost == 3
+
+
+def test_beyond_the_byte_limit_the_oldest_go(open_outbox):
+    size = len(json.dumps(make_payload()).encode())
+    outbox = open_outbox(max_bytes=4 * size)
+    outbox.append([make_payload() for _ in range(10)])
+    assert outbox.bytes <= 4 * size
+    assert seqs(outbox) == list(range(11 - outbox.depth, 11))
+    assert outbox.lost == 10 - outbox.depth > 0
+
+
+def test_beyond_the_age_limit_the_oldest_go_but_not_for_a_clock_that_was_unset(
+    open_outbox, monkeypatch
+):
+    clock = [1_000.0]  # a device without a battery clock wakes up in 1970
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    outbox = open_outbox(max_age_s=3600)
+    outbox.append([make_payload()])
+    clock[0] = 1_900_000_000.0
+    outbox.append([make_payload()])
+    assert seqs(outbox) == [1, 2]
+    outbox.remove([1])
+    clock[0] += 3000
+    outbox.append([make_payload()])
+    assert (seqs(outbox), outbox.oldest_age_s()) == ([2, 3], 3000)
+    clock[0] += 3000
+    outbox.append([make_payload()])
+    assert (seqs(outbox), outbox.lost) == ([3, 4], 1)
+
+
+def test_skipped_decisions_leave_a_visible_gap(open_outbox):
+    outbox = open_outbox()
+    outbox.append([make_payload()])
+    numbered = outbox.append([make_payload()], {"pass": 2, "error": 1})
+    assert numbered[0]["seq"] == 5
+    assert outbox.lost == 3
+    assert outbox.counts == {"pass": 2, "fail": 2, "undecided": 0, "error": 1}
+    assert sum(outbox.counts.values()) == outbox.last_seq
+
+
+def test_results_that_can_never_be_delivered_are_counted_as_lost(open_outbox):
+    outbox = open_outbox()
+    outbox.append([make_payload(), make_payload()])
+    outbox.remove([1], lost=True)
+    assert (outbox.lost, outbox.depth) == (1, 1)
+    outbox.close()
+    assert open_outbox().lost == 1
+
+
+def test_without_a_broker_it_numbers_and_counts_but_keeps_nothing(open_outbox):
+    outbox = open_outbox(keep=False)
+    assert [p["seq"] for p in outbox.append([make_payload(), make_payload()])] == [1, 2]
+    assert (outbox.depth, seqs(outbox), outbox.lost) == (0, [], 0)
+    outbox.close()
+    assert open_outbox().last_seq == 2
+
+
+def test_a_second_process_is_refused_with_the_pid_of_the_first(open_outbox, path):
+    open_outbox()
+    with pytest.raises(PublishError, match=rf"another edge-infer .*pid {os.getpid()}"):
+        Outbox(path, SpoolSettings())
+    code = (
+        "import sys; from pathlib import Path; from edge.outputs.outbox import Outbox\n"
+        "from edge.config.station import SpoolSettings\n"
+        "Outbox(Path(sys.argv[1]), SpoolSettings())"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    assert f"pid {os.getpid()}" in child.stderr
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path):
+    path.parent.mkdir()
+    path.write_bytes(b"not a database, but long enough to be one" * 100)
+    before = path.read_bytes()
+    with pytest.raises(PublishError, match=r"expected an SQLite outbox.*move the file away"):
+        Outbox(path, SpoolSettings())
+    assert path.read_bytes() == before
+    path.unlink()
+    Outbox(path, SpoolSettings()).close()  # the failed attempt holds no lock
+
+
+def test_a_damaged_page_is_reported_as_such(open_outbox, path):
+    outbox = open_outbox()
+    outbox.append([make_payload() for _ in range(50)])
+    outbox.close()
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(PublishError, match=r"malformed.*move the file away"):
+        Outbox(path, SpoolSettings()).append([make_payload()])
+
+
+@pytest.mark.parametrize("layout", [0, 2])
+def test_another_layout_or_a_foreign_database_is_refused(path, layout):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE customers (name TEXT)")
+        db.execute(f"PRAGMA user_version = {layout}")
+    db.close()
+    with pytest.raises(PublishError, match=f"expected layout 1, found {layout}"):
+        Outbox(path, SpoolSettings())
+
+
+def test_a_state_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PublishError, match="expected a folder to write to"):
+        Outbox(tmp_path / "file" / "x.db", SpoolSettings())
+
+
+def test_a_full_database_stores_nothing_and_uses_no_number(open_outbox):
+    outbox = open_outbox()
+    outbox.append([make_payload("first")])
+    (pages,) = outbox._db.execute("PRAGMA page_count").fetchone()
+    outbox._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(PublishError, match="the disk is full; free space"):
+        outbox.append([make_payload("x" * 10_000) for _ in range(10)])
+    assert (outbox.last_seq, outbox.depth, outbox.counts["fail"]) == (1, 1, 1)
+    outbox._db.execute("PRAGMA max_page_count = 1000000")
+    assert outbox.append([make_payload("second")])[0]["seq"] == 2
+    assert seqs(outbox) == [1, 2]
+
+
+def test_every_commit_of_a_result_is_flushed_and_a_removal_is_not(open_outbox):
+    outbox = open_outbox()
+    statements = []
+    outbox._db.set_trace_callback(statements.append)
+    outbox.append([make_payload()])
+    outbox.remove([1])
+    interesting = [s for s in statements if s.startswith(("PRAGMA", "COMMIT"))]
+    assert interesting == [
+        "PRAGMA synchronous = FULL",
+        "COMMIT",
+        "PRAGMA synchronous = NORMAL",
+        "COMMIT",
+    ]
+    (mode,) = outbox._db.execute("PRAGMA journal_mode").fetchone()
+    assert mode == "wal"
+
+
+@pytest.fixture
+def small_disk():
+    """A file system of 8 MiB, which only root can make."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system")
+    folder = Path(tempfile.mkdtemp(prefix="edge-disk-"))  # pytest cannot remove a mount
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
+    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    if is_mounted:
+        yield folder
+        # Lazily: a failed test may have left a file open.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    folder.rmdir()
+    if not is_mounted:
+        pytest.skip("this container may not mount a small file system")
+
+
+def append_until_full(outbox, limit=100_000):
+    """Return how many results fitted."""
+    try:
+        for i in range(limit):
+            outbox.append([make_payload(f"p-{i}")])
+    except PublishError as error:
+        assert "the disk is full" in str(error)  # noqa: PT017 - the loop needs the count
+        return i
+    raise AssertionError("the disk was never full")
+
+
+def test_a_disk_that_the_outbox_filled_empties_when_results_are_delivered(small_disk):
+    outbox = Outbox(small_disk / "x.db", SpoolSettings())
+    fitted = append_until_full(outbox)
+    assert outbox.last_seq == outbox.depth == fitted > 1000
+    outbox.remove(list(range(1, 101)))
+    assert outbox.append([make_payload()])[0]["seq"] == fitted + 1
+    while rows := outbox.pending(0, 100):
+        outbox.remove([row.seq for row in rows])
+    again = append_until_full(outbox)
+    assert again > 0.8 * fitted, "the space is used again"
+    outbox.close()
+
+
+def test_a_disk_that_others_filled_loses_nothing_that_was_committed(small_disk):
+    outbox = Outbox(small_disk / "x.db", SpoolSettings())
+    outbox.append([make_payload(f"p-{i}") for i in range(100)])
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(b"x" * 2**23)
+    before = append_until_full(outbox)
+    outbox.close()
+    outbox = Outbox(small_disk / "x.db", SpoolSettings())
+    assert seqs(outbox) == list(range(1, 101 + before))
+    with pytest.raises(PublishError, match="the disk is full"):
+        outbox.append([make_payload("x" * 100_000)])
+    filler.unlink()
+    assert outbox.append([make_payload()])[0]["seq"] == 101 + before
+    outbox.close()

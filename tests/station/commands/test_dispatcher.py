@@ -1,0 +1,239 @@
+"""A command is checked, done once, answered, and written down."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from edge.config.station import COMMANDS, DEFAULT_COMMANDS
+from edge.messages.command import MAX_BYTES, Answer, command_payload
+from edge.messages.message import Reply
+from edge.messages.payload import schema, state_payload
+from edge.station.commands.audit_log import AuditLog, audit_path
+from edge.station.commands.dispatcher import ARGUMENTS, CommandDispatcher
+from tests.support.mqtt_results import IDENTITY
+
+
+class Bench:
+    """A desk whose handlers remember what they were asked, and everything it has answered."""
+
+    def __init__(self, folder, allow=("get_state", "stop", "prepare_recipe")):
+        self.done: list[tuple[str, str]] = []
+        self.answers: list[dict] = []
+        self.replies: list[Reply | None] = []
+        self.path = audit_path(folder, "n", "s")
+        self.revision = "abc"
+        self.desk = CommandDispatcher(
+            IDENTITY,
+            {name: self._handler(name) for name in allow},
+            audit=AuditLog(self.path),
+            state=lambda: state_payload(
+                IDENTITY, "operational", mode="ready", revision=self.revision
+            ),
+            publish=self._publish,
+        )
+
+    def _handler(self, name):
+        def handle(command):
+            self.done.append((name, command.cmd_id))
+            return Answer("accepted" if name == "prepare_recipe" else "done")
+
+        return handle
+
+    def _publish(self, ack, reply):
+        assert not list(Draft202012Validator(schema("ack")).iter_errors(ack))
+        self.answers.append(ack)
+        self.replies.append(reply)
+
+    def ask(self, name, cmd_id="c-1", reply=None, **changes):
+        args = {"recipe": "cover"} if name == "prepare_recipe" else {}
+        payload = {**command_payload(cmd_id, "mes", args, lifetime_s=30), **changes}
+        self.desk.take(name, json.dumps(payload).encode(), reply)
+        return self.answers[-1]
+
+    def log(self):
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def ago(seconds: float) -> str:
+    moment = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+    return moment.isoformat()
+
+
+def test_every_command_of_the_station_file_has_its_arguments():
+    assert set(ARGUMENTS) == set(COMMANDS)
+
+
+def test_a_command_is_done_and_answered_with_the_state(bench):
+    reply = Reply("mes/inbox", b"7")
+    ack = bench.ask("stop", reply=reply)
+    assert bench.done == [("stop", "c-1")]
+    assert (ack["cmd_id"], ack["command"], ack["status"], ack["code"]) == (
+        "c-1", "stop", "done", "ok",
+    )  # fmt: skip
+    assert ack["state"]["mode"] == "ready"
+    assert bench.replies == [reply]
+
+
+def test_the_same_id_gets_the_same_answer_and_does_nothing(bench):
+    first = bench.ask("stop")
+    again = bench.ask("stop", reply=Reply("elsewhere"))
+    assert again == first
+    assert bench.ask("get_state") == first, "whatever else it asks for"
+    assert bench.done == [("stop", "c-1")]
+    assert len(bench.log()) == 1
+    bench.ask("stop", "c-2")
+    assert len(bench.done) == 2
+
+
+def test_an_accepted_command_gets_its_outcome_once(bench):
+    reply = Reply("mes/inbox", b"7")
+    assert bench.ask("prepare_recipe", reply=reply)["status"] == "accepted"
+    assert bench.ask("prepare_recipe")["status"] == "accepted"
+    assert bench.done == [("prepare_recipe", "c-1")]
+    bench.desk.finish("c-1", Answer("failed", "recipe_failed", "no such bundle"))
+    bench.desk.finish("c-1", Answer("done"))
+    bench.desk.finish("never-heard-of", Answer("done"))
+    assert [a["status"] for a in bench.answers] == ["accepted", "accepted", "failed"]
+    assert bench.replies == [reply, None, reply]
+    assert bench.ask("prepare_recipe") == bench.answers[2]
+    assert [entry["status"] for entry in bench.log()] == ["accepted", "failed"]
+
+
+def test_what_is_under_way_at_the_end_fails(bench):
+    bench.ask("prepare_recipe")
+    bench.desk.close()
+    assert (bench.answers[-1]["status"], bench.answers[-1]["code"]) == ("failed", "stopping")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "status", "code", "message"),
+    [
+        ("halt", {}, "rejected", "not_allowed", "expected one of get_state, stop"),
+        ("../x", {}, "rejected", "not_allowed", "got ../x"),
+        ("stop", {"expires_at": ago(0.01)}, "expired", "expired", "by the station's clock"),
+        ("stop", {"expires_at": ago(1e9)}, "expired", "expired", "send it again"),
+        ("stop", {"expect": {"config_revision": "abd"}}, "rejected", "config_revision",
+         "expected configuration abd, the station has abc"),
+        ("stop", {"args": {"now": "yes"}}, "rejected", "invalid", "expected args [], got ['now']"),
+        ("prepare_recipe", {"args": {}}, "rejected", "invalid", "expected args ['recipe'], got []"),
+    ],
+)  # fmt: skip
+def test_what_must_not_be_done_is_said_and_not_done(bench, name, changes, status, code, message):
+    ack = bench.ask(name, **changes)
+    assert (ack["status"], ack["code"]) == (status, code)
+    assert message in ack["message"]
+    assert bench.done == []
+    assert not bench.path.exists()
+    assert bench.ask(name) == ack, "the first answer counts, even if it would be allowed now"
+
+
+def test_a_condition_that_holds_is_no_obstacle(bench):
+    assert bench.ask("stop", expect={"config_revision": "abc"})["status"] == "done"
+    bench.revision = "abd"
+    assert bench.ask("stop", "c-2", expect={"config_revision": "abd"})["status"] == "done"
+
+
+def test_a_command_the_file_leaves_out_and_one_there_is_not_are_refused_apart(tmp_path):
+    default = Bench(tmp_path, allow=DEFAULT_COMMANDS)
+    forbidden = default.ask("set_threshold", args={"threshold": "0.5"})
+    unknown = default.ask("rebuild_engine", "c-2")
+    assert {(a["status"], a["code"]) for a in (forbidden, unknown)} == {("rejected", "not_allowed")}
+    assert forbidden["message"].endswith(
+        "got set_threshold; commands.allow in the station file decides"
+    )
+    assert unknown["message"].endswith("got rebuild_engine")
+    assert default.done == []
+
+
+@pytest.mark.parametrize(
+    ("args", "status"), [({}, "done"), ({"part_id": "p"}, "done"), ({"part": "p"}, "rejected")]
+)
+def test_an_argument_may_be_optional(tmp_path, args, status):
+    job = Bench(tmp_path, allow=DEFAULT_COMMANDS)
+    assert job.ask("start_single_job", args=args)["status"] == status
+    assert len(job.done) == (status == "done")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"[" * 10_000,
+        b'"' + b"x" * MAX_BYTES + b'"',
+        json.dumps(command_payload("two words", "mes", {}, lifetime_s=9)).encode(),
+        json.dumps(command_payload("c", "line\nbreak", {}, lifetime_s=9)).encode(),
+        json.dumps(command_payload("c", "", {}, lifetime_s=9)).encode(),
+        json.dumps({**command_payload("c", "m", {}, lifetime_s=9), "expires_at": 9e9}).encode(),
+        json.dumps(
+            {**command_payload("c", "m", {}, lifetime_s=9), "expires_at": "2126-01-01T00:00:00"}
+        ).encode(),
+        json.dumps(
+            {**command_payload("c", "m", {}, lifetime_s=9), "schema": "edge-infer.cmd/2"}
+        ).encode(),
+        json.dumps({**command_payload("c", "m", {}, lifetime_s=9), "args": {"recipe": 1}}).encode(),
+        json.dumps(
+            {**command_payload("c", "m", {}, lifetime_s=9), "expect": {"weather": "fine"}}
+        ).encode(),
+    ],
+)
+def test_what_cannot_be_read_is_rejected_and_not_done(bench, data):
+    bench.desk.take("stop", data, None)
+    (ack,) = bench.answers
+    assert (ack["status"], ack["code"], ack["cmd_id"]) == ("rejected", "invalid", None)
+    assert 0 < len(ack["message"]) <= 300
+    assert bench.done == []
+
+
+def test_fields_of_a_newer_sender_are_ignored(bench):
+    assert bench.ask("stop", priority=3)["status"] == "done"
+
+
+def test_an_answer_is_known_after_a_restart(bench, tmp_path):
+    bench.ask("stop")
+    bench.ask("prepare_recipe", "c-2")
+    bench.ask("prepare_recipe", "c-3")
+    bench.desk.finish("c-3", Answer("done", "ok", "active"))
+    later = Bench(tmp_path)
+    assert later.ask("stop")["status"] == "done"
+    interrupted = later.ask("prepare_recipe", "c-2")
+    assert (interrupted["status"], interrupted["code"]) == ("failed", "interrupted")
+    assert later.ask("prepare_recipe", "c-3")["message"] == "active"
+    assert later.done == []
+    assert later.ask("prepare_recipe", "c-4")["status"] == "accepted"
+
+
+def test_the_log_says_who_did_what_and_leaves_out_what_changes_nothing(bench):
+    bench.ask("get_state")
+    bench.ask("stop", "c-2")
+    bench.ask("halt", "c-3")
+    (entry,) = bench.log()
+    assert entry.items() >= {
+        "command": "stop", "cmd_id": "c-2", "by": "mes", "args": {}, "status": "done",
+    }.items()  # fmt: skip
+
+
+def test_a_station_can_be_stopped_while_its_log_cannot_be_written(bench, caplog):
+    bench.path.mkdir()
+    assert bench.ask("stop")["status"] == "done"
+    assert "audit log not written" in caplog.text
+
+
+def test_memory_is_bounded(bench, monkeypatch):
+    monkeypatch.setattr("edge.station.commands.dispatcher.REMEMBERED", 3)
+    for number in range(5):
+        bench.ask("get_state", f"c-{number}")
+    bench.ask("get_state", "c-4")
+    assert len(bench.done) == 5
+    bench.ask("get_state", "c-0")
+    assert len(bench.done) == 6

@@ -1,0 +1,188 @@
+"""What a control system may ask of a running station: one part, an abort, a threshold."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from edge.messages.payload import schema
+from tests.support.brokers import wait_until
+from tests.system.conftest import DEMO_BUNDLE, DEMO_IMAGES, Running
+
+LIVE = "test://conveyor?fps=40&size=96x96"
+
+
+def text(source: str, camera: str = "") -> str:
+    return f"bundle: {DEMO_BUNDLE}\ncamera: {{source: '{source}', queue_size: 8{camera}}}\n"
+
+
+def settled(line: Running, seconds: float = 0.3) -> int:
+    """Count the results once what was being judged has arrived."""
+    time.sleep(seconds)
+    return len(line.results)
+
+
+def soon(seconds: float) -> str:
+    return (datetime.now(timezone.utc) + timedelta(seconds=seconds)).isoformat()
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
+def test_a_single_job_judges_exactly_the_next_part(run_station, kind: str) -> None:
+    line = run_station(text(LIVE), kind)
+    mes = line.start()
+    early = mes.ask("start_single_job")
+    assert (early["status"], early["code"]) == ("rejected", "wrong_state")
+    mes.ask("stop")
+    before = settled(line)
+
+    cmd_id = mes.send("start_single_job", {"part_id": "4006-871"})
+    done = mes.outcome(cmd_id)
+    assert settled(line) == before + 1
+    result = line.results[-1]
+    assert result["job_id"] == cmd_id
+    assert result["part"].items() >= {"id": "4006-871", "id_source": "command"}.items()
+    assert result["times"]["trigger"] <= result["times"]["capture"]
+    accepted, _ = mes.acks(cmd_id)
+    assert (accepted["status"], accepted["state"]["mode"]) == ("accepted", "single_execution")
+    assert (done["status"], done["state"]["mode"]) == ("done", "ready")
+    assert done["message"].endswith(f"{result['result']}, in the result with seq {result['seq']}")
+    assert mes.newest("state")["mode"] == "ready"
+
+    mes.send("start_single_job", {"part_id": "4006-871"}, cmd_id=cmd_id)
+    assert mes.outcome(cmd_id, 2) == done, "the same command, not another part"
+    mes.ask("start_single_job")
+    assert settled(line) == before + 2
+    assert line.results[-1]["part"]["id"] != "4006-871"
+
+    run = mes.send("start_continuous")
+    line.more()
+    assert line.results[-1]["job_id"] == run
+    assert "trigger" not in line.results[-1]["times"]
+    seqs = [r["seq"] for r in line.results]  # once: it goes on
+    assert seqs == list(range(1, len(seqs) + 1))
+    for kind in ("result", "ack", "state"):
+        validator = Draft202012Validator(schema(kind))
+        for message in mes.listener.of(kind):
+            validator.validate(json.loads(message.payload))
+
+
+def test_a_single_job_waits_for_its_frame_until_it_expires_or_is_aborted(run_station) -> None:
+    # Frames enough for somebody to hear of six: nobody hears a broker before it is there.
+    line = run_station(text(f"{LIVE}&fault=hang:80:60", ", stall_timeout_s: 60"))
+    mes = line.start()
+    wait_until(lambda: len(line.results) == settled(line, 1), 20, "the hang")
+    mes.ask("stop")
+    before = settled(line)
+    late = mes.ask("start_single_job", expires_at=soon(0.5))
+    assert (late["status"], late["code"], late["state"]["mode"]) == ("failed", "no_frame", "ready")
+    cmd_id = mes.send("start_single_job")
+    wait_until(lambda: mes.acks(cmd_id))
+    assert mes.ask("start_single_job")["code"] == "busy"
+    assert mes.ask("start_continuous")["code"] == "busy"
+    assert mes.ask("abort")["status"] == "done"
+    assert (mes.outcome(cmd_id)["status"], mes.outcome(cmd_id)["code"]) == ("failed", "aborted")
+    assert mes.newest("state")["mode"] == "ready"
+    assert settled(line) == before
+
+
+def test_an_abort_drops_what_waits_and_files_wait_for_the_next_job(run_station) -> None:
+    line = run_station(text(f"file://{DEMO_IMAGES}?loop=1"))
+    mes = line.start()
+    aborted = mes.ask("abort")
+    assert (aborted["status"], aborted["state"]["mode"]) == ("done", "ready")
+    judged = settled(line)
+    frames = [r["views"][0]["frame_id"] for r in line.results]
+    assert frames == list(range(judged)), "whole results only, none missing in between"
+
+    mes.ask("start_single_job")
+    assert settled(line) == judged + 1
+    dropped = line.results[-1]["views"][0]["frame_id"] - judged
+    assert 1 <= dropped <= 10, "the queue, and the frame being judged"
+    assert mes.ask("reset")["status"] == "done"
+    mes.ask("start_single_job")
+    assert settled(line) == judged + 2
+    both = line.results[-1]["views"][0]["frame_id"] - judged - 1
+    assert both - dropped == 8, "the queue, which had waited"
+    assert line.end() == 0
+    counts = {why: int(n) for why, n in re.findall(r"line/(\w+)\D+(\d+)", line.log)}
+    assert counts["aborted"] + counts.get("stopped", 0) == both
+    assert counts.get("stopped", 0) <= 1, "taken from the queue just when the abort came"
+
+
+def test_a_reset_tries_a_lost_camera_at_once_and_leaves_the_station_ready(run_station) -> None:
+    line = run_station(text(f"{LIVE}&fault=lost:10:0.3", ", retry_interval_s: 60"))
+    mes = line.start()
+    wait_until(lambda: mes.newest("state")["state"] == "error", 10, "the loss")
+    time.sleep(0.3)
+    assert mes.ask("reset")["status"] == "done"
+    wait_until(lambda: mes.newest("state")["mode"] == "ready", 10, "the camera")
+    before = settled(line)
+    assert json.loads(mes.listener.of("alert")[-1].payload)["state"] == "cleared"
+    assert settled(line) == before, "ready, and not judging by itself"
+    assert mes.ask("start_continuous")["status"] == "done"
+    line.more()
+    judging = mes.ask("reset")
+    assert (judging["status"], judging["code"]) == ("rejected", "wrong_state")
+    line.more()
+
+
+def test_a_threshold_and_unknown_commands_are_refused_by_default(run_station) -> None:
+    line = run_station(text(LIVE))
+    mes = line.start()
+    threshold = line.results[-1]["threshold"]
+    refused = mes.ask("set_threshold", {"threshold": "0.001"})
+    assert (refused["status"], refused["code"]) == ("rejected", "not_allowed")
+    assert "commands.allow in the station file decides" in refused["message"]
+    unknown = mes.ask("rebuild_engine")
+    assert (unknown["status"], unknown["code"]) == ("rejected", "not_allowed")
+    assert "set_threshold" not in mes.newest("info")["commands"]
+    line.more()
+    assert {r["threshold"] for r in line.results} == {threshold}
+
+
+def test_a_threshold_holds_for_the_process_and_the_recipe_only(run_station) -> None:
+    line = run_station(
+        text(LIVE) + "commands: {allow: [get_state, set_threshold, prepare_recipe]}\n"
+    )
+    mes = line.start()
+    first = mes.ask("get_state")["state"]
+    for wrong in ("0", "0.0", "-1", "nan", "inf", "1e999", "1e-999", "0x10", "1_0", "many"):
+        refused = mes.ask("set_threshold", {"threshold": wrong})
+        assert (refused["status"], refused["code"]) == ("rejected", "invalid"), wrong
+    done = mes.ask("set_threshold", {"threshold": "1e-6"})
+    assert done["status"] == "done"
+    state = done["state"]
+    assert (state["threshold"], state["recipe"]) == (1e-6, first["recipe"])
+    assert "set by command" in state["detail"]
+    assert state["config_revision"] != first["config_revision"]
+    line.more_since(done["ts"])
+    after = [r for r in line.results if r["times"]["capture"] > done["ts"]]
+    assert {(r["threshold"], r["result"]) for r in after} == {(1e-6, "fail")}
+    assert all((r["result"] == "fail") == (r["score"] > r["threshold"]) for r in line.results)
+
+    old = mes.ask("set_threshold", {"threshold": "9"}, expect={"config_revision": "0"})
+    assert old["code"] == "config_revision"
+    known = {"config_revision": state["config_revision"]}
+    again = mes.ask("set_threshold", {"threshold": "9"}, expect=known)
+    assert again["state"]["threshold"] == 9
+    assert again["state"]["config_revision"] not in (known, first["config_revision"])
+    audit = [json.loads(entry) for entry in
+             (line.station.state / "n1.s1.audit.jsonl").read_text().splitlines()]  # fmt: skip
+    assert [(e["command"], e["by"], e["args"]["threshold"], e["status"]) for e in audit] == [
+        ("set_threshold", "mes", value, status)
+        for value in ("1e-6", "9") for status in ("accepted", "done")
+    ]  # fmt: skip
+
+    name = first["recipe"]["id"]
+    fresh = mes.ask("prepare_recipe", {"recipe": name})["state"]
+    assert {**fresh, "ts": ""} == {**first, "ts": ""}
+    mes.ask("set_threshold", {"threshold": "9"})
+    line.process.kill()
+    line.process.wait()
+    line.start()
+    assert line.results[-1]["threshold"] == first["threshold"]
