@@ -177,6 +177,38 @@ def test_tiles_are_judged_each_and_the_worst_decides(bundle: Bundle) -> None:
     assert min(hottest) > scored.map.shape[0] * 0.4, "the heat lies in the last tile's corner"
 
 
+def test_type_logits_of_one_tile_do_not_name_the_whole_frame(bundle: Bundle) -> None:
+    class NamesTypes(FakeEngine):
+        def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            return super().run(inputs) | {"type_logits": np.ones((1, 7, 4, 4), np.float32)}
+
+    whole = FrameScorer(NamesTypes(), bundle.recipe, bundle.graph).score(pixels())
+    assert whole.type_logits is not None
+    assert whole.type_logits.shape == (7, 4, 4)
+    recipe = bundle.recipe.model_copy(update={"tiles_wh": (2, 1), "overlap": 0.2})
+    tiled = FrameScorer(NamesTypes(), recipe, bundle.graph).score(pixels())
+    assert tiled.type_logits is None
+
+
+def test_times_of_tiles_add_up_and_their_brightness_is_averaged(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that advances one second at each look."""
+    clock = iter(range(1000))
+    monkeypatch.setattr("edge.inspection.scorer.perf_counter", lambda: next(clock))
+    accepted = bundle.recipe.frame_quality
+    assert accepted is not None
+    limits = accepted.model_copy(update={"mean": (99.0, 101.0), "std": (0.0, 128.0)})
+    recipe = bundle.recipe.model_copy(
+        update={"tiles_wh": (2, 1), "overlap": 0.0, "frame_quality": limits}
+    )
+    frame = np.full((64, 128, 3), 60, np.uint8)
+    frame[:, 64:] = 140
+    scored = FrameScorer(FakeEngine(), recipe, bundle.graph).score(frame)
+    assert (scored.preprocess_ms, scored.infer_ms) == (2000, 2000)
+    assert scored.quality_problem is None, "100 on average"
+
+
 def test_stitching_keeps_the_higher_value_where_tiles_overlap() -> None:
     boxes = tile_boxes((100, 50), (2, 1), 0.2)
     maps = [np.full((10, 11), value, np.float32) for value in (1.0, 3.0)]

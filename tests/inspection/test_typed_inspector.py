@@ -142,7 +142,7 @@ def test_its_time_counts_as_inference(bundle: Bundle, naming: Naming, monkeypatc
     """On a clock that advances one second at each look."""
     clock = iter(range(1000))
     for module in ("inspector", "scorer", "type_scorer"):
-        monkeypatch.setattr(f"edge.pipeline.{module}.perf_counter", lambda: next(clock))
+        monkeypatch.setattr(f"edge.inspection.{module}.perf_counter", lambda: next(clock))
     alone = inspect(bundle, Judging(0.5), naming).times
     both = inspect(bundle, Judging(1.5), naming).times
     assert (alone.preprocess_ms, alone.infer_ms, alone.postprocess_ms) == (1000, 1000, 1000)
