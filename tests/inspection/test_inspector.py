@@ -141,6 +141,18 @@ def test_a_score_that_is_not_finite_is_no_pass(bundle: Bundle, value: float) -> 
     assert (result.verdict, result.reason) == (Verdict.ERROR, Reason.ENGINE_ERROR)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_map_with_one_value_that_is_not_finite_is_no_pass(bundle: Bundle, value: float) -> None:
+    class Damaged(FakeEngine):
+        def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            outputs = super().run(inputs)
+            outputs["map"][0, 100, 3] = value
+            return outputs
+
+    result, _ = inspect(bundle, Damaged())
+    assert (result.verdict, result.reason) == (Verdict.ERROR, Reason.ENGINE_ERROR)
+
+
 def test_the_self_test_refuses_an_engine_that_decides_otherwise(bundle: Bundle) -> None:
     with pytest.raises(EngineLoadError, match=r"golden picture .* the engine says 0.0000"):
         Inspector(bundle, FakeEngine(0.0), DecisionSettings()).self_test()
@@ -209,11 +221,12 @@ def test_times_of_tiles_add_up_and_their_brightness_is_averaged(
     assert scored.quality_problem is None, "100 on average"
 
 
-def test_stitching_keeps_the_higher_value_where_tiles_overlap() -> None:
+@pytest.mark.parametrize("values", [(1.0, 3.0), (3.0, 1.0)])
+def test_stitching_keeps_the_higher_value_where_tiles_overlap(values: tuple[float, float]) -> None:
     boxes = tile_boxes((100, 50), (2, 1), 0.2)
-    maps = [np.full((10, 11), value, np.float32) for value in (1.0, 3.0)]
+    maps = [np.full((10, 11), value, np.float32) for value in values]
     whole = stitch(maps, boxes, (100, 50))
     assert whole.shape == (10, 20)
-    assert whole[0, 0] == 1.0
+    assert whole[0, 0] == values[0]
     assert whole[0, 10] == 3.0
-    assert whole[0, -1] == 3.0
+    assert whole[0, -1] == values[1]
