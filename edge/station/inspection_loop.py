@@ -92,7 +92,9 @@ class InspectionLoop:
 
     def _hand_over(self, inspection: Inspection, prepared: LoadedRecipe, job: Job) -> bool:
         """Give an inspection away, unless its job was aborted meanwhile."""
-        if self._execution.conclude(job, lambda: self._conclude(inspection, prepared, job)):
-            return True
-        self._drops.add("line", "aborted")
-        return False
+        with self._execution.delivery(job) as is_wanted:
+            if is_wanted:
+                self._conclude(inspection, prepared, job)
+        if not is_wanted:
+            self._drops.add("line", "aborted")
+        return is_wanted

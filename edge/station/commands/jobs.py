@@ -1,11 +1,12 @@
-"""Which frames are judged: all of them, one part's, or none; and what an abort takes back."""
+"""The state machine of jobs: which frames are inspected, and which results may still go out."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Literal
@@ -20,7 +21,7 @@ Mode = Literal["ready", "single_execution", "continuous_execution"]
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A run in the sense of OPC 40100-1: a continuous one, or one over a single part.
+    """A job run in the sense of OPC 40100-1: a continuous one, or one over a single part.
 
     Attributes:
         id: `cmd_id` of the command that began it; None for the run that begins with the process.
@@ -28,7 +29,8 @@ class Job:
         triggered_at: when a single job began, UTC; None marks a continuous one.
         from_ns: live frames captured before (monotonic clock) do not belong to it.
         until_ns: a single job that has no frame by then has failed.
-        is_aborted: its results are not wanted any more.
+        aborts: how many aborts there had been when it began; another one ends it.
+        has_result: a result of it has been delivered.
     """
 
     id: str | None = None
@@ -36,7 +38,8 @@ class Job:
     triggered_at: datetime | None = None
     from_ns: int = 0
     until_ns: float = math.inf
-    is_aborted: bool = False
+    aborts: int = 0
+    has_result: bool = False
 
     @classmethod
     def single(cls, job_id: str, part_id: str | None, expires_at: datetime) -> Job:
@@ -59,15 +62,16 @@ class Job:
 
 
 class JobControl:
-    """The job under way, between commands (any thread) and the one thread that judges.
+    """The job under way. Commands (any thread) change it; the inspecting threads ask for it.
 
-    It begins with a continuous run: whoever starts the process wants it to judge.
+    It begins with a continuous job: whoever starts the process wants it to inspect. The lock guards
+    the state alone: no callback runs under it, and no result is delivered under it.
 
     Args:
         mailbox: emptied by an abort.
         drops: counts what waited at an abort, as (line, aborted).
         on_change: called when `mode` has changed.
-        finish: gives the outcome of a single job that gets no result: its id, and the answer.
+        finish: takes the id and the outcome of a single job that gets no result.
     """
 
     def __init__(
@@ -83,8 +87,10 @@ class JobControl:
         self._on_change = on_change
         self._finish = finish
         self._changed = threading.Condition()
-        self._next: Job | None = Job()  # the continuous run, or a single job without its frame
+        self._next: Job | None = Job()  # the continuous job, or a single one without its frame
         self._judging: Job | None = None
+        self._delivering: list[Job] = []  # once per result that is being delivered now
+        self._aborts = 0
         self.detail = ""
 
     @property
@@ -122,20 +128,29 @@ class JobControl:
         self._fail(waiting, "aborted", "the station was stopped before a frame came")
 
     def abort(self, detail: str) -> int:
-        """Drop what is under way: once this returns no result is added. Returns how many waited."""
+        """Drop what is under way. No result of it is delivered once this has returned.
+
+        A result that is being delivered now is awaited: it came before the abort. So whatever
+        delivers results must never call this.
+
+        Returns:
+            The number of waiting frames that were dropped.
+        """
         with self._changed:
-            waiting, judging = self._next, self._judging
-            for job in (waiting, judging):
-                if job is not None:
-                    job.is_aborted = True
-            self._next = self._judging = None
-            self.detail = detail
-            dropped = self._mailbox.clear()
-            if dropped:
-                self._drops.add("line", "aborted", dropped)
+            self._aborts += 1
+            aborts, ended = self._aborts, [job for job in (self._next, self._judging) if job]
+            self._next, self.detail = None, detail
+        dropped = self._mailbox.clear()
+        if dropped:
+            self._drops.add("line", "aborted", dropped)
+        with self._changed:
+            self._changed.wait_for(lambda: all(job.aborts >= aborts for job in self._delivering))
+            if self._judging in ended:
+                self._judging = None
         self._on_change()
-        for job in (waiting, judging):
-            self._fail(job, "aborted", "the job was aborted")
+        for job in ended:
+            if not job.has_result:
+                self._fail(job, "aborted", "the job was aborted")
         return dropped
 
     def check(self, now_ns: int) -> None:
@@ -156,12 +171,12 @@ class JobControl:
 
     @property
     def continuous(self) -> Job | None:
-        """The continuous run under way, if one is."""
+        """The continuous job under way, None when there is none."""
         job = self._next
         return None if job is None or job.is_single else job
 
     def admit(self, frame: Frame, *, is_live: bool) -> Job | None:
-        """Return the job that `frame` is judged for, to be concluded; None when none wants it."""
+        """Return the job that `frame` is judged for, None when no job wants it."""
         with self._changed:
             job = self._next
             if job is None or (is_live and frame.captured_ns < job.from_ns):
@@ -171,20 +186,38 @@ class JobControl:
                 self._next = None
             return job
 
-    def conclude(self, job: Job, put: Callable[[], None]) -> bool:
-        """Hand a result over by `put`; False, and nothing done, when its job was aborted."""
+    @contextmanager
+    def delivery(self, job: Job) -> Iterator[bool]:
+        """Claim the right to deliver one result of `job`, for the length of a `with` block.
+
+        Yields:
+            True: deliver it within the block; an abort waits for the end of the block. False: the
+            job was aborted, and the result is not wanted any more.
+        """
         with self._changed:
-            if job.is_aborted:
-                return False
-            put()
+            is_wanted = job.aborts == self._aborts
+            if is_wanted:
+                self._delivering.append(job)
+        try:
+            yield is_wanted
+        finally:
+            if is_wanted:
+                self._delivered(job)
+
+    def _delivered(self, job: Job) -> None:
+        with self._changed:
+            self._delivering.remove(job)
+            job.has_result = True
             if job.is_single:
                 self._judging = None
-                self.detail = "the single job is done"
+                if job.aborts == self._aborts:
+                    self.detail = "the single job is done"
+            self._changed.notify_all()
         if job.is_single:
             self._on_change()
-        return True
 
     def _begin(self, job: Job) -> None:
+        job.aborts = self._aborts
         self._next, self.detail = job, ""
         self._changed.notify_all()
 

@@ -1,7 +1,8 @@
-"""What is judged, and what a stop and an abort take back, decided between two threads."""
+"""Which frames are inspected, and what a stop and an abort do to results on their way."""
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -24,8 +25,20 @@ def single(name: str, lifetime_s: float = 30.0) -> Job:
     return Job.single(name, None, datetime.now(timezone.utc) + timedelta(seconds=lifetime_s))
 
 
+class WatchedCondition(threading.Condition):
+    """Tells that a thread begins to wait; it still holds the lock then, and lets it go next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_waiter = threading.Event()
+
+    def wait_for(self, predicate, timeout=None):
+        self.has_waiter.set()
+        return super().wait_for(predicate, timeout)
+
+
 class Made(JobControl):
-    """An execution with what it told, and the results it let through."""
+    """A job control that records its callbacks, and the results that it let through."""
 
     def __init__(self) -> None:
         self.drops = DropCounts()
@@ -39,9 +52,13 @@ class Made(JobControl):
             on_change=lambda: self.modes.append(self.mode),
             finish=self.finished.__setitem__,
         )
+        self._changed = WatchedCondition()
 
     def end(self, job: Job) -> bool:
-        return self.conclude(job, lambda: self.results.append(job.id))
+        with self.delivery(job) as is_wanted:
+            if is_wanted:
+                self.results.append(job.id)
+        return is_wanted
 
 
 @pytest.fixture
@@ -138,3 +155,88 @@ def test_the_part_of_a_command_takes_the_place_of_the_camera_s() -> None:
     assert Job("a").named(known) is known
     assert Job("a", part_id="4006").named(known).part == Part("4006", "command", "scratch")
     assert Job("a", part_id="4006").named(frame()).part == Part("4006", "command")
+
+
+def in_thread(work) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("is_single", [False, True])
+def test_an_abort_waits_for_the_result_that_is_going_out(made: Made, is_single: bool) -> None:
+    if is_single:
+        made.stop()
+        made.start_single(single("a"))
+    job = made.admit(frame(0), is_live=True)
+    assert job is not None
+    seen_at_return: list[list[str | None]] = []
+
+    def abort() -> None:
+        made.abort("aborted by command")
+        seen_at_return.append(list(made.results))
+
+    with made.delivery(job) as is_wanted:
+        assert is_wanted
+        thread = in_thread(abort)
+        assert made._changed.has_waiter.wait(20)
+        assert not made.end(job), "no further result is accepted meanwhile"
+        assert seen_at_return == [], "the abort has returned before the result was delivered"
+        made.results.append("delivered")
+    thread.join(20)
+    assert seen_at_return == [["delivered"]]
+    assert made.finished == {}, "a job that got its result has not failed"
+    assert (made.mode, made.detail) == ("ready", "aborted by command")
+    assert made.start_single(single("b"))
+
+
+def test_a_result_that_comes_after_the_abort_has_begun_is_lost(made: Made) -> None:
+    first, second = made.admit(frame(0), is_live=True), made.continuous
+    assert first is not None
+    assert second is not None
+    with made.delivery(first):
+        thread = in_thread(lambda: made.abort(""))
+        assert made._changed.has_waiter.wait(20)
+        assert made.start_continuous("c"), "the state can be changed while the abort waits"
+        assert not made.end(second)
+        newer = made.delivery(made.admit(frame(1), is_live=True))
+        assert newer.__enter__(), "the new job is not aborted"
+    thread.join(20)
+    assert not thread.is_alive(), "results of the new job do not hold the abort up"
+    newer.__exit__(None, None, None)
+    assert made.results == []
+    assert made.mode == "continuous_execution"
+
+
+def test_an_abort_also_ends_a_job_that_was_stopped_before(made: Made) -> None:
+    refused = made.continuous
+    assert refused is not None
+    made.stop()
+    made.start_continuous("c")
+    made.abort("")
+    assert not made.end(refused)
+
+
+def test_no_foreign_code_runs_under_the_lock(made: Made) -> None:
+    """Each callback asks another thread for the lock, and so does the delivery of a result."""
+    calls: list[str] = []
+
+    def ask(name: str) -> None:
+        calls.append(name)
+        thread = in_thread(lambda: made.wait(0))
+        thread.join(20)
+        assert not thread.is_alive(), f"{name} runs under the lock"
+
+    made._on_change = lambda: ask("on_change")
+    made._finish = lambda *_: ask("finish")
+    clear = made.box.clear
+    made.box.clear = lambda: [ask("clear"), clear()][1]
+    made.stop()
+    made.start_single(single("a"))
+    with made.delivery(made.admit(frame(0), is_live=True)):
+        ask("delivery")
+    made.start_single(single("b"))
+    made.abort("")
+    made.start_single(single("c"))
+    made.check(2**62)
+    assert set(calls) == {"on_change", "finish", "clear", "delivery"}
