@@ -1,4 +1,4 @@
-"""How commands reach a broker: the address, and where the login is found."""
+"""Options of the command line -> settings of a connection to a broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from edge.errors import ConfigError
 
 
 def broker_settings(broker: str, option: str, **login: str | Path | None) -> MqttSettings:
-    """Make settings of an address given as `option`, and login fields of MqttSettings.
+    """Return the settings for the broker address given as `option` and for login fields.
+
+    Args:
+        broker: mqtt://HOST:PORT or mqtts://HOST:PORT.
+        option: name of the option that gave `broker`, for error messages.
+        login: fields of MqttSettings such as `user_env`; None where not given.
 
     Raises:
         ConfigError: naming the option that is wrong.

@@ -1,4 +1,4 @@
-"""edge-command: ask something of a station, and wait for its answer."""
+"""edge-command: send a command to a station and wait for its outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 
 from edge.cli.broker import broker_settings
 from edge.cli.console import make_app, run, setup_logging
-from edge.config.station import COMMANDS
+from edge.config.commands import COMMANDS
 from edge.config.values import NAME
 from edge.errors import CommandError, ConfigError, PublishError
 from edge.messages.command import command_payload
@@ -37,13 +37,18 @@ EPILOG = """Examples:\n
 app = make_app()
 
 
+def _arguments_help() -> str:
+    usages = (spec.usage for spec in COMMANDS.values() if spec.required or spec.optional)
+    return f"arguments of the command: {', '.join(usages)}"
+
+
 @app.command(epilog=EPILOG)
 def command(
     name: Annotated[str, typer.Argument(help=", ".join(COMMANDS), show_default=False)],
     node: Annotated[str, typer.Option(help="device", show_default=False)],
     station: Annotated[str, typer.Option(help="station of the device", show_default=False)],
     args: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="arguments of the command")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help=_arguments_help())
     ] = None,
     mqtt: Annotated[
         str, typer.Option(help="mqtt://HOST:PORT or mqtts://HOST:PORT")
@@ -88,11 +93,11 @@ def command(
     link = Link(
         settings,
         f"edge-command-{uuid7()[-12:]}",
-        on_message=lambda message: _note(message, request["cmd_id"], answers),
+        on_message=lambda message: _keep_answer(message, request["cmd_id"], answers),
         resume=False,
     )
     try:
-        for answer in _ask(link, topics, name, request, answers, timeout):
+        for answer in _send(link, topics, name, request, answers, timeout):
             _show(name, answer, as_json=as_json)
     finally:
         link.close()
@@ -105,7 +110,7 @@ def main() -> None:
     run(app)
 
 
-def _ask(
+def _send(
     link: Link,
     topics: Topics,
     name: str,
@@ -113,7 +118,7 @@ def _ask(
     answers: list[Payload],
     timeout_s: float,
 ) -> Iterator[Payload]:
-    """Send until answered, and yield the answers up to the outcome.
+    """Send the request until it is answered, and yield every answer up to the outcome.
 
     Raises:
         PublishError: no broker, or no outcome in time.
@@ -122,26 +127,26 @@ def _ask(
     link.connect(min(10.0, timeout_s))
     link.subscribe([topics.of("ack")])
     data, resend = encode(request).encode(), 0.0
-    is_heard = False
+    is_answered = False
     while (moment := time.monotonic()) < deadline:
-        if not is_heard and moment >= resend:
+        if not is_answered and moment >= resend:
             link.publish(topics.command(name), data, COMMAND)
             resend = moment + RESEND_S
         link.poll(0.1)
         while answers:
-            is_heard = True
+            is_answered = True
             yield answers[0]
             if answers.pop(0)["status"] not in ("accepted", "in_progress"):
                 return
-    what = "no outcome" if is_heard else "no answer"
-    hint = "" if is_heard else "; check node and station, and that it runs and takes commands"
+    what = "no outcome" if is_answered else "no answer"
+    hint = "" if is_answered else "; check node and station, and that it runs and takes commands"
     raise PublishError(
         f"{name}: {what} from {topics.node}/{topics.station} within {timeout_s:g} s{hint}"
     )
 
 
-def _note(message: Message, cmd_id: str, answers: list[Payload]) -> None:
-    """Keep an answer to our command; the payload is untrusted."""
+def _keep_answer(message: Message, cmd_id: str, answers: list[Payload]) -> None:
+    """Keep the message if it answers our command. Its payload is untrusted."""
     try:
         ack: Any = json.loads(message.payload)
         if ack["cmd_id"] == cmd_id and all(

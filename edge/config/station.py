@@ -5,33 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from edge.config.commands import DEFAULT_COMMANDS, CommandName
 from edge.config.reader import Settings, read_settings
 from edge.config.values import ByteSize, FilePath, Name, Seconds, resolve_path
 from edge.errors import ConfigError
 
 # `+`, `#` and `$` have a meaning in MQTT topics; spaces break the tools that read them.
 PREFIX = re.compile(r"[A-Za-z0-9_./-]+")
-CommandName = Literal[
-    "get_state",
-    "prepare_recipe",
-    "unprepare_recipe",
-    "start_single_job",
-    "start_continuous",
-    "stop",
-    "abort",
-    "reset",
-    "halt",
-    "set_threshold",
-    "acknowledge_alert",
-]
-COMMANDS: Final[tuple[CommandName, ...]] = get_args(CommandName)
-# A threshold set from afar has no evidence behind it: only for stations whose file says so.
-DEFAULT_COMMANDS: Final = tuple(name for name in COMMANDS if name != "set_threshold")
 # Languages that regions are described in, see edge.messages.finding.
 Language = Literal["en", "de", "fr"]
 
@@ -190,9 +175,10 @@ class RecipeSettings(Settings):
 
 
 class CommandSettings(Settings):
-    """Which commands the station obeys over MQTT; an empty list: none, and no subscription.
+    """Which commands the station takes over MQTT.
 
-    By default all but `set_threshold`.
+    An empty list means none: the station then subscribes to no commands. By default it takes all
+    but `set_threshold`.
     """
 
     allow: tuple[CommandName, ...] = DEFAULT_COMMANDS

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.config.commands import COMMANDS, DEFAULT_COMMANDS
 from edge.config.reader import read_settings
 from edge.config.station import (
-    COMMANDS,
-    DEFAULT_COMMANDS,
     StationConfig,
     read_station,
     with_overrides,

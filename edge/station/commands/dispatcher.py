@@ -1,4 +1,4 @@
-"""Where commands arrive: checked, carried out once, answered, and written to the audit log."""
+"""Checks commands, has each carried out once, answers it and records it in the audit log."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import Final
 
+from edge.config.commands import COMMANDS
 from edge.messages.command import Answer, Command, ack_payload, read_command
 from edge.messages.identity import Identity, now
 from edge.messages.message import Reply
@@ -18,39 +18,24 @@ from edge.station.commands.audit_log import AuditLog
 
 log = logging.getLogger(__name__)
 REMEMBERED = 1000
-ARGUMENTS: Final[Mapping[str, frozenset[str]]] = {
-    "get_state": frozenset(),
-    "prepare_recipe": frozenset({"recipe"}),
-    "unprepare_recipe": frozenset({"recipe"}),
-    "start_single_job": frozenset(),
-    "start_continuous": frozenset(),
-    "stop": frozenset(),
-    "abort": frozenset(),
-    "reset": frozenset(),
-    "halt": frozenset(),
-    "set_threshold": frozenset({"threshold"}),
-    "acknowledge_alert": frozenset({"code"}),
-}
-OPTIONAL: Final[Mapping[str, frozenset[str]]] = {"start_single_job": frozenset({"part_id"})}
-CHANGES = frozenset(ARGUMENTS) - {"get_state"}
 _INTERRUPTED = Answer("failed", "interrupted", "the station ended before the command was done")
 Handler = Callable[[Command], Answer]
 
 
 class CommandDispatcher:
-    """Takes commands from the publisher's thread; outcomes may come from any.
+    """Takes commands from the publisher's thread; their outcomes may come from any thread.
 
-    A `cmd_id` that is known gets the answer it has, and nothing is done: also after a restart, as
-    far back as the audit log reaches.
+    A command whose `cmd_id` is known is not carried out again; it gets the answer that it got
+    before. This also holds after a restart, as far back as the audit log reaches.
 
     Args:
-        identity: who answers.
-        handlers: what each allowed command does; returns at once. For `accepted` the outcome
-            follows by `finish`.
-        audit: where accepted changes are written.
-        state: gives the newest state of the station, for answers; commands may make its
-            `config_revision` their condition.
-        publish: sends an answer, and to where the sender wants it.
+        identity: the station that answers.
+        handlers: name of each allowed command -> what carries it out. A handler returns at once;
+            after the answer `accepted`, the outcome follows by `finish`.
+        audit: records the commands that change something.
+        state: returns the newest state of the station, which every answer holds. A command may
+            be conditional on its `config_revision`.
+        publish: sends an answer to the topic of answers and, if given, to the sender's own.
     """
 
     def __init__(
@@ -87,7 +72,7 @@ class CommandDispatcher:
             if known is not None:
                 self._publish(known, reply)
                 return
-            answer = self._judge(name, command)
+            answer = self._carry_out(name, command)
             if answer.status == "accepted":
                 self._open[command.cmd_id] = (name, command, reply)
             self._settle(name, command, answer, reply)
@@ -105,12 +90,12 @@ class CommandDispatcher:
         for cmd_id in list(self._open):
             self.finish(cmd_id, Answer("failed", "stopping", "the station is stopping"))
 
-    def _judge(self, name: str, command: Command) -> Answer:
+    def _carry_out(self, name: str, command: Command) -> Answer:
         handler = self._handlers.get(name)
         moment = datetime.now(timezone.utc)
         if handler is None:
             detail = f"expected one of {', '.join(self._handlers)}, got {name[:40]}"
-            if name in ARGUMENTS:
+            if name in COMMANDS:
                 detail += "; commands.allow in the station file decides"
             return Answer("rejected", "not_allowed", detail)
         if command.expires_at <= moment:
@@ -121,10 +106,9 @@ class CommandDispatcher:
         if expected is not None and expected != (revision := self._state()["config_revision"]):
             detail = f"expected configuration {expected}, the station has {revision}"
             return Answer("rejected", "config_revision", detail)
-        needed, optional = ARGUMENTS[name], OPTIONAL.get(name, frozenset())
-        if set(command.args) - optional != needed:
-            detail = f"expected args {sorted(needed | optional)}, got {sorted(command.args)}"
-            return Answer("rejected", "invalid", detail[:300])
+        problem = COMMANDS[name].argument_problem(command.args)
+        if problem is not None:
+            return Answer("rejected", "invalid", problem[:300])
         return handler(command)
 
     def _settle(self, name: str, command: Command, answer: Answer, reply: Reply | None) -> None:
@@ -133,8 +117,8 @@ class CommandDispatcher:
             answer.status, name[:40], command.by, dict(command.args), command.cmd_id, answer.code,
             answer.message,
         )  # fmt: skip
-        is_change = name in CHANGES and answer.status in ("accepted", "done", "failed")
-        if is_change:
+        has_effect = answer.status in ("accepted", "done", "failed")
+        if has_effect and COMMANDS[name].is_change:
             self._write_down(name, command, answer)
         ack = self._ack(name, command.cmd_id, answer)
         self._remember(command.cmd_id, ack)

@@ -1,4 +1,4 @@
-"""What commands do to a running station, in the words of OPC 40100-1."""
+"""What each command does to a running station, in the terms of OPC 40100-1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
-from edge.config.station import CommandName
+from edge.config.commands import COMMANDS
 from edge.messages.command import Answer, Command
 from edge.messages.payload import significant
 from edge.messages.state_board import StateBoard
@@ -17,21 +17,26 @@ NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class CommandHandlers:
-    """Carries commands out; every method named after one returns its answer at once.
+    """Carries commands out. There is one public method per command, named after it.
+
+    Each method returns its answer at once. Where that is `accepted`, the outcome goes to `finish`.
 
     Args:
         changeover: exchanges recipes.
-        execution: knows what is judged.
+        jobs: starts and ends jobs.
         board: holds the alerts.
-        retry_camera: tries a lost camera again now; False when none is lost.
+        retry_camera: tries to open a lost camera now; returns False when none is lost.
         request_stop: ends the process in order.
-        finish: gives the outcome of an accepted command: its id, and the answer.
+        finish: takes the id of an accepted command and its outcome.
+
+    Attributes:
+        handlers: name of each command -> the method that carries it out.
     """
 
     def __init__(
         self,
         changeover: Changeover,
-        execution: JobControl,
+        jobs: JobControl,
         board: StateBoard,
         *,
         retry_camera: Callable[[], bool],
@@ -39,24 +44,19 @@ class CommandHandlers:
         finish: Callable[[str, Answer], None],
     ):
         self._changeover = changeover
-        self._execution = execution
+        self._jobs = jobs
         self._board = board
         self._retry_camera = retry_camera
         self._request_stop = request_stop
         self._finish = finish
-        self.handlers: dict[CommandName, Callable[[Command], Answer]] = {
-            "get_state": lambda _: Answer("done", "ok", "the answer holds the state"),
-            "prepare_recipe": self.prepare_recipe,
-            "unprepare_recipe": self.unprepare_recipe,
-            "start_single_job": self.start_single_job,
-            "start_continuous": self.start_continuous,
-            "stop": self.stop,
-            "abort": self.abort,
-            "reset": self.reset,
-            "halt": self.halt,
-            "set_threshold": self.set_threshold,
-            "acknowledge_alert": self.acknowledge_alert,
+        # A command without its method is a defect that shows at start.
+        self.handlers: dict[str, Callable[[Command], Answer]] = {
+            name: getattr(self, name) for name in COMMANDS
         }
+
+    def get_state(self, _: Command) -> Answer:
+        """Do nothing: every answer holds the state."""
+        return Answer("done", "ok", "the answer holds the state")
 
     def prepare_recipe(self, command: Command) -> Answer:
         """Load a recipe beside the running one and exchange them."""
@@ -75,7 +75,7 @@ class CommandHandlers:
         if current is None or current.name != name:
             detail = f"expected the prepared recipe, {current.name if current else 'none'}"
             return Answer("rejected", "unknown_recipe", f"{detail}, got {name}")
-        if self._execution.mode != "ready":
+        if self._jobs.mode != "ready":
             detail = f"recipe {name} is judging; send stop before, or prepare_recipe with another"
             return Answer("rejected", "wrong_state", detail)
         done = self._report(command.cmd_id, f"recipe {name} is unloaded")
@@ -90,9 +90,9 @@ class CommandHandlers:
         if self._changeover.preparing is not None:
             return self._busy()
         job = Job.single(command.cmd_id, command.args.get("part_id"), command.expires_at)
-        if self._execution.start_single(job):
+        if self._jobs.start_single(job):
             return Answer("accepted", "ok", "the next part is judged")
-        if self._execution.mode == "continuous_execution":
+        if self._jobs.mode == "continuous_execution":
             return Answer("rejected", "wrong_state", "every frame is judged; send stop before")
         return self._single()
 
@@ -100,26 +100,26 @@ class CommandHandlers:
         """Judge every frame."""
         if self._changeover.current is None:
             return self._unprepared()
-        if self._execution.start_continuous(command.cmd_id):
+        if self._jobs.start_continuous(command.cmd_id):
             return Answer("done", "ok", "every frame is judged")
         return self._single()
 
     def stop(self, _: Command) -> Answer:
         """Judge no further frame."""
-        self._execution.stop()
+        self._jobs.stop()
         return Answer("done", "ok", "no frame is judged from now on")
 
     def abort(self, _: Command) -> Answer:
         """Drop what is under way."""
-        dropped = self._execution.abort("aborted by command")
+        dropped = self._jobs.abort("aborted by command")
         return Answer("done", "ok", f"what was under way is dropped, {dropped} waiting frames too")
 
     def reset(self, _: Command) -> Answer:
         """Go back to ready after an abort or an error; a lost camera is tried at once."""
         is_lost = self._retry_camera()
-        if not is_lost and self._execution.mode != "ready":
+        if not is_lost and self._jobs.mode != "ready":
             return Answer("rejected", "wrong_state", "it is judging; send stop or abort before")
-        self._execution.abort("reset by command")
+        self._jobs.abort("reset by command")
         hint = "; the camera is tried again, state tells when it is back" if is_lost else ""
         return Answer("done", "ok", f"nothing is under way{hint}")
 

@@ -8,17 +8,17 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from jsonschema import Draft202012Validator
 
-from edge.config.station import COMMANDS, DEFAULT_COMMANDS
+from edge.config.commands import DEFAULT_COMMANDS
 from edge.messages.command import MAX_BYTES, Answer, command_payload
 from edge.messages.message import Reply
 from edge.messages.payload import schema, state_payload
 from edge.station.commands.audit_log import AuditLog, audit_path
-from edge.station.commands.dispatcher import ARGUMENTS, CommandDispatcher
+from edge.station.commands.dispatcher import CommandDispatcher
 from tests.support.mqtt_results import IDENTITY
 
 
 class Bench:
-    """A desk whose handlers remember what they were asked, and everything it has answered."""
+    """A dispatcher with handlers that record their commands, and every answer it has sent."""
 
     def __init__(self, folder, allow=("get_state", "stop", "prepare_recipe")):
         self.done: list[tuple[str, str]] = []
@@ -26,7 +26,7 @@ class Bench:
         self.replies: list[Reply | None] = []
         self.path = audit_path(folder, "n", "s")
         self.revision = "abc"
-        self.desk = CommandDispatcher(
+        self.dispatcher = CommandDispatcher(
             IDENTITY,
             {name: self._handler(name) for name in allow},
             audit=AuditLog(self.path),
@@ -51,7 +51,7 @@ class Bench:
     def ask(self, name, cmd_id="c-1", reply=None, **changes):
         args = {"recipe": "cover"} if name == "prepare_recipe" else {}
         payload = {**command_payload(cmd_id, "mes", args, lifetime_s=30), **changes}
-        self.desk.take(name, json.dumps(payload).encode(), reply)
+        self.dispatcher.take(name, json.dumps(payload).encode(), reply)
         return self.answers[-1]
 
     def log(self):
@@ -66,10 +66,6 @@ def bench(tmp_path):
 def ago(seconds: float) -> str:
     moment = datetime.now(timezone.utc) - timedelta(seconds=seconds)
     return moment.isoformat()
-
-
-def test_every_command_of_the_station_file_has_its_arguments():
-    assert set(ARGUMENTS) == set(COMMANDS)
 
 
 def test_a_command_is_done_and_answered_with_the_state(bench):
@@ -99,9 +95,9 @@ def test_an_accepted_command_gets_its_outcome_once(bench):
     assert bench.ask("prepare_recipe", reply=reply)["status"] == "accepted"
     assert bench.ask("prepare_recipe")["status"] == "accepted"
     assert bench.done == [("prepare_recipe", "c-1")]
-    bench.desk.finish("c-1", Answer("failed", "recipe_failed", "no such bundle"))
-    bench.desk.finish("c-1", Answer("done"))
-    bench.desk.finish("never-heard-of", Answer("done"))
+    bench.dispatcher.finish("c-1", Answer("failed", "recipe_failed", "no such bundle"))
+    bench.dispatcher.finish("c-1", Answer("done"))
+    bench.dispatcher.finish("never-heard-of", Answer("done"))
     assert [a["status"] for a in bench.answers] == ["accepted", "accepted", "failed"]
     assert bench.replies == [reply, None, reply]
     assert bench.ask("prepare_recipe") == bench.answers[2]
@@ -110,7 +106,7 @@ def test_an_accepted_command_gets_its_outcome_once(bench):
 
 def test_what_is_under_way_at_the_end_fails(bench):
     bench.ask("prepare_recipe")
-    bench.desk.close()
+    bench.dispatcher.close()
     assert (bench.answers[-1]["status"], bench.answers[-1]["code"]) == ("failed", "stopping")
 
 
@@ -188,7 +184,7 @@ def test_an_argument_may_be_optional(tmp_path, args, status):
     ],
 )
 def test_what_cannot_be_read_is_rejected_and_not_done(bench, data):
-    bench.desk.take("stop", data, None)
+    bench.dispatcher.take("stop", data, None)
     (ack,) = bench.answers
     assert (ack["status"], ack["code"], ack["cmd_id"]) == ("rejected", "invalid", None)
     assert 0 < len(ack["message"]) <= 300
@@ -203,7 +199,7 @@ def test_an_answer_is_known_after_a_restart(bench, tmp_path):
     bench.ask("stop")
     bench.ask("prepare_recipe", "c-2")
     bench.ask("prepare_recipe", "c-3")
-    bench.desk.finish("c-3", Answer("done", "ok", "active"))
+    bench.dispatcher.finish("c-3", Answer("done", "ok", "active"))
     later = Bench(tmp_path)
     assert later.ask("stop")["status"] == "done"
     interrupted = later.ask("prepare_recipe", "c-2")
