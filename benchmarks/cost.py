@@ -36,7 +36,7 @@ from edge.errors import EdgeError
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.settings import BranchSettings
 from edge.methods.run import read_model, read_record
-from edge.toolchain.engine_build.tensorrt.graphs import cpu_graph
+from edge.toolchain.engine_build.source_graphs import cpu_graph
 from edge.training.feature_cache import extract
 
 PICTURES = 8

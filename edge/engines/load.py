@@ -12,9 +12,9 @@ from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, sha256
 from edge.config.engine_dir import find_engine_dir
 from edge.config.station import EngineSettings
-from edge.engines.engine_file import REBUILD, read_engine_file
 from edge.engines.protocol import Engine, EngineInfo
-from edge.engines.verified import VerifiedEngines, cpu_name, find_proven
+from edge.engines.tensorrt.engine_file import read_engine_file
+from edge.engines.verified import REBUILD, VerifiedEngines, cpu_name, find_proven
 from edge.errors import EngineLoadError
 
 log = logging.getLogger(__name__)

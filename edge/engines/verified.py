@@ -15,12 +15,12 @@ from pydantic import Field, ValidationError
 
 from edge.bundle.manifest import InsidePath, ParityRecord, Sha256
 from edge.config.reader import Settings
-from edge.engines.engine_file import REBUILD
 from edge.errors import EngineLoadError
 
 PARITY: Final = "parity.json"
 PARITY_SCHEMA: Final = "edge-infer.device-parity/1"
 Role = Literal["detect", "types"]
+REBUILD: Final = "build it on this device: edge-build-engine BUNDLE --target NAME"
 
 
 class EnginePart(Settings):

@@ -20,7 +20,7 @@ from edge.errors import EngineLoadError
 from edge.inspection.scorer import FrameScorer
 from edge.toolchain.engine_build.backends import find_backend
 from edge.toolchain.engine_build.build import Built, build_engines
-from edge.toolchain.engine_build.tensorrt.targets import TargetProfile
+from edge.toolchain.engine_build.target_profile import TargetProfile
 from tests.support.bundles import DEMO_BUNDLE, ROOT
 
 BACKENDS = ("tensorrt", "tensorrt_rtx", "onnxruntime_cuda", "onnxruntime_tensorrt")

@@ -10,9 +10,10 @@ import numpy as np
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, sha256
-from edge.engines.cuda.cuda_python import CudaPython
-from edge.engines.engine_file import BuildOptions, EngineFile, Gpu, engine_key, side_path
+from edge.engines.cuda.cuda_python_binding import CudaPython
+from edge.engines.cuda.gpu import Gpu
 from edge.engines.tensorrt.engine import TensorRTEngine
+from edge.engines.tensorrt.engine_file import BuildOptions, EngineFile, engine_key, side_path
 from edge.engines.tensorrt.library import Library, make_library
 from edge.engines.verified import PARITY, DeviceParity, EnginePart
 from tests.support.fake_cuda import FakeCudart

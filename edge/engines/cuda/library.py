@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from edge.engines.cuda.cuda_python import CudaPython
+from edge.engines.cuda.cuda_python_binding import CudaPython
 from edge.engines.cuda.protocol import Cuda
 from edge.engines.cuda.pycuda_binding import PyCuda
 from edge.errors import EngineLoadError

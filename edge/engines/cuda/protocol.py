@@ -5,19 +5,16 @@ cuda-python is the default; PyCUDA, without CUDA graphs, is the second.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines.engine_file import Gpu
+from edge.engines.cuda.gpu import Gpu
 
 DEVICE = 0
-L4T_RELEASE = Path("/etc/nv_tegra_release")
 # What a person can do about a status; all others are only named.
 ADVICE = {
     "cudaErrorMemoryAllocation": "stop other programs on the GPU, or use a smaller network",
@@ -92,18 +89,3 @@ class Cuda(Protocol):
     def capture(self, stream: Any, work: Callable[[], None]) -> Captured | None:
         """Record what `work` puts on a stream without running it; None if that is not possible."""
         ...
-
-
-def l4t_release(path: Path = L4T_RELEASE) -> str:
-    """Read the Jetson Linux release, such as `36.4.3`; empty on other machines."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    match = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
-    return f"{match.group(1)}.{match.group(2)}" if match else ""
-
-
-def cuda_version(number: int) -> str:
-    """CUDA counts 12.6 as 12060."""
-    return f"{number // 1000}.{number % 1000 // 10}"

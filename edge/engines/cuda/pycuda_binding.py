@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge.engines.cuda.protocol import ADVICE, DEVICE, Buffer, Captured, cuda_version, l4t_release
-from edge.engines.engine_file import Gpu
+from edge.engines.cuda.gpu import Gpu, cuda_version, l4t_release
+from edge.engines.cuda.protocol import ADVICE, DEVICE, Buffer, Captured
 from edge.errors import EngineError, EngineLoadError, InferenceError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from edge.engines.engine_file import PRODUCTS, Product
+from edge.engines.tensorrt.engine_file import PRODUCTS, Product
 from edge.errors import EngineLoadError
 
 log = logging.getLogger(__name__)

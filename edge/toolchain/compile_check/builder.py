@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edge.engines.engine_file import BuildOptions
+from edge.engines.tensorrt.engine_file import BuildOptions
 from edge.engines.tensorrt.library import Library, load_library
 from edge.errors import EngineBuildError
 from edge.toolchain.compile_check.layer_report import EngineLayer, read_report

@@ -14,19 +14,20 @@ import onnxruntime
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle
+from edge.engines.cuda.gpu import Gpu
 from edge.engines.cuda.library import Binding, load_cuda
 from edge.engines.cuda.protocol import Cuda
-from edge.engines.engine_file import Gpu, Product, engine_key
 from edge.engines.onnx.engine import OnnxEngine
 from edge.engines.onnx.library import PROVIDERS
 from edge.engines.protocol import Engine
 from edge.engines.tensorrt.engine import TensorRTEngine
+from edge.engines.tensorrt.engine_file import Product, engine_key
 from edge.engines.tensorrt.library import Library, load_library
 from edge.engines.verified import EnginePart, cpu_name
 from edge.toolchain.engine_build.runtime_backends import OpenVinoBackend, onnx_gpu_backend
+from edge.toolchain.engine_build.source_graphs import Source, cpu_graph, tensorrt_graph
+from edge.toolchain.engine_build.target_profile import TargetProfile
 from edge.toolchain.engine_build.tensorrt.build import build_engine
-from edge.toolchain.engine_build.tensorrt.graphs import Source, cpu_graph, tensorrt_graph
-from edge.toolchain.engine_build.tensorrt.targets import TargetProfile
 from edge.toolchain.engine_build.variants import EngineVariant
 
 log = logging.getLogger(__name__)

@@ -35,10 +35,9 @@ from edge.toolchain.engine_build.device_parity import (
     reference_outcomes,
     score_tolerance,
 )
-from edge.toolchain.engine_build.tensorrt.build import SPARE_BYTES, check_disk
-from edge.toolchain.engine_build.tensorrt.compile import write_whole
-from edge.toolchain.engine_build.tensorrt.graphs import Source
-from edge.toolchain.engine_build.tensorrt.targets import TargetProfile
+from edge.toolchain.engine_build.disk import SPARE_BYTES, check_disk, write_whole
+from edge.toolchain.engine_build.source_graphs import Source
+from edge.toolchain.engine_build.target_profile import TargetProfile
 from edge.toolchain.engine_build.variants import REFERENCE, EngineVariant, variants
 from edge.toolchain.parity import Outcome
 

@@ -15,7 +15,7 @@ from edge.engines.onnx.library import Provider, gpu_name, session_providers
 from edge.engines.openvino.engine import OpenVinoEngine, arithmetic_of, openvino_version
 from edge.engines.protocol import Engine
 from edge.engines.verified import EnginePart, cpu_name
-from edge.toolchain.engine_build.tensorrt.graphs import Source, cpu_graph, tensorrt_graph
+from edge.toolchain.engine_build.source_graphs import Source, cpu_graph, tensorrt_graph
 from edge.toolchain.engine_build.variants import EngineVariant
 
 

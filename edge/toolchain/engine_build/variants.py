@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge.toolchain.engine_build.tensorrt.targets import Backend, Precision, TargetProfile
+from edge.toolchain.engine_build.target_profile import Backend, Precision, TargetProfile
 
 
 @dataclass(frozen=True, slots=True)

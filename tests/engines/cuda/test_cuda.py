@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from edge.bundle.store import Bundle, open_bundle
-from edge.engines.cuda.cuda_python import CudaPython
+from edge.engines.cuda.cuda_python_binding import CudaPython
+from edge.engines.cuda.gpu import l4t_release
 from edge.engines.cuda.library import load_cuda
-from edge.engines.cuda.protocol import Cuda, l4t_release
+from edge.engines.cuda.protocol import Cuda
 from edge.engines.cuda.pycuda_binding import PyCuda
 from edge.engines.tensorrt.engine import TensorRTEngine
 from edge.errors import EngineLoadError, InferenceError

@@ -21,26 +21,24 @@ from onnx import helper
 from edge.bundle.store import GOLDEN_MAPS, open_bundle
 from edge.config.station import EngineSettings
 from edge.engines.cuda import library as cuda
-from edge.engines.engine_file import read_engine_file
 from edge.engines.load import load_engine, load_types_engine
 from edge.engines.onnx.engine import OnnxEngine
 from edge.engines.tensorrt import library as tensorrt_library
+from edge.engines.tensorrt.engine_file import read_engine_file
 from edge.engines.verified import PARITY, find_proven
-from edge.errors import ConfigError, EngineBuildError, EngineLoadError, ParityError
+from edge.errors import EngineBuildError, EngineLoadError, ParityError
 from edge.toolchain.engine_build.backends import OnnxRuntimeBackend, TensorRTBackend, find_backend
 from edge.toolchain.engine_build.build import Built, build_engines, variants
 from edge.toolchain.engine_build.device_parity import golden_outcomes, reference_outcomes
-from edge.toolchain.engine_build.tensorrt import compile as compiling
-from edge.toolchain.engine_build.tensorrt.graphs import cpu_graph
-from edge.toolchain.engine_build.tensorrt.targets import TargetProfile, read_target
+from edge.toolchain.engine_build.source_graphs import cpu_graph
+from edge.toolchain.engine_build.target_profile import TargetProfile, read_target
 from tests.support.bundles import ROOT, edit_json, make_bundle, sign, with_two_graphs
 from tests.support.engines import Machine, make_machine
 
-TARGETS = ROOT / "build" / "targets"
 FAKE_GPU = ROOT / "tests" / "support" / "fake_gpu"
-TENSORRT = read_target("jetson-orin-nano-jp62", TARGETS)
+TENSORRT = read_target("jetson-orin-nano-jp62")
 FP32 = TENSORRT.model_copy(update={"precision": "fp32"})
-CPU = read_target("cpu", TARGETS)
+CPU = read_target("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -299,37 +297,10 @@ def test_a_disk_without_room_is_said_before_the_build(
         workplace.build(small, fallback=True)
 
 
-def test_a_disk_that_is_full_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "detect.engine"
-    path.symlink_to("/dev/full")
-    with pytest.raises(EngineBuildError, match=r"cannot be written: No space left .*; free some"):
-        compiling.write_whole(path, b"x" * 10)
-
-
 def test_a_folder_that_cannot_be_written_is_one_line(small: Path, workplace: Workplace) -> None:
     workplace.out.write_text("a file")
     with pytest.raises(EngineBuildError, match=r"--out .*: cannot be written"):
         workplace.build(small)
-
-
-def test_every_profile_reads_and_no_other_name_does() -> None:
-    names = [path.stem for path in TARGETS.glob("*.yaml")]
-    profiles = {name: read_target(name, TARGETS) for name in names}
-    assert {"cpu", "rtx", "datacentre", "jetson-thor-jp7"} <= set(profiles)
-    for name, profile in profiles.items():
-        if profile.backend.startswith("tensorrt"):
-            assert profile.memory is not None, name
-            assert profile.tensorrt is not None, name
-    with pytest.raises(ConfigError, match="--target orin: expected one of cpu, "):
-        read_target("orin", TARGETS)
-
-
-@pytest.mark.parametrize(
-    ("version", "is_held"),
-    [("10.3.0", True), ("10.10.0.31", True), ("10.2.9", False), ("11.0.0", False), ("9", False)],
-)
-def test_releases_compare_by_number(version: str, is_held: bool) -> None:
-    assert TENSORRT.tensorrt.holds(version) is is_held
 
 
 def test_the_reference_names_types_too(pair: Path) -> None:

@@ -21,15 +21,13 @@ from edge.engines.protocol import EngineInfo
 from edge.inspection.scorer import FrameScorer
 from edge.toolchain.engine_build.backends import find_backend
 from edge.toolchain.engine_build.build import build_engines
-from edge.toolchain.engine_build.tensorrt.targets import read_target
+from edge.toolchain.engine_build.target_profile import read_target
 from edge.toolchain.packing.int8_graphs import FRESH_EVERY, ORIGIN, REPORT, split
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
 from edge.toolchain.parity import TOLERANCES, Outcome, compare
 from edge.toolchain.quantization.calibration_set import CalibrationSet, freeze_calibration_set
 from tests.support.int8 import calibration_set, check, int8_graphs
 from tests.support.tiny_runs import clip, dinov2, write_run
-
-TARGETS = Path(__file__).resolve().parents[3] / "build" / "targets"
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +107,7 @@ def test_int8_forms_are_packed_with_evidence_and_run(
         assert origin["bias"][place.form] > 0, "or there is nothing to see"
         assert shift(bundle, place, fresh) == pytest.approx(0, abs=1e-4)
 
-    target = read_target("cpu", TARGETS).model_copy(update={"precision": "int8"})
+    target = read_target("cpu").model_copy(update={"precision": "int8"})
     engines = tmp_path / "engines"
     backend = find_backend("cpu", target, engines)
     built = build_engines(bundle.folder, target, backend, engines)
@@ -146,7 +144,7 @@ def test_the_graph_that_names_types_has_its_int8_forms(
     assert origin["is_smoothed"] == {"detect": True, "types": True}
     assert "| layer |" in bundle.path(REPORT.format(role="types", form="cpu")).read_text()
 
-    target = read_target("cpu", TARGETS).model_copy(update={"precision": "int8"})
+    target = read_target("cpu").model_copy(update={"precision": "int8"})
     engines = tmp_path / "engines"
     built = build_engines(bundle.folder, target, find_backend("cpu", target, engines), engines)
     parts = built.proven.record.engines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,19 @@ from typing import IO
 from edge import __version__
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import sha256
-from edge.engines.engine_file import BuildOptions, EngineFile, Gpu, Product, engine_key, side_path
+from edge.engines.cuda.gpu import Gpu
+from edge.engines.tensorrt.engine_file import (
+    BuildOptions,
+    EngineFile,
+    Product,
+    engine_key,
+    side_path,
+)
 from edge.errors import EngineBuildError
-from edge.toolchain.engine_build.tensorrt.compile import Job, Report, write_whole
+from edge.toolchain.engine_build.disk import SPARE_BYTES, check_disk, write_whole
+from edge.toolchain.engine_build.tensorrt.compile import Job, Report
 
 WATCH_S = 0.1
-# Engine, timing cache and side file; an engine is never larger than its FP32 graph by much.
-SPARE_BYTES = 64 * 2**20
 
 
 def build_engine(
@@ -83,20 +88,6 @@ def build_engine(
         side_path(engine).unlink(missing_ok=True)
         raise
     return side
-
-
-def check_disk(folder: Path, need_bytes: int) -> None:
-    """Prove that there is room before minutes of building.
-
-    Raises:
-        EngineBuildError: there is not.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < need_bytes:
-        raise EngineBuildError(
-            f"{folder}: expected {need_bytes / 2**20:.0f} MiB of free space for the build, found "
-            f"{free / 2**20:.0f} MiB; free some or choose another --out"
-        )
 
 
 def _run(job: Job, memory_bytes: int | None, report: Report) -> None:

@@ -7,16 +7,16 @@ far it is in JSON lines on standard output.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edge.config.reader import Settings
-from edge.engines.engine_file import PRODUCTS, BuildOptions, Product
+from edge.engines.tensorrt.engine_file import PRODUCTS, BuildOptions, Product
 from edge.engines.tensorrt.library import Library, load_library
 from edge.errors import EdgeError, EngineBuildError
+from edge.toolchain.engine_build.disk import write_whole
 from edge.toolchain.engine_build.tensorrt.network import keep_attention_apart, make_network
 
 Report = Callable[[str, float], None]
@@ -113,23 +113,6 @@ def progress_monitor(trt: Any, report: Report) -> Any:
             return share
 
     return Monitor()
-
-
-def write_whole(path: Path, data: Any) -> None:
-    """Write a file to the disk, or leave none.
-
-    Raises:
-        EngineBuildError: it cannot be written, for want of space say.
-    """
-    try:
-        with path.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise EngineBuildError(
-            f"{path}: cannot be written: {error.strerror}; free some space or choose another --out"
-        ) from error
 
 
 def _use_timing_cache(config: Any, path: Path) -> None:

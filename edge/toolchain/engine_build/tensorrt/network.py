@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.engines.engine_file import PRODUCTS
+from edge.engines.tensorrt.engine_file import PRODUCTS
 from edge.engines.tensorrt.library import Library
 from edge.errors import EngineBuildError
 

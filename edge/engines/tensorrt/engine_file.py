@@ -1,4 +1,7 @@
-"""The side file of a compiled engine: from what, by what and for what device it was built."""
+"""The side file of a TensorRT engine.
+
+It records the graph, the library and the device that the engine was built from, by and for.
+"""
 
 from __future__ import annotations
 
@@ -12,37 +15,13 @@ from pydantic import Field, ValidationError, model_validator
 from edge.bundle.manifest import GraphFile, Sha256
 from edge.bundle.store import sha256
 from edge.config.reader import Settings
+from edge.engines.cuda.gpu import Gpu
+from edge.engines.verified import REBUILD
 from edge.errors import EngineLoadError
 
 ENGINE_SCHEMA: Final = "edge-infer.engine/1"
 Product = Literal["tensorrt", "tensorrt_rtx"]
 PRODUCTS: Final[dict[Product, str]] = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX"}
-REBUILD: Final = "build it on this device: python build/build_engine.py BUNDLE --target NAME"
-
-
-class Gpu(Settings):
-    """The device an engine was built on, as its cache key needs it.
-
-    Attributes:
-        name: of the GPU.
-        compute_capability: such as `8.7`.
-        multiprocessors: in use; a power mode may switch some off.
-        memory_clock_khz: peak; depends on the power mode on a Jetson.
-        driver: highest CUDA version that the driver serves, such as `12.6`.
-        runtime: CUDA version of the binding.
-        l4t: Jetson Linux release such as `36.4.3`; empty elsewhere.
-    """
-
-    name: str
-    compute_capability: str
-    multiprocessors: int
-    memory_clock_khz: int
-    driver: str
-    runtime: str
-    l4t: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.compute_capability})"
 
 
 class BuildOptions(Settings):

@@ -17,13 +17,12 @@ from edge.toolchain import parity
 from edge.toolchain.engine_build.backends import find_backend
 from edge.toolchain.engine_build.build import Built, build_engines
 from edge.toolchain.engine_build.runtime_backends import OnnxGpuBackend
-from edge.toolchain.engine_build.tensorrt.targets import TargetProfile, read_target
+from edge.toolchain.engine_build.target_profile import TargetProfile, read_target
 from edge.toolchain.engine_build.variants import EngineVariant, variants
 from edge.toolchain.parity import Tolerance
-from tests.support.bundles import DEMO_BUNDLE, ROOT
+from tests.support.bundles import DEMO_BUNDLE
 
-TARGETS = ROOT / "build" / "targets"
-BF16 = read_target("cpu-openvino", TARGETS)
+BF16 = read_target("cpu-openvino")
 FP32 = BF16.model_copy(update={"precision": "fp32"})
 
 needs_openvino = pytest.mark.skipif(
@@ -94,7 +93,7 @@ def test_ladders_end_at_the_reference() -> None:
         "gpu-onnxruntime-cuda": "onnxruntime_cuda",
     }
     for name, backend in targets.items():
-        assert variants(read_target(name, TARGETS), fallback=True) == (
+        assert variants(read_target(name), fallback=True) == (
             EngineVariant(backend, "fp16"),
             EngineVariant(backend, "fp32"),
             EngineVariant("onnxruntime", "fp32"),

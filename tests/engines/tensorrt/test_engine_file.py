@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from edge.bundle.manifest import GraphFile, TensorSpec
-from edge.engines.engine_file import (
+from edge.engines.cuda.gpu import Gpu
+from edge.engines.tensorrt.engine_file import (
     BuildOptions,
     EngineFile,
-    Gpu,
     check_engine,
     engine_key,
     read_engine_file,
@@ -192,4 +192,4 @@ def test_the_key_changes_with_everything_an_engine_depends_on() -> None:
 def assert_helpful(error: EngineLoadError) -> None:
     text = str(error)
     assert "\n" not in text
-    assert "build/build_engine.py" in text
+    assert "edge-build-engine" in text

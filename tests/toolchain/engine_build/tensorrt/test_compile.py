@@ -13,11 +13,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle.manifest import GraphFile, TensorSpec
+from edge.engines.cuda.gpu import Gpu
 from edge.engines.cuda.library import load_cuda
-from edge.engines.engine_file import (
+from edge.engines.tensorrt.engine_file import (
     BuildOptions,
     EngineFile,
-    Gpu,
     check_engine,
     read_engine_file,
     side_path,
@@ -25,10 +25,10 @@ from edge.engines.engine_file import (
 from edge.engines.tensorrt.library import Library, load_library, make_library
 from edge.errors import EngineBuildError, EngineLoadError
 from edge.toolchain.engine_build.backends import find_backend
+from edge.toolchain.engine_build.target_profile import read_target
 from edge.toolchain.engine_build.tensorrt.build import build_engine
 from edge.toolchain.engine_build.tensorrt.compile import configure
 from edge.toolchain.engine_build.tensorrt.network import keep_attention_apart, make_network
-from edge.toolchain.engine_build.tensorrt.targets import read_target
 from tests.support.bundles import ROOT
 
 trt = pytest.importorskip("tensorrt_rtx", reason="NOT RUN: pip install 'edge-inspection[rtx]'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,8 @@ from pydantic import Field
 
 from edge.config.reader import Settings, read_settings
 from edge.config.values import ByteSize
-from edge.engines.engine_file import BuildOptions, Gpu
+from edge.engines.cuda.gpu import Gpu
+from edge.engines.tensorrt.engine_file import BuildOptions
 from edge.errors import ConfigError, EngineBuildError
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -100,17 +102,46 @@ class TargetProfile(Settings):
             )
 
 
-def read_target(name: str, folder: Path) -> TargetProfile:
-    """Read the profile `name` of a folder, or the file `name` if it ends in .yaml.
+def profile_folder() -> Path:
+    """Return the folder of the profiles that come with the package.
+
+    An installed wheel carries them beside this file. A checkout, also one that is installed as
+    editable, keeps them in build/targets.
+    """
+    inside = Path(__file__).with_name("targets")
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "build" / "targets"
+
+
+def target_names(folder: Path | None = None) -> list[str]:
+    """Return the names of all profiles of a folder, by default the package's, in order."""
+    return sorted(path.stem for path in (folder or profile_folder()).glob("*.yaml"))
+
+
+def read_target(name: str, folder: Path | None = None) -> TargetProfile:
+    """Read a target profile.
+
+    Args:
+        name: of a profile, or the path of a file that ends in .yaml.
+        folder: of the profiles; None means those of the package.
 
     Raises:
         ConfigError: there is no such profile, or it is wrong.
     """
-    path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-        raise ConfigError(f"--target {name}: expected one of {known}, or the path of a .yaml file")
-    return read_settings(path, TargetProfile)
+    if name.endswith(".yaml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"--target {name}: no such file; give the path of a target profile")
+        return read_settings(path, TargetProfile)
+    folder = folder or profile_folder()
+    known = target_names(folder)
+    if name not in known:
+        asked = name.lower()
+        close = [one for one in known if asked in one] or get_close_matches(asked, known)
+        raise ConfigError(
+            f"--target {name}: no such target; {'the nearest are' if close else 'choose one of'} "
+            f"{', '.join(close or known)}, or give the path of a .yaml file"
+        )
+    return read_settings(folder / f"{name}.yaml", TargetProfile)
 
 
 def _parts(release: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, sha256
 from edge.errors import EngineBuildError
-from edge.toolchain.engine_build.tensorrt.targets import Precision
+from edge.toolchain.engine_build.target_profile import Precision
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,44 @@
+"""Room on the disk, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from edge.errors import EngineBuildError
+
+# Engine, timing cache and side file. An engine is never much larger than its FP32 graph.
+SPARE_BYTES = 64 * 2**20
+
+
+def check_disk(folder: Path, need_bytes: int) -> None:
+    """Prove that there is room before minutes of building.
+
+    Raises:
+        EngineBuildError: there is not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise EngineBuildError(
+            f"{folder}: expected {need_bytes / 2**20:.0f} MiB of free space for the build, found "
+            f"{free / 2**20:.0f} MiB; free some or choose another --out"
+        )
+
+
+def write_whole(path: Path, data: Any) -> None:
+    """Write a file to the disk, or leave none.
+
+    Raises:
+        EngineBuildError: it cannot be written, for want of space say.
+    """
+    try:
+        with path.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise EngineBuildError(
+            f"{path}: cannot be written: {error.strerror}; free some space or choose another --out"
+        ) from error
