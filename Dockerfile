@@ -9,13 +9,12 @@ ARG EXTRAS=cpu
 WORKDIR /src
 COPY setup.py pyproject.toml README.md ./
 COPY edge edge
+COPY build/targets build/targets
 RUN python -m venv /opt/edge \
     && /opt/edge/bin/pip install --no-cache-dir ".[${EXTRAS}]"
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/edge /opt/edge
-COPY build/build_engine.py /opt/build/
-COPY build/targets /opt/build/targets
 # Cameras are files of group video.
 RUN useradd --uid 10001 --groups video --no-create-home --shell /usr/sbin/nologin edge \
     && install -d -o edge -g edge /state /engines

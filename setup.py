@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = next(
@@ -25,6 +26,28 @@ TRAIN = [
 ]
 TEST = ["pytest>=8", "pytest-xdist>=3.7", "jsonschema>=4.20", "setuptools>=70", "wheel"]
 
+# Profiles of target devices: one copy in build/targets, which a wheel carries in this package.
+TARGETS = sorted(Path("build", "targets").glob("*.yaml"))
+TARGETS_INSIDE = Path("edge", "toolchain", "engine_build", "targets")
+
+
+class BuildWithTargets(build_py):
+    """Add the target profiles; an editable install reads them where they are."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            if not TARGETS:
+                raise SystemExit("build/targets: holds no profiles; a wheel needs them")
+            for profile in TARGETS:
+                place = Path(self.build_lib) / TARGETS_INSIDE / profile.name
+                self.mkpath(str(place.parent))
+                self.copy_file(str(profile), str(place))
+
+    def get_source_files(self):
+        return [*super().get_source_files(), *map(str, TARGETS)]
+
+
 setup(
     name="edge-inspection",
     version=VERSION,
@@ -38,6 +61,7 @@ setup(
         "edge.messages": ["schemas/*.json", "findings/*.yaml"],
         "edge.networks.text": ["*.yaml"],
     },
+    cmdclass={"build_py": BuildWithTargets},
     install_requires=[
         "numpy>=1.24",
         "pyyaml>=6",
@@ -75,6 +99,7 @@ setup(
             "edge-bench = edge.cli.bench:main",
             "edge-train = edge.cli.train:main",
             "edge-build = edge.cli.build:main",
+            "edge-build-engine = edge.cli.build_engine:main",
             "edge-import = edge.cli.import_:main",
             "edge-recipe = edge.cli.recipe:main",
             "edge-eval = edge.cli.eval:main",

@@ -35,6 +35,7 @@ TRAINING_COMMANDS = {
     "cli/train.py",
     "cli/train_methods.py",
     "cli/build.py",
+    "cli/build_engine.py",
     "cli/import_.py",
     "cli/recipe.py",
 }

@@ -74,7 +74,7 @@ class EngineSettings(Settings):
     """Which engine runs the bundle's graphs.
 
     `backend`: `onnxruntime` runs the FP32 graphs on the CPU, the reference; `tensorrt`, `openvino`
-    and `onnxruntime_gpu` run what build/build_engine.py has put into `folder`, and stop if nothing
+    and `onnxruntime_gpu` run what edge-build-engine has put into `folder`, and stop if nothing
     of theirs has passed the parity check on this device; `auto` takes the fastest that has, else
     ONNX Runtime on the CPU, and logs it.
     `threads` is for CPUs, `spin` for ONNX Runtime there (edge.engines.onnx.engine.session_options),
