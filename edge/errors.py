@@ -13,6 +13,7 @@ EdgeError                    1
 │   └── CameraTimeout
 ├── PublishError             6   the broker or the outbox
 ├── CommandError             7   a station that refused or failed a command
+├── WriteError               8   a file that cannot be written
 └── ToolchainError          10   everything before deployment
     ├── DataError
     ├── TrainingError
@@ -26,6 +27,8 @@ A message says what was expected, what was found and what to do, in one line.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class EdgeError(Exception):
@@ -96,6 +99,18 @@ class CommandError(EdgeError):
     """A station answered a command with anything but done."""
 
     exit_code = 7
+
+
+class WriteError(EdgeError):
+    """A file cannot be written; `reason` is what the system says."""
+
+    exit_code = 8
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(
+            f"{path}: cannot be written: {reason}; free some space or choose another folder"
+        )
+        self.reason = reason
 
 
 class ToolchainError(EdgeError):

@@ -16,8 +16,8 @@ EDGE = ROOT / "edge"
 
 # Rooms, bottom first: each may import those on the levels below its own, and itself.
 LEVELS = (
-    ("errors", "frame", "quiet_opencv", "drop_counts"),
-    ("result", "picture_file"),
+    ("errors", "frame", "quiet_opencv", "drop_counts", "paths"),
+    ("result", "picture_file", "atomic_file"),
     ("config",),
     ("bundle",),
     ("engines", "cameras", "messages", "networks"),
@@ -48,7 +48,7 @@ LIBRARIES = {
     "onnxscript": {"toolchain"},
     "onnxruntime": {"engines", "toolchain"},
     "cv2": {
-        "picture_file", "quiet_opencv", "bundle", "inspection", "cameras", "outputs", "data",
+        "picture_file", "quiet_opencv", "inspection", "cameras", "outputs", "data",
         "evaluation", "methods", "diagnostics",
     },
     "paho": {"mqtt", "cli"},
