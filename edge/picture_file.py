@@ -1,4 +1,7 @@
-"""Bytes of a picture file -> pixels, or one line saying why not."""
+"""The one decoder of picture files, for line, training, evaluation and bundle.
+
+A file that cannot be decoded whole is refused with one line that says why.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,14 @@ from edge.quiet_opencv import quiet_opencv
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # Three channels at the file's own depth; alpha is dropped, grey is repeated. The orientation in
-# EXIF is ignored: it tells how a camera was held, and a station's camera is mounted. Turned
+# EXIF is ignored: it tells how a camera was held, and a station's camera is mounted. Rotated
 # pictures would not lie as the ones the model was trained on.
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is a picture by its suffix; hidden files are not."""
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -32,8 +40,17 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return decode_picture(data)
 
 
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """Read a picture file as (H, W) uint8 grey levels, such as a mask; see `read_picture`."""
+    return np.asarray(cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2GRAY), np.uint8)
+
+
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """Decode the bytes of a picture file; see `read_picture`."""
+    """Decode the bytes of a picture file, as `read_picture` does.
+
+    Raises:
+        ValueError: in one line, for bytes that are cut short, damaged or no picture.
+    """
     damage = _damage(data)
     if damage:
         raise ValueError(damage)

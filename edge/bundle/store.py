@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -26,6 +25,7 @@ from edge.bundle.manifest import (
 )
 from edge.config.reader import Settings, read_settings
 from edge.errors import BundleCorrupt, BundleError, BundleIncompatible, ConfigError
+from edge.picture_file import read_picture
 
 MANIFEST = "bundle.json"
 RECIPE = "recipe.yaml"
@@ -107,11 +107,16 @@ class Bundle:
         return _document(self.path(GOLDEN), Golden)
 
     def golden_pixels(self, image: GoldenImage) -> NDArray[np.uint8]:
-        """Read a golden picture, (H, W, 3) uint8 BGR."""
-        pixels = cv2.imread(str(self.path(image.file)), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise BundleCorrupt(f"{self.path(image.file)}: not a readable picture; rebuild it")
-        return np.asarray(pixels, dtype=np.uint8)
+        """Read a golden picture, (H, W, 3) uint8 BGR.
+
+        Raises:
+            BundleCorrupt: it is missing or unreadable.
+        """
+        path = self.path(image.file)
+        try:
+            return read_picture(path)
+        except ValueError as error:
+            raise BundleCorrupt(f"{path}: {error}; copy the bundle again or rebuild it") from error
 
     def golden_maps(self) -> list[NDArray[np.float32]]:
         """Read the expected maps, (h, w) float32 each, in the order of the golden images."""

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.atomic_file import write_bytes
 from edge.data.image_set import Sample, read_pixels
 from edge.errors import DataError
+from edge.picture_file import encode_picture
 
 Image = NDArray[np.uint8]
 FOLDER = "shots"
@@ -68,6 +70,7 @@ def write_shots(folder: Path, samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
     Raises:
         DataError: a picture is unreadable.
+        WriteError: a picture cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = []
@@ -75,9 +78,7 @@ def write_shots(folder: Path, samples: Sequence[Sample]) -> tuple[Sample, ...]:
         paths = [folder / f"{number:02d}_{copy:02d}.png" for copy in range(COPIES)]
         if not all(path.is_file() for path in paths):
             for path, picture in zip(paths, augment(read_pixels(sample.path)), strict=True):
-                aside = path.with_suffix(".part.png")
-                cv2.imwrite(str(aside), picture)
-                aside.replace(path)
+                write_bytes(path, encode_picture(picture))
         made += [Sample(path, sample.label, sample.group) for path in paths]
     return tuple(made)
 

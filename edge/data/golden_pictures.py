@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from edge.atomic_file import write_bytes
 from edge.data.image_set import Sample, read_pixels
 from edge.data.synthetic_defects import add_defect
 from edge.errors import TrainingError
 from edge.frame import GOOD
+from edge.picture_file import encode_picture
 
 FOLDER = "golden"
 # Ranks of the good pictures among the held-out scores.
@@ -38,6 +39,10 @@ def write_golden(
     """Write good pictures of low, middle and high score, and synthetic defects on the middle one.
 
     Not the highest: the threshold may stand on its very score, where any rounding is a flip.
+
+    Raises:
+        DataError: a picture is unreadable.
+        WriteError: a picture cannot be written.
     """
     target = folder / FOLDER
     target.mkdir(exist_ok=True)
@@ -45,12 +50,12 @@ def write_golden(
     places = (np.array(GOOD_RANKS) * (len(order) - 1)).astype(int)
     for number, place in enumerate(dict.fromkeys(places.tolist())):
         pixels = read_pixels(held_out[order[place]].path)
-        cv2.imwrite(str(target / f"{number:02d}_{GOOD}.png"), pixels)
+        write_bytes(target / f"{number:02d}_{GOOD}.png", encode_picture(pixels))
     rng = np.random.default_rng(seed)
     middle = read_pixels(held_out[order[len(order) // 2]].path)
     for number, kind in enumerate(DEFECT_KINDS, start=len(GOOD_RANKS)):
         changed, _, _ = add_defect(middle, rng, kind)
-        cv2.imwrite(str(target / f"{number:02d}_{kind}.png"), changed)
+        write_bytes(target / f"{number:02d}_{kind}.png", encode_picture(changed))
 
 
 def read_golden(folder: Path) -> tuple[GoldenPicture, ...]:

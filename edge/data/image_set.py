@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from edge.errors import DataError
 from edge.frame import GOOD
+from edge.picture_file import SUFFIXES, is_picture, read_grey, read_picture
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 # A fifth is held out, but never fewer than this many (or a third of a small set): fewer scores
 # support no useful false-reject rate.
 HELD_OUT_SHARE = 0.2
@@ -29,6 +29,8 @@ HELD_OUT_LEAST = 30
 BLOCKS = 20
 # Pictures whose sizes stand for the product's frame size.
 SIZE_PICTURES = 50
+# Grey level above which a mask's pixel belongs to a defect.
+MASK_GREY = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def read_image_set(folder: Path) -> ImageSet:
     if not train and not test:
         raise DataError(
             f"--data {folder}: expected train/good and test/<type> folders, or pictures of good "
-            f"parts in the folder itself ({', '.join(sorted(IMAGE_SUFFIXES))}); found neither"
+            f"parts in the folder itself ({', '.join(sorted(SUFFIXES))}); found neither"
         )
     return ImageSet(folder.resolve().name, tuple(train), tuple(test), bool(groups))
 
@@ -120,12 +122,10 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is missing or no readable picture.
     """
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imread(str(path), flags)
-    if pixels is None:
-        what = "is not a readable picture" if path.exists() else "no such file"
-        raise DataError(f"{path}: {what}; repair it or take it out of the set")
-    return np.asarray(pixels, dtype=np.uint8)
+    try:
+        return read_picture(path)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; repair it or take it out of the set") from error
 
 
 def frame_size(samples: Sequence[Sample]) -> tuple[int, int]:
@@ -142,15 +142,25 @@ def read_mask(sample: Sample, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
     Good parts have an empty mask.
 
     Raises:
-        DataError: the mask file is unreadable.
+        DataError: the mask file is missing or unreadable.
     """
     if sample.mask is None:
         return np.zeros((size_wh[1], size_wh[0]), np.bool_)
-    mask = cv2.imread(str(sample.mask), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise DataError(f"{sample.mask}: is not a readable mask")
-    level = cv2.resize((mask > 127).astype(np.float32), size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(level > 0.5, dtype=np.bool_)
+    mask = read_mask_file(sample.mask).astype(np.float32)
+    covered = cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(covered > 0.5, dtype=np.bool_)
+
+
+def read_mask_file(path: Path) -> NDArray[np.bool_]:
+    """Read a mask at its own size, (H, W) bool: True where it is brighter than half.
+
+    Raises:
+        DataError: the file is missing or no readable picture.
+    """
+    try:
+        return read_grey(path) > MASK_GREY
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; repair it or take its picture out of the set") from error
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -160,7 +170,7 @@ def _folders(folder: Path) -> list[Path]:
 def _samples(root: Path, folder: Path, label: str, groups: dict[str, str]) -> list[Sample]:
     if not folder.is_dir():
         return []
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if is_picture(path.name))
     return [
         Sample(
             path=path,

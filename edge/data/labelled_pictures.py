@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.data.image_set import Sample
+from edge.data.image_set import Sample, read_mask_file
 from edge.errors import DataError
 from edge.frame import GOOD
 
@@ -66,10 +66,12 @@ def read_ids(picture: TypedPicture, size_wh: tuple[int, int]) -> Ids:
     sample = picture.sample
     if sample.is_good:
         return np.zeros((size_wh[1], size_wh[0]), np.uint8)
-    mask = cv2.imread(str(sample.mask), cv2.IMREAD_GRAYSCALE) if sample.mask else None
-    if mask is None:
-        raise DataError(f"{sample.path}: its mask {sample.mask} is missing or unreadable")
-    ids = np.where(mask > 127, picture.row, 0).astype(np.uint8)
+    if sample.mask is None:
+        raise DataError(
+            f"{sample.path}: expected a mask below ground_truth, found none; draw it or take the "
+            "picture out of the set"
+        )
+    ids = np.where(read_mask_file(sample.mask), picture.row, 0).astype(np.uint8)
     return np.asarray(cv2.resize(ids, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge.data.few_shot import choose_shots
 from edge.data.image_set import Sample, hold_out, read_image_set
-from edge.data.record import DataRecord
+from edge.data.record import DataRecord, pictures_digest
 from edge.errors import DataError, TrainingError
 
 
@@ -41,6 +41,7 @@ class Products:
             has_groups=self.has_groups,
             frame_wh=frame_wh,
             products=self.names if len(self.names) > 1 else (),
+            pictures_sha256=pictures_digest((*self.train, *self.held_out)),
         )
 
 

@@ -83,7 +83,7 @@ def test_id_masks_hold_nothing_but_ids(flawed: Sample) -> None:
     assert set(np.unique(ids)) == {0, 5}
     good = Sample(flawed.path, GOOD, "1")
     assert not read_ids(TypedPicture(good, 0, 0), (25, 17)).any()
-    with pytest.raises(DataError, match="mask None is missing"):
+    with pytest.raises(DataError, match="expected a mask below ground_truth, found none"):
         read_ids(TypedPicture(Sample(flawed.path, "crack", "1"), 0, 5), (25, 17))
 
 
