@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,27 +63,50 @@ def infer(
         return
     from edge.station.station import Station
 
-    line = Station(
+    output = JsonLines(lambda: running.request_stop())  # noqa: PLW0108 - it is made below
+    running = Station(
         config,
         find_state_dir(state_dir),
-        on_result=_print_json if as_json else None,
+        on_result=output.write if as_json else None,
         max_frames=max_frames,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: line.request_stop())
-    summary = line.run()
-    print_summary(summary, line.drops.snapshot(), config, file=sys.stderr)
-    if line.stuck:
-        # A thread inside a driver cannot be ended; everything of ours is flushed.
-        sys.stdout.flush()
+        signal.signal(number, lambda *_: running.request_stop())
+    summary = running.run()
+    if output.error is not None:
+        raise output.error
+    print_summary(summary, running.drops.snapshot(), config, file=sys.stderr)
+    if running.stuck:
+        # A thread inside a driver cannot be ended. Results are flushed one by one.
         sys.stderr.flush()
         os._exit(0)
 
 
-def _print_json(payload: dict[str, Any]) -> None:
-    from edge.messages.payload import encode
+class JsonLines:
+    """Results on standard output, one JSON object per line.
 
-    print(encode(payload), flush=True)
+    Args:
+        stop: called when nobody reads them any more.
+
+    Attributes:
+        error: why the output ended before the run did.
+    """
+
+    def __init__(self, stop: Callable[[], None]):
+        self.error: OSError | None = None
+        self._stop = stop
+
+    def write(self, payload: dict[str, Any]) -> None:
+        """Print one result."""
+        from edge.messages.payload import encode
+
+        if self.error is not None:
+            return
+        try:
+            print(encode(payload), flush=True)
+        except OSError as error:
+            self.error = error
+            self._stop()
 
 
 def main() -> None:

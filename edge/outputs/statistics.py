@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.frame import GOOD
 from edge.inspection.type_naming import predicted_type
+from edge.outputs.sink import Decided, ResultSink
 from edge.result import UNKNOWN_TYPE, Inspection, Verdict
 
 # Enough for a steady p99; an unattended line must not grow.
@@ -49,8 +50,10 @@ class Summary:
     type_accuracy: float | None
 
 
-class Statistics:
-    """Collects inspections; safe to read from another thread."""
+class Statistics(ResultSink):
+    """Counts every decided part; safe to read from another thread."""
+
+    name = "statistics"
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,8 +66,12 @@ class Statistics:
         self._first_s: float | None = None
         self._last_s = 0.0
 
-    def add(self, inspection: Inspection) -> None:
+    def decided(self, decided: Decided) -> None:
         """Count one part."""
+        self.add(decided.inspection)
+
+    def add(self, inspection: Inspection) -> None:
+        """Count one inspection."""
         part = inspection.part
         with self._lock:
             self._counts[inspection.verdict] += 1
@@ -92,7 +99,7 @@ class Statistics:
             return sum(self._counts.values())
 
     def summary(self) -> Summary:
-        """Take stock."""
+        """Return the figures of the parts so far."""
         with self._lock:
             parts = sum(self._counts.values())
             seconds = self._last_s - self._first_s if self._first_s is not None else 0.0

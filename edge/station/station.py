@@ -1,7 +1,8 @@
-"""One station at work: camera -> mailbox -> inspector -> outbox -> broker, and its orderly stop.
+"""One station at work: camera -> mailbox -> inspector -> sinks and outbox -> broker.
 
-Threads: the camera's, the inspector's, the writer's and the publisher's, and one while a recipe is
-exchanged; the caller's thread watches over them, so that a signal is heard whatever else is stuck.
+Threads: capture, inspector, writer of the outbox, publisher, one per slow sink, and one while a
+recipe is exchanged. The caller's thread only watches, so that a signal is heard whatever else is
+stuck.
 """
 
 from __future__ import annotations
@@ -14,37 +15,35 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edge import __version__
-from edge.cameras.factory import make_source
+from edge.cameras.factory import is_live, make_source
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
 from edge.errors import PublishError
 from edge.messages.command import Answer
 from edge.messages.identity import Identity, uuid7
 from edge.messages.payload import Payload
-from edge.messages.result_payload import result_payload
 from edge.messages.state_board import StateBoard
 from edge.mqtt.embedded_broker import EmbeddedBroker
 from edge.mqtt.publisher import Publisher
+from edge.outputs.dispatcher import ResultDispatcher
 from edge.outputs.outbox import Outbox, outbox_path
-from edge.outputs.outbox_writer import OutboxWriter
-from edge.outputs.picture_archive import PictureArchive
 from edge.outputs.statistics import Statistics, Summary
-from edge.result import Inspection
 from edge.station.capture.capture import Capture, make_mailbox
 from edge.station.commands.audit_log import AuditLog, audit_path
 from edge.station.commands.dispatcher import CommandDispatcher
 from edge.station.commands.handlers import CommandHandlers
-from edge.station.commands.jobs import Job, JobControl
+from edge.station.commands.jobs import JobControl
 from edge.station.heartbeat import Heartbeat, find_run_dir
 from edge.station.host import host_numbers
 from edge.station.inspection_loop import InspectionLoop
+from edge.station.outputs import make_sinks, payload_maker
 from edge.station.recipes.changeover import Changeover
-from edge.station.recipes.recipes import LoadedRecipe, Recipes
+from edge.station.recipes.recipes import Recipes
 from edge.station.recipes.selected_recipe import SelectedRecipe, choice_path
 from edge.station.state_report import StateReport
 
 log = logging.getLogger(__name__)
-TURN_S = 0.2
+WATCH_S = 0.2
 # A stop on request is over within two seconds; a finished folder may take longer to deliver.
 STOP_S = 1.6
 FINISH_S = 15.0
@@ -59,7 +58,8 @@ class Station:
     Args:
         config: the station.
         state_dir: folder of the outbox, the audit log and the choice of recipe.
-        on_result: gets every numbered result after it is safely stored, in a thread of the line.
+        on_result: gets every numbered result after it is stored, in a thread of its own. While it
+            blocks, up to a thousand results wait; then they are dropped for it alone, and counted.
         max_frames: stop after so many parts; None runs until the source ends or `request_stop`.
 
     Raises:
@@ -98,77 +98,89 @@ class Station:
             broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
             self._cleanup.callback(broker.stop)
             broker.start()
+        camera = make_source(config.camera)  # first: a wrong address shows before engines load
         self._mailbox = make_mailbox(config.camera, self.drops)
         self._build_control()
-        self._archive: PictureArchive | None = None
-        if config.archive is not None:
-            can_wait = self._mailbox.policy == "every"
-            self._archive = PictureArchive(config.archive, self.drops, wait=can_wait)
-        self._judge = InspectionLoop(
+        self._build_outputs()
+        self._loop = InspectionLoop(
             self._mailbox,
             self._changeover,
-            self._execution,
+            self._jobs,
             self.drops,
-            self._conclude,
-            self._archive,
-            is_live=make_source(config.camera).is_live,
+            self._results,
+            is_live=is_live(config.camera),
         )
         self._capture = Capture(
             config.camera,
+            camera,
             self._mailbox,
             self.drops,
-            on_refused=self._judge.refused,
+            on_refused=self._loop.refused,
             on_change=self._report.camera_changed,
         )
+        self._heartbeat = Heartbeat(find_run_dir(), config.node, config.station)
+        self._inspector = threading.Thread(target=self._inspect, name="inspector", daemon=True)
+
+    def _build_outputs(self) -> None:
+        """Open the outbox, and make everything that results go to."""
+        config = self._config
         publishes = config.mqtt.broker != "none"
         path = outbox_path(self._state_dir, config.node, config.station)
         self._outbox = Outbox(path, config.mqtt.spool, keep=publishes)
         self._cleanup.callback(self._outbox.close)
-        self._writer = OutboxWriter(self._outbox, self._committed)
         self._publisher: Publisher | None = None
         if publishes:
             self._publisher = Publisher(
                 config.mqtt,
                 self._identity,
                 self._outbox,
-                self._board,
+                self._states,
                 version=__version__,
-                on_command=self._desk.take if config.commands.allow else None,
+                on_command=self._commands.take if config.commands.allow else None,
             )
-        self._pulse = Heartbeat(find_run_dir(), config.node, config.station)
-        self._inspector = threading.Thread(target=self._inspect, name="inspector", daemon=True)
+        sinks = make_sinks(
+            config,
+            self.drops,
+            self.statistics,
+            self._publisher,
+            finish=self._finish,
+            on_result=self._on_result,
+        )
+        describe = payload_maker(config, self._identity)
+        self._results = ResultDispatcher(sinks, self._outbox, describe, self.drops)
+        self._writer = self._results.writer
 
     def _build_control(self) -> None:
         """Load the recipe, and make what commands act on and what tells of it."""
         config, folder = self._config, self._state_dir
         self._identity = Identity(config.node, config.station, uuid7())
-        self._board = StateBoard(self._identity)
+        self._states = StateBoard(self._identity)
         recipes = Recipes(config)
         path = choice_path(folder, config.node, config.station)
         choice = SelectedRecipe(path, recipes.first, recipes.all)
         self._changeover = Changeover(recipes, choice, self._tell)
         self._cleanup.callback(self._changeover.close)
-        self._execution = JobControl(
+        self._jobs = JobControl(
             self._mailbox, self.drops, on_change=self._tell, finish=self._finish
         )
         control = CommandHandlers(
             self._changeover,
-            self._execution,
-            self._board,
+            self._jobs,
+            self._states,
             retry_camera=self._retry_camera,
             request_stop=self.request_stop,
             finish=self._finish,
         )
         self._report = StateReport(
-            config, self._identity, self._board, self._changeover, self._execution
+            config, self._identity, self._states, self._changeover, self._jobs
         )
         self._report.tell()
-        self._desk = CommandDispatcher(
+        self._commands = CommandDispatcher(
             self._identity,
             {name: control.handlers[name] for name in config.commands.allow},
             audit=AuditLog(audit_path(folder, config.node, config.station)),
             state=self._report.state,
-            publish=self._board.answer,
+            publish=self._states.answer,
         )
 
     def run(self) -> Summary:
@@ -180,11 +192,9 @@ class Station:
             PublishError: results were lost because the outbox could not be written.
         """
         try:
-            self._writer.start()
+            self._results.start()
             if self._publisher is not None:
                 self._publisher.start()
-            if self._archive is not None:
-                self._archive.start()
             self._capture.open()
             self._inspector.start()
             self._capture.start()
@@ -201,9 +211,9 @@ class Station:
 
     def _watch(self) -> None:
         next_health = time.monotonic() + self._config.health_interval_s
-        while self._inspector.is_alive() and not self._stop.wait(TURN_S):
+        while self._inspector.is_alive() and not self._stop.wait(WATCH_S):
             self._capture.check(time.monotonic_ns())
-            self._execution.check(time.monotonic_ns())
+            self._jobs.check(time.monotonic_ns())
             error = self._writer.error or (self._publisher.error if self._publisher else None)
             if error is not None:
                 raise error
@@ -212,35 +222,14 @@ class Station:
                 self._report_health()
 
     def _inspect(self) -> None:
-        """Judge frame after frame; the whole life of the inspector's thread."""
+        """Inspect frame after frame; this is the inspector's thread."""
         try:
-            while not self._stop.is_set() and self._judge.step():
-                self._pulse.beat()
+            while not self._stop.is_set() and self._loop.step():
+                self._heartbeat.beat()
                 if self._max_frames is not None and self.statistics.parts >= self._max_frames:
                     return
         except BaseException as error:  # noqa: BLE001 - kept, and raised by `run`
             self._error = error
-
-    def _conclude(self, inspection: Inspection, prepared: LoadedRecipe, job: Job) -> None:
-        self.statistics.add(inspection)
-        result = result_payload(
-            inspection,
-            self._identity,
-            prepared.model,
-            self._config.language,
-            job_id=job.id,
-            triggered_at=job.triggered_at,
-        )
-        self._writer.put(result)
-
-    def _committed(self, payload: Payload) -> None:
-        if self._publisher is not None:
-            self._publisher.wake()
-        if "trigger" in payload["times"]:
-            detail = f"judged: {payload['result']}, in the result with seq {payload['seq']}"
-            self._desk.finish(payload["job_id"], Answer("done", "ok", detail))
-        if self._on_result is not None:
-            self._on_result(payload)
 
     def _tell(self) -> None:
         self._report.tell()
@@ -249,7 +238,7 @@ class Station:
         return self._capture.retry()
 
     def _finish(self, cmd_id: str, answer: Answer) -> None:
-        self._desk.finish(cmd_id, answer)
+        self._commands.finish(cmd_id, answer)
 
     def _report_health(self) -> None:
         self._report.health(
@@ -261,7 +250,7 @@ class Station:
         )
 
     def _shut_down(self) -> None:
-        """Stop front to back, each stage with what is left of the time."""
+        """Stop from the camera to the broker, each with a share of the time that is left."""
         limit_s = STOP_S if self._is_requested or self._error else FINISH_S
         deadline = time.monotonic() + limit_s
 
@@ -275,12 +264,10 @@ class Station:
             self._inspector.join(min(1.0, left()))
             ended["inspector"] = not self._inspector.is_alive()
         ended["changeover"] = self._changeover.stop(min(0.3, left()))
-        self._desk.close()
+        self._commands.close()
         self._report.halted()
-        if self._archive is not None:
-            ended["archive"] = self._archive.stop(left() / 3)
         self.stuck = [name for name, has_ended in ended.items() if not has_ended]
-        self._writer.stop(left() / 2)
+        self.stuck += self._results.stop(left() * 2 / 3)
         if self._publisher is not None and not self._publisher.stop(left() / 2):
             log.warning(
                 "results wait in the outbox rows=%d path=%s", self._outbox.depth, self._outbox.path

@@ -27,6 +27,7 @@ from edge.inspection.type_naming import predicted_type
 from edge.messages.payload import schema
 from edge.messages.result_payload import result_payload
 from edge.outputs.picture_archive import PictureArchive
+from edge.outputs.sink import Decided
 from edge.result import Inspection, Reason, Verdict
 from tests.support.bundles import make_bundle, with_two_graphs
 from tests.support.mqtt_results import IDENTITY, MODEL
@@ -185,11 +186,12 @@ def test_a_vetoed_pass_is_archived_and_drawn(typed: Bundle, tmp_path: Path) -> N
     found = inspect(bundle, Judging(), Calling(SURE))
     drawn = draw_overlay(np.zeros((400, 600, 3), np.uint8), None, found)
     assert (drawn == VETOED_BGR).all(-1).any()
-    archive = PictureArchive(ArchiveSettings(path=tmp_path), DropCounts(), wait=True)
+    archive = PictureArchive(ArchiveSettings(path=tmp_path), DropCounts())
     archive.start()
     frame = frame_now("top", 0, np.zeros((64, 96, 3), np.uint8))
-    archive.put(frame, None, found)
-    archive.put(frame, None, replace(found, regions=(), reason=Reason.SCORE_BELOW_THRESHOLD))
+    archive.decided(Decided(found, frame, None, MODEL))
+    plain = replace(found, regions=(), reason=Reason.SCORE_BELOW_THRESHOLD)
+    archive.decided(Decided(plain, frame, None, MODEL))
     assert archive.stop(5)
     (kept,) = tmp_path.iterdir()
     assert kept.name.endswith("-pass.webp")

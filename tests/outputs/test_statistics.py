@@ -1,3 +1,5 @@
+"""Running totals of the parts: verdicts, truth, times and the rate."""
+
 from __future__ import annotations
 
 from datetime import datetime, timezone
@@ -5,6 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from edge.frame import Part
+from edge.outputs import statistics as statistics_module
 from edge.outputs.statistics import Statistics
 from edge.result import Inspection, Reason, StageTimes, Verdict
 
@@ -26,7 +29,7 @@ def inspection(verdict: Verdict, label: str | None = None, infer_ms: float = 5.0
     )
 
 
-def test_an_empty_tally_has_no_rates() -> None:
+def test_without_parts_there_are_no_rates() -> None:
     summary = Statistics().summary()
     assert summary.parts == 0
     assert summary.parts_per_second == 0
@@ -62,3 +65,22 @@ def test_percentiles() -> None:
         statistics.add(inspection(Verdict.PASS, infer_ms=float(value)))
     times = statistics.summary().processing
     assert (times.p50, times.p95, times.p99) == pytest.approx((50.5, 95.05, 99.01))
+
+
+def test_the_rate_counts_from_the_moment_when_the_first_part_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own processing belongs to the run: n parts take n times, not n - 1."""
+    now = 50.0
+    monkeypatch.setattr(statistics_module, "monotonic", lambda: now)
+    statistics = Statistics()
+    statistics.add(inspection(Verdict.PASS, infer_ms=250.0))
+    alone = statistics.summary()
+    assert alone.seconds == pytest.approx(0.25)
+    assert alone.parts_per_second == pytest.approx(4.0)
+    for _ in range(3):
+        now += 0.25
+        statistics.add(inspection(Verdict.PASS, infer_ms=100.0))
+    summary = statistics.summary()
+    assert summary.seconds == pytest.approx(1.0)
+    assert summary.parts_per_second == pytest.approx(4.0)

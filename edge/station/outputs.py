@@ -1,0 +1,69 @@
+"""The outputs of a station, as its configuration asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.config.station import StationConfig
+from edge.drop_counts import DropCounts
+from edge.messages.command import Answer
+from edge.messages.identity import Identity
+from edge.messages.payload import Payload
+from edge.messages.result_payload import result_payload
+from edge.mqtt.publisher import Publisher
+from edge.outputs.callbacks import CommitSignal, ResultCallback
+from edge.outputs.picture_archive import PictureArchive
+from edge.outputs.sink import Decided, ResultSink
+from edge.outputs.statistics import Statistics
+from edge.station.job_answers import JobAnswers
+
+
+def make_sinks(
+    config: StationConfig,
+    drops: DropCounts,
+    statistics: Statistics,
+    publisher: Publisher | None,
+    *,
+    finish: Callable[[str, Answer], None],
+    on_result: Callable[[Payload], None] | None,
+) -> list[ResultSink]:
+    """List the sinks of a station in the order in which they hear of a result.
+
+    What acts on the part belongs at the front, and what may take its time at the end.
+
+    Args:
+        config: the station.
+        drops: counts what the sinks drop.
+        statistics: counts the parts.
+        publisher: sends what the outbox holds; None without a broker.
+        finish: takes the outcome of a single job.
+        on_result: gets every stored result; None when nobody asked for them.
+
+    Raises:
+        ConfigError: the folder of the archive cannot be written.
+    """
+    sinks: list[ResultSink] = [statistics]
+    if publisher is not None:
+        sinks.append(CommitSignal("publisher", publisher.wake))
+    sinks.append(JobAnswers(finish))
+    if config.archive is not None:
+        sinks.append(PictureArchive(config.archive, drops))
+    if on_result is not None:
+        sinks.append(ResultCallback(on_result, drops))
+    return sinks
+
+
+def payload_maker(config: StationConfig, identity: Identity) -> Callable[[Decided], Payload]:
+    """Return what describes a decided part as the payload of its result."""
+
+    def describe(decided: Decided) -> Payload:
+        return result_payload(
+            decided.inspection,
+            identity,
+            decided.model,
+            config.language,
+            job_id=decided.job_id,
+            triggered_at=decided.triggered_at,
+        )
+
+    return describe
