@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from edge.atomic_file import replacing
+from edge.errors import WriteError
 
 State = dict[str, Tensor]
 
@@ -32,6 +37,22 @@ def read_tensors(path: Path) -> State:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path.name} holds something else than named tensors")
     return state
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Replace the file at `path` with named tensors as safetensors.
+
+    Raises:
+        WriteError: the file cannot be written; it is as it was.
+    """
+    state = {name: value.contiguous() for name, value in tensors.items()}
+    with replacing(path) as part:
+        try:
+            save_file(state, part, metadata=metadata)
+        except SafetensorError as error:
+            raise WriteError(path, _first_line(error)) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,12 +8,10 @@ a hub name in the `transformers` format, or a file in the format of a backbone's
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edge.errors import TrainingError
@@ -22,7 +20,8 @@ from edge.networks.backbones.clip import ClipVision
 from edge.networks.backbones.dinov2 import DinoV2
 from edge.networks.backbones.efficientnet_lite import EfficientNetLite0
 from edge.networks.clip_weights import read_clip
-from edge.networks.state_file import read_tensors
+from edge.networks.state_file import read_tensors, write_tensors
+from edge.paths import find_weights_dir
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 RANDOM = "random"
@@ -34,6 +33,7 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
 
     Raises:
         TrainingError: the weights are absent, altered or of another network.
+        WriteError: the converted weights cannot be kept.
     """
     if source != RANDOM:
         if isinstance(backbone, EfficientNetLite0):
@@ -48,15 +48,6 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
     backbone.eval()
 
 
-def cache_folder() -> Path:
-    """Folder for converted weights: EDGE_CACHE_DIR, else the user's cache directory."""
-    chosen = os.environ.get("EDGE_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "edge-inspection"
-
-
 def _lite0_state(source: str) -> dict[str, Tensor]:
     if source != PACKAGE:
         path = Path(source)
@@ -65,16 +56,12 @@ def _lite0_state(source: str) -> dict[str, Tensor]:
                 f"--weights {source}: the lite preset takes `package` or a .safetensors file"
             )
         return load_file(path)
-    cached = cache_folder() / f"efficientnet_lite0-{LITE0_SHA256[:16]}.safetensors"
+    cached = find_weights_dir() / f"efficientnet_lite0-{LITE0_SHA256[:16]}.safetensors"
     if cached.is_file():
         return load_file(cached)
     state = efficientnet_lite.from_published(_published_lite0())
     cached.parent.mkdir(parents=True, exist_ok=True)
-    # A second process may convert at the same time: write aside, then rename.
-    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
-        aside = Path(folder) / cached.name
-        save_file({name: value.contiguous() for name, value in state.items()}, aside)
-        aside.replace(cached)
+    write_tensors(cached, state)
     return state
 
 
