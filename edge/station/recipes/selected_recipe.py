@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 
-from edge.errors import PublishError
+from edge.atomic_file import write_bytes
+from edge.errors import PublishError, WriteError
 from edge.messages.identity import now
 
 log = logging.getLogger(__name__)
@@ -86,18 +86,11 @@ class SelectedRecipe:
             self._write(before)
 
     def _write(self, data: bytes) -> None:
-        aside = self._path.with_name(f"{self._path.name}.part")
         try:
-            with aside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._path)
-        except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
+            write_bytes(self._path, data)
+        except WriteError as error:
             raise PublishError(
-                f"{self._path}: the recipe cannot be kept for a restart: {error.strerror}; free "
+                f"{self._path}: the recipe cannot be kept for a restart: {error.reason}; free "
                 f"the disk or change the folder's owner"
             ) from error
 
