@@ -51,7 +51,7 @@ def build_engine(
     The golden pictures of the bundle are judged by both. A station runs only engines that passed.
     """
     setup_logging("info")
-    from edge.config.engine_dir import find_engine_dir
+    from edge.paths import find_engine_dir
     from edge.toolchain.engine_build.backends import find_backend
     from edge.toolchain.engine_build.build import build_engines
     from edge.toolchain.engine_build.target_profile import read_target

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from edge.cli.console import make_app, run, setup_logging
-from edge.config.state_dir import find_state_dir
 from edge.config.station import MqttSettings, parse_broker
+from edge.paths import find_state_dir
 
 EPILOG = """Examples:\n
   edge-doctor\n

@@ -13,8 +13,9 @@ import typer
 
 from edge.cli.console import make_app, run, setup_logging
 from edge.cli.tables import print_summary
-from edge.config.state_dir import find_state_dir
 from edge.config.station import read_station, with_overrides
+from edge.errors import PublishError
+from edge.paths import find_state_dir
 
 EPILOG = """Examples:\n
   edge-infer configs/demo.yaml\n
@@ -89,24 +90,33 @@ class JsonLines:
         stop: called when nobody reads them any more.
 
     Attributes:
-        error: why the output ended before the run did.
+        error: why the output ended before the run did, None while it works.
     """
 
     def __init__(self, stop: Callable[[], None]):
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self._stop = stop
 
     def write(self, payload: dict[str, Any]) -> None:
-        """Print one result."""
+        """Print one result; after a failure, nothing any more."""
         from edge.messages.payload import encode
 
         if self.error is not None:
             return
         try:
             print(encode(payload), flush=True)
-        except OSError as error:
+        except BrokenPipeError as error:  # `console.run` ends the process without a word
             self.error = error
-            self._stop()
+        except OSError as error:
+            self.error = PublishError(
+                f"standard output: cannot be written: {error.strerror}; free the disk, or write "
+                "the results elsewhere"
+            )
+        else:
+            return
+        # What is left in the buffer would fail once more at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        self._stop()
 
 
 def main() -> None:

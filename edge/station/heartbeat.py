@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 # Often enough for a check every half minute, seldom enough to cost nothing.
 EVERY_S = 1.0
-VARIABLES = ("EDGE_RUN_DIR", "RUNTIME_DIRECTORY")
 
 
 class Heartbeat:
@@ -32,9 +30,3 @@ class Heartbeat:
             self._path.touch()
         except OSError:
             return
-
-
-def find_run_dir() -> Path | None:
-    """Return EDGE_RUN_DIR, else the runtime directory that systemd gives a service, else None."""
-    chosen = next(filter(None, map(os.environ.get, VARIABLES)), None)
-    return Path(chosen) if chosen else None

@@ -28,12 +28,13 @@ from edge.mqtt.publisher import Publisher
 from edge.outputs.dispatcher import ResultDispatcher
 from edge.outputs.outbox import Outbox, outbox_path
 from edge.outputs.statistics import Statistics, Summary
+from edge.paths import find_run_dir
 from edge.station.capture.capture import Capture, make_mailbox
 from edge.station.commands.audit_log import AuditLog, audit_path
 from edge.station.commands.dispatcher import CommandDispatcher
 from edge.station.commands.handlers import CommandHandlers
 from edge.station.commands.jobs import JobControl
-from edge.station.heartbeat import Heartbeat, find_run_dir
+from edge.station.heartbeat import Heartbeat
 from edge.station.host import host_numbers
 from edge.station.inspection_loop import InspectionLoop
 from edge.station.outputs import make_sinks, payload_maker

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.station import heartbeat
-from edge.station.heartbeat import Heartbeat, find_run_dir
+from edge.station.heartbeat import Heartbeat
 
 
 def age(folder: Path, seconds: float) -> Path:
@@ -40,13 +40,3 @@ def test_no_folder_and_a_folder_that_cannot_be_made_stop_nothing(tmp_path: Path)
     (tmp_path / "file").write_text("")
     Heartbeat(tmp_path / "file" / "run", "box", "top").beat()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_where_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in heartbeat.VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    assert find_run_dir() is None
-    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/edge-infer")
-    assert find_run_dir() == Path("/run/edge-infer")
-    monkeypatch.setenv("EDGE_RUN_DIR", "/tmp/run")
-    assert find_run_dir() == Path("/tmp/run")
