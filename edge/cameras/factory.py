@@ -1,8 +1,9 @@
-"""Camera address -> closed source. A further kind of camera is one more line in `_MAKERS`."""
+"""Camera address -> closed source. A further kind of camera is one more entry of `_KINDS`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from edge.cameras.address import Address
 from edge.cameras.source import FrameSource
@@ -18,14 +19,37 @@ def make_source(settings: CameraSettings) -> FrameSource:
         ConfigError: for an unknown scheme, an unknown key (naming the nearest) or a wrong value.
     """
     address = Address.parse(settings.source)
-    source_of = _MAKERS.get(address.scheme)
-    if source_of is not None:
-        return source_of(address, settings)
-    is_known = "not supported in this version" if address.scheme in _LATER else "unknown"
-    raise address.query.problem(
-        f"{address.scheme}:// is {is_known}; use one of "
-        f"{', '.join(f'{scheme}://' for scheme in _MAKERS)}"
-    )
+    return _kind(address).make(address, settings)
+
+
+def is_live(settings: CameraSettings) -> bool:
+    """Tell by the address whether frames are lost unless somebody takes them.
+
+    True for v4l2, rtsp and test with a rate; False for files and test without a rate, whose frames
+    wait.
+
+    Raises:
+        ConfigError: for an unknown scheme or a wrong rate.
+    """
+    address = Address.parse(settings.source)
+    return _kind(address).is_live(address)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What there is to know about one scheme of addresses."""
+
+    make: Callable[[Address, CameraSettings], FrameSource]
+    is_live: Callable[[Address], bool]
+
+
+def _kind(address: Address) -> _Kind:
+    kind = _KINDS.get(address.scheme)
+    if kind is None:
+        is_known = "not supported in this version" if address.scheme in _LATER else "unknown"
+        schemes = ", ".join(f"{scheme}://" for scheme in _KINDS)
+        raise address.query.problem(f"{address.scheme}:// is {is_known}; use one of {schemes}")
+    return kind
 
 
 # OpenCV is imported only when a source that needs it is made.
@@ -56,9 +80,13 @@ def _test(address: Address, settings: CameraSettings) -> FrameSource:
     return ConveyorSource.from_address(address, settings)
 
 
-_MAKERS: dict[str, Callable[[Address, CameraSettings], FrameSource]] = {
-    "file": _file,
-    "v4l2": _v4l2,
-    "rtsp": _rtsp,
-    "test": _test,
+def _has_rate(address: Address) -> bool:
+    return address.query.rate("fps") is not None
+
+
+_KINDS = {
+    "file": _Kind(_file, lambda _: False),
+    "v4l2": _Kind(_v4l2, lambda _: True),
+    "rtsp": _Kind(_rtsp, lambda _: True),
+    "test": _Kind(_test, _has_rate),
 }

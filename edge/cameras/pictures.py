@@ -23,8 +23,6 @@ class PictureSource:
     as in the MVTec layout (`test/good/x.png` -> good), unless `labels=none`.
     """
 
-    is_live = False
-
     def __init__(self, camera: str, place: Path, playback: Playback, *, has_labels: bool = True):
         self._camera = camera
         self._place = place

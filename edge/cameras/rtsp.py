@@ -56,8 +56,6 @@ class Login:
 class RtspSource:
     """A network camera. Losing it is an error at once; the capture thread reopens."""
 
-    is_live = True
-
     def __init__(
         self,
         camera: str,

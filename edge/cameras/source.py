@@ -1,4 +1,4 @@
-"""What the capture thread needs of a camera, whatever it is."""
+"""The interface of a camera: open, read frames, close."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ from edge.frame import Frame, Part
 
 
 class FrameSource(Protocol):
-    """One camera, or what stands in for it.
-
-    `is_live`: True when frames are lost unless somebody takes them (v4l2, rtsp, test with a rate);
-    False when they wait (files).
-    """
-
-    is_live: bool
+    """One camera, or a stand-in for one such as a folder of pictures."""
 
     def open(self) -> None:
         """Open or reopen.

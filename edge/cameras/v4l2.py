@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 class V4l2Source:
     """A USB or MIPI camera. What the address asks for is what runs, or the camera is refused."""
 
-    is_live = True
-
     def __init__(self, camera: str, device: Path, wanted: dict[int, float]):
         """`wanted`: OpenCV capture property -> value, in the order in which they are set."""
         self._camera = camera

@@ -37,8 +37,6 @@ class VideoSource:
     withheld, since it may be half a picture, and a frame with a fault takes its place.
     """
 
-    is_live = False
-
     def __init__(self, camera: str, path: Path, playback: Playback):
         self._camera = camera
         self._path = path

@@ -13,7 +13,7 @@ from edge.messages.identity import Identity, ModelInfo
 from edge.messages.payload import Payload, health_payload, info_payload, state_payload
 from edge.messages.state_board import StateBoard
 from edge.outputs.statistics import Summary
-from edge.station.capture.capture import CameraState
+from edge.station.capture.camera_state import CameraState
 from edge.station.commands.jobs import JobControl
 from edge.station.host import software_versions
 from edge.station.recipes.changeover import Changeover

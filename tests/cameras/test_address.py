@@ -1,7 +1,9 @@
 import pytest
 
 from edge.cameras.address import redacted
-from edge.cameras.factory import make_source
+from edge.cameras.factory import is_live, make_source
+from edge.cameras.simulator.conveyor import ConveyorSource
+from edge.cameras.v4l2 import V4l2Source
 from edge.config.station import CameraSettings
 from edge.errors import ConfigError
 
@@ -81,7 +83,7 @@ def test_a_wrong_address_says_what_is_wrong(address, expected):
 
 
 @pytest.mark.parametrize(
-    ("address", "is_live"),
+    ("address", "expected"),
     [
         ("file:///nowhere/at/all?fps=5&loop=1", False),
         ("file:///nowhere/*.png?timing=original&labels=none", False),
@@ -95,12 +97,26 @@ def test_a_wrong_address_says_what_is_wrong(address, expected):
         ("test://conveyor?fps=10&fault=drop:0.01,freeze:5:1,black:6:1,hang:7:1,swap_rgb", True),
     ],
 )
-def test_a_right_address_makes_a_source_without_touching_anything(address, is_live):
-    assert source(address).is_live is is_live
+def test_a_right_address_makes_a_source_without_touching_anything(address, expected):
+    assert callable(source(address).read)
+    assert is_live(CameraSettings(source=address)) is expected
+
+
+def test_whether_a_camera_is_live_is_told_without_a_source(monkeypatch):
+    monkeypatch.setattr(V4l2Source, "from_address", pytest.fail)
+    monkeypatch.setattr(ConveyorSource, "from_address", pytest.fail)
+    assert is_live(CameraSettings(source="v4l2://2"))
+    assert is_live(CameraSettings(source="test://conveyor?fps=10"))
+
+
+@pytest.mark.parametrize("address", ["http://host/video", "test://conveyor?fps=fast"])
+def test_whether_a_wrong_address_is_live_is_no_question(address):
+    with pytest.raises(ConfigError, match="camera address"):
+        is_live(CameraSettings(source=address))
 
 
 def test_a_bare_camera_index_works_with_a_warning(caplog):
-    assert source("v4l2://2").is_live
+    source("v4l2://2")
     assert "camera index is not stable" in caplog.text
 
 

@@ -135,8 +135,10 @@ def test_after_the_camera_restarts_frames_resume():
     server = RtspServer()
     changes, drops = [], DropCounts()
     box = Mailbox("latest", 1, drops)
+    camera = CameraSettings(name="top", source=server.url(), **settings)
     capture = Capture(
-        CameraSettings(name="top", source=server.url(), **settings),
+        camera,
+        make_source(camera),
         box,
         drops,
         on_refused=pytest.fail,

@@ -76,7 +76,6 @@ class ConveyorSource:
         faults: Faults | None = None,
     ):
         """`fps` None: as fast as the parts are taken, and none is lost."""
-        self.is_live = fps is not None
         self._camera = camera
         self._address = address
         self._size_wh = size_wh

@@ -2,94 +2,71 @@
 
 from __future__ import annotations
 
-import logging
-import random
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edge.cameras.address import redacted
-from edge.cameras.factory import make_source
-from edge.cameras.frozen_picture import FrozenWatch
-from edge.cameras.reader import Reader, open_in_time
+from edge.cameras.factory import is_live, make_source
 from edge.cameras.source import FrameSource
 from edge.config.station import CameraSettings
 from edge.drop_counts import DropCounts
 from edge.errors import CameraError, CameraTimeout
 from edge.frame import Frame
+from edge.station.capture.back_off import BackOff
+from edge.station.capture.camera_state import CameraMonitor, CameraState
+from edge.station.capture.frozen_picture import FrozenWatch
 from edge.station.capture.mailbox import Mailbox
+from edge.station.capture.reader import Reader, open_in_time
 
 # Opening takes longer than a frame: sensors start, streams begin with a full picture.
 _OPEN_PATIENCE = 3
 # A stuck driver keeps its thread for ever; more than a few would exhaust the device.
 _MAX_ABANDONED = 4
-_RATE_WINDOW_NS = 5 * 10**9
 
 SourceFactory = Callable[[CameraSettings], FrameSource]
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CameraState:
-    """How the camera does.
-
-    Attributes:
-        connected: open, and not found silent.
-        ended: a finite source delivered its last frame.
-        frames: delivered so far, broken ones included.
-        reconnects: times the camera came back.
-        last_frame_ns: monotonic clock of the last frame; None before the first.
-        fps: frames per second over the last five seconds.
-        detail: what is wrong, without credentials; empty while connected.
-    """
-
-    connected: bool = False
-    ended: bool = False
-    frames: int = 0
-    reconnects: int = 0
-    last_frame_ns: int | None = None
-    fps: float = 0.0
-    detail: str = ""
 
 
 class Capture:
     """Keeps frames coming from one camera into one mailbox.
 
     Call `open`, so that a camera that is absent at start is an error at once, then `start`; call
-    `check` a few times a second; at the end `stop` and `join`.
+    `check` a few times a second; at the end `stop` and `join`. Both callbacks may be called from
+    any thread and should return quickly.
+
+    Args:
+        settings: of the camera.
+        source: the camera, closed.
+        mailbox: gets the frames.
+        drops: counts the frames that never reach the mailbox.
+        on_refused: gets every frame that a full mailbox refused.
+        on_change: gets the new state whenever the camera comes, goes or ends.
+        source_factory: makes another source when the driver of the present one is stuck.
     """
 
     def __init__(
         self,
         settings: CameraSettings,
+        source: FrameSource,
         mailbox: Mailbox,
         drops: DropCounts,
         *,
-        source_factory: SourceFactory = make_source,
         on_refused: Callable[[Frame], None],
         on_change: Callable[[CameraState], None],
+        source_factory: SourceFactory = make_source,
     ):
-        """Both callbacks may be called from any thread and should return quickly.
-
-        on_refused: gets every frame that a full mailbox refused.
-        on_change: gets the new state, once whenever the camera comes, goes or ends.
-        """
         self._settings = settings
         self._mailbox = mailbox
         self._drops = drops
         self._factory = source_factory
         self._on_refused = on_refused
-        self._on_change = on_change
+        self._is_live = is_live(settings)
+        self._monitor = CameraMonitor(settings.name, on_change)
         self._lock = threading.Lock()
-        self._state = CameraState()
-        self._times_ns: deque[int] = deque(maxlen=512)
         self._next_id = 0
-        self._was_connected = False
         self._is_stopping = False
         self._bug: BaseException | None = None
-        self._reader: Reader | None = Reader(source_factory(settings))
+        self._reader: Reader | None = Reader(source, is_live=self._is_live)
         self._abandoned: list[Reader] = []
 
     def open(self) -> None:
@@ -100,7 +77,8 @@ class Capture:
         """
         reader = self._reader
         if reader is not None and not reader.is_open:
-            open_in_time(reader.source, self._settings.name, self._open_limit_s)
+            limit_s = self._open_limit_s if self._is_live else None
+            open_in_time(reader.source, self._settings.name, limit_s)
             self._connected(reader)
 
     def start(self) -> None:
@@ -119,15 +97,11 @@ class Capture:
 
     def retry(self) -> bool:
         """Try a lost camera again now instead of after the pause; False when none is lost."""
-        with self._lock:
-            reader = self._reader
-            if self._state.connected or not self._state.detail:
-                return False
-            self._state = replace(self._state, detail="")
-        if reader is not None:
+        is_lost = self._monitor.forget_loss()
+        reader = self._reader
+        if is_lost and reader is not None:
             reader.hurry()
-        self._on_change(self.state)
-        return True
+        return is_lost
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; False when it is stuck in the driver (it cannot block the exit)."""
@@ -136,12 +110,7 @@ class Capture:
     @property
     def state(self) -> CameraState:
         """The state now."""
-        with self._lock:
-            since = time.monotonic_ns() - _RATE_WINDOW_NS
-            recent = [at for at in self._times_ns if at >= since]
-            span_s = (recent[-1] - recent[0]) / 1e9 if recent else 0.0
-            fps = (len(recent) - 1) / span_s if span_s else 0.0
-            return replace(self._state, fps=fps)
+        return self._monitor.state
 
     def check(self, now_ns: int) -> None:
         """Replace a reader that is stuck in the driver; `now_ns` is the monotonic clock.
@@ -175,13 +144,13 @@ class Capture:
             reader.is_abandoned = True
         reader.stop()
         self._abandoned.append(reader)
-        self._lost(
+        self._monitor.lost(
             f"{self._settings.name}: the driver delivered nothing for {overdue_s:.1f} s and was "
             f"given up ({len(self._abandoned)} of {_MAX_ABANDONED} stuck); check the camera"
         )
 
     def _replace_reader(self) -> None:
-        reader = Reader(self._factory(self._settings))
+        reader = Reader(self._factory(self._settings), is_live=self._is_live)
         with self._lock:
             if self._is_stopping:
                 return
@@ -198,15 +167,14 @@ class Capture:
             reader.source.close()
 
     def _keep_reading(self, reader: Reader) -> None:
-        """Open, deliver and, after every loss, wait longer and reopen."""
-        wait_s = self._settings.retry_interval_s
+        """Open, deliver and, after every loss, wait and reopen."""
+        back_off = BackOff(self._settings.retry_interval_s, self._settings.retry_max_s)
         while not reader.quit.is_set():
-            frames_before = self._state.frames
             try:
                 if not reader.is_open:
                     reader.drive(reader.source.open, self._open_limit_s)
                     self._connected(reader)
-                if self._deliver(reader):
+                if self._deliver(reader, back_off):
                     self._ended(reader)
                     return
             except CameraError as error:
@@ -214,18 +182,15 @@ class Capture:
                 reader.is_open = False
                 if reader.quit.is_set():
                     return
-                self._lost(redacted(str(error)))
-            if self._state.frames > frames_before:
-                wait_s = self._settings.retry_interval_s
-            # Spread, so that many stations do not knock at one switch in step.
-            is_hurried = reader.pause(wait_s * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
-            first_s, longest_s = self._settings.retry_interval_s, self._settings.retry_max_s
-            wait_s = first_s if is_hurried else min(2 * wait_s, longest_s)
+                self._monitor.lost(redacted(str(error)))
+            is_hurried = reader.pause(back_off.next_s())
+            if is_hurried:
+                back_off.reset()
 
-    def _deliver(self, reader: Reader) -> bool:
+    def _deliver(self, reader: Reader, back_off: BackOff) -> bool:
         """Hand frames over until the regular end (True) or until told to quit (False)."""
         source, stall_s = reader.source, self._settings.stall_timeout_s
-        frozen = FrozenWatch(stall_s) if source.is_live else None
+        frozen = FrozenWatch(stall_s) if self._is_live else None
         reader.expected_id = None if self._next_id else 0
         while not reader.quit.is_set():
             frame = reader.drive(source.read, stall_s)
@@ -236,8 +201,9 @@ class Capture:
                 return False
             if frame is None:
                 return True
+            back_off.reset()
             frame = self._numbered(reader, frame)
-            refused = self._mailbox.put(frame, wait=not source.is_live)
+            refused = self._mailbox.put(frame, wait=not self._is_live)
             if refused is not None:
                 self._on_refused(refused)
             pixels = frame.pixels_bgr
@@ -258,44 +224,22 @@ class Capture:
         frame_id = frame.frame_id + reader.id_offset
         with self._lock:
             self._next_id = frame_id + 1
-            self._times_ns.append(frame.captured_ns)
-            frames = self._state.frames + 1
-            self._state = replace(self._state, frames=frames, last_frame_ns=frame.captured_ns)
+        self._monitor.frame(frame.captured_ns)
         return frame if reader.id_offset == 0 else replace(frame, frame_id=frame_id)
 
     def _connected(self, reader: Reader) -> None:
         reader.is_open = True
-        with self._lock:
-            if reader.quit.is_set():
-                return
-            reconnects = self._state.reconnects + self._was_connected
-            self._was_connected = True
-            self._state = replace(self._state, connected=True, reconnects=reconnects, detail="")
-        _log.info("camera connected camera=%s reconnects=%d", self._settings.name, reconnects)
-        self._on_change(self.state)
-
-    def _lost(self, detail: str) -> None:
-        """Note what is wrong; tell it only when the camera was there before, or at first."""
-        with self._lock:
-            is_news = self._state.connected or not self._state.detail
-            self._state = replace(self._state, connected=False, detail=detail)
-        if is_news:
-            _log.warning("camera lost camera=%s detail=%r", self._settings.name, detail)
-            self._on_change(self.state)
+        self._monitor.connected(unless=reader.quit.is_set)
 
     def _ended(self, reader: Reader) -> None:
         reader.source.close()
-        with self._lock:
-            self._state = replace(self._state, connected=False, ended=True)
-        self._on_change(self.state)
+        self._monitor.ended()
         self._mailbox.close()
 
 
-def make_mailbox(
-    settings: CameraSettings, drops: DropCounts, source_factory: SourceFactory = make_source
-) -> Mailbox:
+def make_mailbox(settings: CameraSettings, drops: DropCounts) -> Mailbox:
     """Return the mailbox that `settings` ask for; `auto` is latest when live, every otherwise."""
     policy = settings.buffer
     if policy == "auto":
-        policy = "latest" if source_factory(settings).is_live else "every"
+        policy = "latest" if is_live(settings) else "every"
     return Mailbox(policy, settings.queue_size, drops)

