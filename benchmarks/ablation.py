@@ -28,7 +28,8 @@ from benchmarks.marked_table import replace_table
 from benchmarks.quality import command
 from benchmarks.region_stage import cell_error, picture_error, region_figures
 from edge.data.image_set import read_image_set
-from edge.methods.run import MODEL, read_record
+from edge.methods.run import read_record
+from edge.training.run_folder import MODEL
 
 LABELLED = 10
 # Fixed beforehand: two types of each set that are left out and added by their words.

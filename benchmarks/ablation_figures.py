@@ -11,7 +11,7 @@ from edge.bundle.store import Bundle, open_bundle
 from edge.config.station import EngineSettings
 from edge.data.image_set import ImageSet, Sample
 from edge.engines.load import load_engine, load_types_engine
-from edge.evaluation.evaluate import Evaluation, evaluate, make_judge
+from edge.evaluation.evaluate import Evaluation, evaluate, make_inspect
 from edge.evaluation.veto_metrics import veto_metrics
 from edge.result import Inspection, Reason, Verdict
 
@@ -35,9 +35,9 @@ def figures(folder: Path, images: ImageSet, threads: int = 0) -> dict:
 
 def rejects(bundle: Bundle, engine, types, result: Evaluation) -> dict:
     """Negation error at a threshold that half of the good parts exceed, and rejects at 95 %."""
-    good = [item.sample for item in result.judged if item.sample.is_good]
-    defective = [item.sample for item in result.judged if not item.sample.is_good]
-    scores = np.sort([item.score for item in result.judged if not item.sample.is_good])
+    good = [item.sample for item in result.parts if item.sample.is_good]
+    defective = [item.sample for item in result.parts if not item.sample.is_good]
+    scores = np.sort([item.score for item in result.parts if not item.sample.is_good])
 
     def judge(samples: list[Sample], threshold: float) -> list[Inspection]:
         score = bundle.thresholds.score.model_copy(update={"value": float(threshold)})
@@ -47,7 +47,7 @@ def rejects(bundle: Bundle, engine, types, result: Evaluation) -> dict:
             thresholds=bundle.thresholds.model_copy(update={"score": score}),
             recipe=bundle.recipe.model_copy(update=veto),
         )
-        look = make_judge(lowered, engine, types)
+        look = make_inspect(lowered, engine, types)
         return [look(sample).inspection for sample in samples]
 
     # A part fails above the threshold: the allowed misses lie at or below it.

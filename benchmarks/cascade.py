@@ -28,8 +28,8 @@ from edge.data.image_set import read_image_set, read_pixels
 from edge.engines.load import load_engine, load_types_engine
 from edge.evaluation.evaluate import unseen
 from edge.inspection.inspector import Inspector
-from edge.methods.run import MODEL
 from edge.result import Verdict
+from edge.training.run_folder import MODEL
 
 # What judges, and what names.
 CASES = {

@@ -132,7 +132,7 @@ def quality(bundle: Bundle, engines: list[OnnxEngine], data: Path) -> dict:
     return {
         "metrics": {name: [before[name], after[name]] for name in METRICS},
         "verdicts_flipped": flips(*found),
-        "pictures": len(found[0].judged),
+        "pictures": len(found[0].parts),
         "largest_score_difference": round(
             max(abs(a.score - b.score) for a, b in judged_pairs(*found)) / threshold, 4
         ),
@@ -144,7 +144,7 @@ def flips(a: Evaluation, b: Evaluation) -> int:
 
 
 def judged_pairs(a: Evaluation, b: Evaluation):
-    return zip(a.judged, b.judged, strict=True)
+    return zip(a.parts, b.parts, strict=True)
 
 
 if __name__ == "__main__":

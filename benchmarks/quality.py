@@ -36,11 +36,12 @@ from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import ImageSet, hold_out, read_image_set, read_mask, read_pixels
 from edge.engines.load import load_engine, load_types_engine
 from edge.evaluation.evaluate import evaluate, evaluation_size
-from edge.evaluation.metrics import pixel_metrics, rank
+from edge.evaluation.metrics import rank, rank_pixels
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.settings import BranchSettings
-from edge.methods.run import MODEL, read_model, read_record
+from edge.methods.run import read_model, read_record
 from edge.training.feature_cache import extract
+from edge.training.run_folder import MODEL
 
 
 def main() -> None:
@@ -174,10 +175,11 @@ def references(name: str, seed: int, images, run: Path) -> list[dict]:
         }  # fmt: skip
         if any(mask.any() for mask in masks):
             maps = [enlarge(m, size) for m, size in zip(found.maps, sizes) if size]
-            pixel, pro = pixel_metrics(maps, masks)
+            pixels = rank_pixels(maps, masks)
+            pixel = pixels.ranking
             row |= {
                 "pixel_auroc": pixel.auroc, "pixel_ap": pixel.ap, "pixel_f1_max": pixel.f1_max,
-                "aupro": pro,
+                "aupro": pixels.aupro,
             }  # fmt: skip
         rows.append(row)
     return rows

@@ -1,4 +1,4 @@
-"""edge-bench: how fast a bundle is on this machine, stage by stage, on every engine at hand."""
+"""edge-bench: how fast a bundle is on this machine, stage by stage, on every available engine."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Judge the golden pictures again and again and report latency and throughput.
+    """Inspect the golden pictures repeatedly and report latency and throughput.
 
-    Measured are decoding, pre-processing, inference, post-processing, from frame to verdict, and
-    the engine alone. Engines take turns, so that a busy machine slows all of them.
-    Engines that have not passed the parity check on this device are marked: no station runs them.
+    Stages are decoding, pre-processing, inference and post-processing, then frame to verdict and
+    the engine alone. Engines alternate, so that a busy machine slows all of them alike.
+    Engines that have not passed the parity check on this device are marked; stations refuse them.
     """
     setup_logging("warning")
     from edge.bundle.store import open_bundle
     from edge.config.station import EngineSettings
     from edge.diagnostics.stage_timing import measure
-    from edge.engines.available import engines_at_hand
+    from edge.engines.available import available_engines
 
     opened = open_bundle(bundle)
     settings = EngineSettings(threads=threads, spin=spin, folder=engines)
-    measured = measure(opened, engines_at_hand(opened, settings), rounds, _frame_wh(size))
+    measured = measure(opened, available_engines(opened, settings), rounds, _frame_wh(size))
     if as_json:
         print(json.dumps(_as_json(opened, measured)))
     else:
@@ -86,7 +86,7 @@ def _frame_wh(size: str | None) -> tuple[int, int] | None:
 
 
 def _as_json(bundle: Bundle, measured: Measured) -> dict[str, object]:
-    """Milliseconds and parts a second, by engine and stage."""
+    """Return milliseconds and parts per second by engine and stage."""
     return {
         "bundle": {"name": bundle.manifest.name, "id": bundle.id},
         "frame_wh": measured.frame_wh,
@@ -105,7 +105,7 @@ def _print_table(bundle: Bundle, measured: Measured) -> None:
     console = Console()
     console.print(
         f"{escape(bundle.manifest.name)} {escape(bundle.manifest.version)}, {width}x{height} "
-        f"frames, {measured.parts} parts on each engine; milliseconds a part",
+        f"frames, {measured.parts} parts on each engine; milliseconds per part",
         highlight=False,
     )
     for engine in measured.engines:

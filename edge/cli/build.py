@@ -62,7 +62,7 @@ def build(
     ] = None,
     licence: Annotated[str, typer.Option(help="licence, for the card")] = "not stated",
 ) -> None:
-    """Export the model, fit the threshold, and prove that the bundle decides as the model did."""
+    """Export the model, fit the threshold, and check that the bundle decides as the model does."""
     setup_logging("warning")
     from edge.cli.tables import print_bundle, print_outlying
     from edge.methods.run import read_calibration

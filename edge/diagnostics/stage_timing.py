@@ -1,4 +1,4 @@
-"""Where the time goes: every stage of judging a part, on several engines in turn."""
+"""Time every stage of an inspection on several engines, round by round."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from edge.frame import Frame
 from edge.inspection.inspector import Inspector
 from edge.inspection.preprocess import shrink, views
 
-# What is measured of each part, in this order. `shrink` is part of `preprocess`; `verdict` is from
-# decoded frame to verdict, everything but `decode`; `bare` is the engine alone, on a ready input.
+# Timed stages of a part, in this order. `shrink` is part of `preprocess`. `verdict` is from decoded
+# frame to verdict, which is everything but `decode`. `bare` is the engine alone on a ready input.
 STAGES = ("decode", "shrink", "preprocess", "infer", "postprocess", "verdict", "bare")
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Milliseconds a part, and parts a second at the mean."""
+    """Milliseconds per part, and parts per second at the mean."""
 
     p50: float
     p95: float
@@ -40,12 +40,12 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class EngineTimes:
-    """One engine's stages.
+    """Times of one engine.
 
     Attributes:
         is_trusted: see AvailableEngine.
         stages: times by STAGES.
-        share_of_bare: median time of the engine alone over that from frame to verdict.
+        share_of_bare: median time of the engine alone divided by that from frame to verdict.
     """
 
     info: EngineInfo
@@ -56,7 +56,7 @@ class EngineTimes:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Outcome of one run; `refused` are engines that did not load, with their reasons."""
+    """Result of a measurement; `refused` has the reason of each engine that did not load."""
 
     frame_wh: tuple[int, int]
     parts: int
@@ -70,11 +70,11 @@ def measure(
     rounds: int,
     frame_wh: tuple[int, int] | None = None,
 ) -> Measured:
-    """Judge the golden pictures `rounds` times on every engine; engines take turns.
+    """Inspect the golden pictures `rounds` times on every engine; engines alternate.
 
     Args:
-        bundle: what judges.
-        engines: at hand.
+        bundle: to measure.
+        engines: to measure.
         rounds: over all golden pictures.
         frame_wh: size of the frames; None keeps that of the pictures.
 
@@ -86,34 +86,34 @@ def measure(
     with ExitStack() as stack:
         opened = {str(one): _open(bundle, one, stack) for one in engines}
         refused = {name: found for name, found in opened.items() if isinstance(found, str)}
-        stations = [found for found in opened.values() if isinstance(found, _Station)]
-        if not stations:
+        inspectors = [found for found in opened.values() if isinstance(found, _TimedInspector)]
+        if not inspectors:
             raise EngineLoadError("; ".join(refused.values()) or "no engine to measure")
-        for station in stations:
-            station.turn(pictures)
-            station.forget()
+        for timed in inspectors:
+            timed.run_round(pictures)
+            timed.discard()
         for _ in range(rounds):
-            for station in stations:
-                station.turn(pictures)
+            for timed in inspectors:
+                timed.run_round(pictures)
         height, width = _decode(pictures[0]).shape[:2]
         return Measured(
             frame_wh=(width, height),
             parts=rounds * len(pictures),
-            engines=tuple(station.times() for station in stations),
+            engines=tuple(timed.times() for timed in inspectors),
             refused=refused,
         )
 
 
-def _open(bundle: Bundle, one: AvailableEngine, stack: ExitStack) -> _Station | str:
+def _open(bundle: Bundle, one: AvailableEngine, stack: ExitStack) -> _TimedInspector | str:
     """Load an engine for as long as `stack` is open, or return why it does not load."""
     try:
-        return stack.enter_context(_Station(bundle, one))
+        return stack.enter_context(_TimedInspector(bundle, one))
     except EngineLoadError as error:
         return str(error)
 
 
-class _Station:
-    """An inspector on one engine, with a stop-watch."""
+class _TimedInspector:
+    """An inspector on one engine that notes the time of each stage."""
 
     def __init__(self, bundle: Bundle, one: AvailableEngine):
         self._bundle, self._one = bundle, one
@@ -132,16 +132,16 @@ class _Station:
     def _load(self, one: AvailableEngine) -> Engine:
         return self._stack.enter_context(one.load(self._bundle.graph))
 
-    def __enter__(self) -> _Station:  # noqa: PYI034 - Self is not in Python 3.10
+    def __enter__(self) -> _TimedInspector:  # noqa: PYI034 - Self is not in Python 3.10
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def turn(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
-        """Take every picture from its bytes to a verdict; then the engine alone, as often."""
+    def run_round(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
+        """Inspect every picture from its bytes on, then run the engine alone as often."""
         for picture in pictures:
-            self._judge(picture)
+            self._inspect(picture)
         name, shape = self._bundle.graph.inputs[0].name, self._bundle.graph.inputs[0].shape
         ready = np.zeros(shape, np.uint8)
         columns, rows = self._bundle.recipe.tiles_wh
@@ -151,7 +151,7 @@ class _Station:
                 self._engine.run({name: ready})
             self._note("bare", start, perf_counter())
 
-    def _judge(self, picture: NDArray[np.uint8]) -> None:
+    def _inspect(self, picture: NDArray[np.uint8]) -> None:
         recipe = self._bundle.recipe
         start = perf_counter()
         pixels = _decode(picture)
@@ -176,12 +176,12 @@ class _Station:
     def _note(self, stage: str, start_s: float, end_s: float) -> None:
         self._ms[stage].append((end_s - start_s) * 1e3)
 
-    def forget(self) -> None:
-        """Drop what was measured while everything warmed up."""
+    def discard(self) -> None:
+        """Discard the times of the warm-up round."""
         self._ms.clear()
 
     def times(self) -> EngineTimes:
-        """Take stock."""
+        """Return the times of all rounds."""
         stages = {stage: _times(self._ms[stage]) for stage in STAGES}
         share = stages["bare"].p50 / stages["verdict"].p50
         return EngineTimes(self._engine.info, self._one.is_trusted, stages, share)

@@ -1,1 +1,1 @@
-"""Engines: named arrays in, named arrays out."""
+"""Inference engines: each takes named arrays and returns named arrays."""

@@ -8,21 +8,22 @@ from dataclasses import dataclass
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle
-from edge.config.engine_dir import find_engine_dir
 from edge.config.station import EngineSettings
-from edge.engines.load import load_proven, load_reference
+from edge.engines.load import load_reference, load_verified
 from edge.engines.protocol import Engine
-from edge.engines.verified import VerifiedEngines, find_proven
+from edge.engines.verified import VerifiedEngines, find_verified
+from edge.paths import find_engine_dir
 
 
 @dataclass(frozen=True, slots=True)
 class AvailableEngine:
-    """One engine.
+    """An engine that could be loaded.
 
     Attributes:
-        backend, precision: what it is.
+        backend, precision: as EngineInfo has them.
         load: takes the FP32 graph of a role; raises EngineLoadError if it does not load after all.
-        is_trusted: a station would run it: the reference, or it has passed parity on this device.
+        is_trusted: whether a station would run it. It is the reference, or it has passed the parity
+            check on this device.
     """
 
     backend: str
@@ -34,33 +35,33 @@ class AvailableEngine:
         return f"{self.backend} {self.precision}"
 
 
-def engines_at_hand(bundle: Bundle, settings: EngineSettings) -> tuple[AvailableEngine, ...]:
-    """List the reference, what has passed parity here, and what could be built without a compiler.
+def available_engines(bundle: Bundle, settings: EngineSettings) -> tuple[AvailableEngine, ...]:
+    """List the reference, the verified engines, and the runtimes that need no build.
 
-    `settings.backend` plays no part.
+    `settings.backend` is ignored.
     """
     reference = AvailableEngine(
         "onnxruntime", "fp32", lambda graph: load_reference(bundle, graph, settings)
     )
     found = {(reference.backend, reference.precision): reference}
-    for proven in find_proven(find_engine_dir(settings.folder), bundle.id):
-        record = proven.record
-        one = AvailableEngine(record.backend, record.precision, _loader(bundle, settings, proven))
+    for verified in find_verified(find_engine_dir(settings.folder), bundle.id):
+        record = verified.record
+        one = AvailableEngine(record.backend, record.precision, _loader(bundle, settings, verified))
         # Records come fastest first.
         found.setdefault((one.backend, one.precision), one)
-    for one in _unproven(bundle, settings):
+    for one in _unverified(bundle, settings):
         found.setdefault((one.backend, one.precision), one)
     return tuple(found.values())
 
 
 def _loader(
-    bundle: Bundle, settings: EngineSettings, proven: VerifiedEngines
+    bundle: Bundle, settings: EngineSettings, verified: VerifiedEngines
 ) -> Callable[[GraphFile], Engine]:
-    return lambda graph: load_proven(bundle, graph, settings, proven)
+    return lambda graph: load_verified(bundle, graph, settings, verified)
 
 
-def _unproven(bundle: Bundle, settings: EngineSettings) -> Iterator[AvailableEngine]:
-    """Runtimes that take the bundle's own graphs as they are."""
+def _unverified(bundle: Bundle, settings: EngineSettings) -> Iterator[AvailableEngine]:
+    """Yield the runtimes that take the bundle's graphs as they are, without a parity record."""
     has_int8 = any(graph.precision == "int8" for graph in bundle.manifest.graphs)
     if has_int8:
         yield AvailableEngine(

@@ -10,19 +10,19 @@ from dataclasses import replace
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, sha256
-from edge.config.engine_dir import find_engine_dir
 from edge.config.station import EngineSettings
 from edge.engines.protocol import Engine, EngineInfo
 from edge.engines.tensorrt.engine_file import read_engine_file
-from edge.engines.verified import REBUILD, VerifiedEngines, cpu_name, find_proven
+from edge.engines.verified import REBUILD, VerifiedEngines, cpu_name, find_verified
 from edge.errors import EngineLoadError
+from edge.paths import find_engine_dir
 
 log = logging.getLogger(__name__)
 Loader = Callable[[Bundle, GraphFile, EngineSettings, VerifiedEngines], Engine]
 
 
 def load_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
-    """Load the graph that judges on the configured backend.
+    """Load the detection graph on the configured backend.
 
     Raises:
         EngineLoadError: no engine of that backend has passed the parity check on this device, or
@@ -34,7 +34,7 @@ def load_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
 def load_types_engine(
     bundle: Bundle, settings: EngineSettings
 ) -> AbstractContextManager[Engine | None]:
-    """Load the graph that names types; the context gives None for a bundle without one.
+    """Load the graph that names types. The context is None for a bundle without such a graph.
 
     Raises:
         EngineLoadError: as load_engine.
@@ -54,7 +54,7 @@ def engine_key(bundle: Bundle, info: EngineInfo) -> str:
 
 
 def _load(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
-    """Load the fastest proven engine of the backend; `graph` is the FP32 graph of its role."""
+    """Load the fastest verified engine of the backend; `graph` is the FP32 graph of its role."""
     if settings.backend == "onnxruntime":
         return load_reference(bundle, graph, settings)
     folder = find_engine_dir(settings.folder)
@@ -62,11 +62,11 @@ def _load(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
         f"{folder}: expected an engine of bundle {bundle.folder} that has passed the parity check, "
         f"found none for {settings.backend}; {REBUILD}"
     )
-    for proven in find_proven(folder, bundle.id):
-        if settings.backend not in ("auto", FAMILY.get(proven.record.backend)):
+    for verified in find_verified(folder, bundle.id):
+        if settings.backend not in ("auto", FAMILY.get(verified.record.backend)):
             continue
         try:
-            engine = load_proven(bundle, graph, settings, proven)
+            engine = load_verified(bundle, graph, settings, verified)
         except EngineLoadError as error:
             refusal = str(error)
             log.warning("engine refused reason=%s", error)
@@ -75,7 +75,7 @@ def _load(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
             "engine chosen role=%s backend=%s precision=%s device=%s median_ms=%.2f "
             "because=fastest that passed parity on this device",
             graph.role, engine.info.backend, engine.info.precision, engine.info.device,
-            proven.record.median_ms,
+            verified.record.median_ms,
         )  # fmt: skip
         return engine
     if settings.backend == "auto":
@@ -85,25 +85,25 @@ def _load(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
     raise EngineLoadError(refusal)
 
 
-def load_proven(
-    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: VerifiedEngines
+def load_verified(
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, verified: VerifiedEngines
 ) -> Engine:
-    """Load what a record has proven; `graph` is the FP32 graph of a role.
+    """Load a verified engine; `graph` is the FP32 graph of its role.
 
     Raises:
         EngineLoadError: it did not pass, is of another device or release, or does not load.
     """
-    loader = LOADERS.get(proven.record.backend)
+    loader = LOADERS.get(verified.record.backend)
     if loader is None:
-        raise EngineLoadError(f"{proven.folder}: unknown backend {proven.record.backend}")
-    engine = loader(bundle, graph, settings, proven)
-    record = proven.record
+        raise EngineLoadError(f"{verified.folder}: unknown backend {verified.record.backend}")
+    engine = loader(bundle, graph, settings, verified)
+    record = verified.record
     engine.info = replace(engine.info, key=record.key[:12], score_tolerance=record.score_tolerance)
     return engine
 
 
 def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
-    """A graph of the bundle on ONNX Runtime; the FP32 ones passed parity when it was packed."""
+    """Load a graph of the bundle on ONNX Runtime; FP32 graphs passed parity when it was packed."""
     # Imported here: each backend's library is needed only where it is chosen.
     from edge.engines.onnx.engine import OnnxEngine, can_spin_briefly
 
@@ -114,41 +114,41 @@ def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -
 
 
 def _onnxruntime(
-    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: VerifiedEngines
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, verified: VerifiedEngines
 ) -> Engine:
     import onnxruntime
 
-    proven.check(onnxruntime.__version__, cpu_name())
-    return load_reference(bundle, _of_bundle(bundle, graph, proven), settings)
+    verified.check(onnxruntime.__version__, cpu_name())
+    return load_reference(bundle, _of_bundle(bundle, graph, verified), settings)
 
 
 def _tensorrt(
     bundle: Bundle,
     graph: GraphFile,
     settings: EngineSettings,
-    proven: VerifiedEngines,
+    verified: VerifiedEngines,
 ) -> Engine:
     from edge.engines.cuda.library import load_cuda
     from edge.engines.tensorrt.engine import TensorRTEngine
     from edge.engines.tensorrt.library import load_library
 
-    record, path = proven.record, proven.file(graph.role)
+    record, path = verified.record, verified.file(graph.role)
     library = load_library("tensorrt_rtx" if record.backend == "tensorrt_rtx" else "tensorrt")
     cuda = load_cuda(settings.cuda)
-    proven.check(library.version, str(cuda.gpu()))
+    verified.check(library.version, str(cuda.gpu()))
     if read_engine_file(path).engine_sha256 != record.engines[graph.role].sha256:
         raise EngineLoadError(f"{path}: not the engine whose parity was checked; {REBUILD}")
     return TensorRTEngine(path, graph, library, cuda, use_cuda_graph=settings.cuda_graph)
 
 
 def _openvino(
-    bundle: Bundle, graph: GraphFile, settings: EngineSettings, proven: VerifiedEngines
+    bundle: Bundle, graph: GraphFile, settings: EngineSettings, verified: VerifiedEngines
 ) -> Engine:
     from edge.engines.openvino.engine import OpenVinoEngine, arithmetic_of, openvino_version
 
-    proven.check(openvino_version(), cpu_name())
-    wanted = _of_bundle(bundle, graph, proven)
-    arithmetic = arithmetic_of(proven.record.precision)
+    verified.check(openvino_version(), cpu_name())
+    wanted = _of_bundle(bundle, graph, verified)
+    arithmetic = arithmetic_of(verified.record.precision)
     return OpenVinoEngine(bundle.path(wanted.file), wanted, settings.threads, arithmetic)
 
 
@@ -156,29 +156,29 @@ def _onnxruntime_gpu(
     bundle: Bundle,
     graph: GraphFile,
     settings: EngineSettings,
-    proven: VerifiedEngines,
+    verified: VerifiedEngines,
 ) -> Engine:
     import onnxruntime
 
     from edge.engines.onnx.gpu_engine import OnnxGpuEngine
     from edge.engines.onnx.library import PROVIDERS, gpu_name
 
-    record, path = proven.record, proven.file(graph.role)
-    proven.check(onnxruntime.__version__, gpu_name())
+    record, path = verified.record, verified.file(graph.role)
+    verified.check(onnxruntime.__version__, gpu_name())
     if not path.is_file() or sha256(path) != record.engines[graph.role].sha256:
         raise EngineLoadError(f"{path}: not the graph whose parity was checked; {REBUILD}")
     kept = graph.model_copy(update={"precision": record.precision})
-    provider, cache = PROVIDERS[record.backend], proven.folder
+    provider, cache = PROVIDERS[record.backend], verified.folder
     return OnnxGpuEngine(path, kept, provider, cache, use_cuda_graph=settings.cuda_graph)
 
 
-def _of_bundle(bundle: Bundle, graph: GraphFile, proven: VerifiedEngines) -> GraphFile:
-    """Return the graph of a role that was proven; the record is of this bundle, so it is there."""
-    file = proven.record.engines[graph.role].file
+def _of_bundle(bundle: Bundle, graph: GraphFile, verified: VerifiedEngines) -> GraphFile:
+    """Return the graph of a role that was verified; the record is of this bundle, so it exists."""
+    file = verified.record.engines[graph.role].file
     return next(found for found in bundle.manifest.graphs if found.file == file)
 
 
-# What runs a proven engine, by the backend in its record.
+# Loader of a verified engine, by the backend in its record.
 LOADERS: dict[str, Loader] = {
     "onnxruntime": _onnxruntime,
     "onnxruntime_cuda": _onnxruntime_gpu,

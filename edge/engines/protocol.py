@@ -1,4 +1,4 @@
-"""The seam between the line and whatever runs the graph."""
+"""The interface between a station and the runtime of a graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What runs, for results and logs: `onnxruntime 1.23.2 fp32 on CPU, 2 threads`.
+    """Description of an engine for results and logs: `onnxruntime 1.23.2 fp32 on CPU, 2 threads`.
 
     Attributes:
         key: of a compiled engine; empty for a runtime that takes the graph as it is.
@@ -35,8 +35,8 @@ class EngineInfo:
     score_tolerance: float | None = None
 
     @property
-    def is_proven(self) -> bool:
-        """It has passed the parity check on this device."""
+    def is_verified(self) -> bool:
+        """Whether it has passed the parity check on this device."""
         return self.score_tolerance is not None
 
 

@@ -1,7 +1,7 @@
-"""Engines that have passed the parity check on this device, as the build left them.
+"""Engines that have passed the parity check on this device.
 
-Each lies in a folder of its own: parity.json, and for compiled engines the engines with their side
-files. What does not stand in such a folder does not run.
+edge-build-engine gives each a folder of its own, which holds parity.json and, for compiled engines,
+the engines with their side files. A station runs no other engines than these and the reference.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REBUILD: Final = "build it on this device: edge-build-engine BUNDLE --target NAM
 
 
 class EnginePart(Settings):
-    """What runs for one role: a compiled engine beside the record, or a graph in the bundle."""
+    """The file of one role: a compiled engine beside the record, or a graph in the bundle."""
 
     file: InsidePath
     sha256: Sha256
@@ -35,13 +35,13 @@ class DeviceParity(Settings):
 
     Attributes:
         bundle_id: the bundle whose golden set was judged.
-        key: changes with everything that the engines depend on.
-        backend, version, precision: what ran.
-        device: what it ran on, see EngineInfo and cpu_name.
-        note: what is special about it, such as attention kept apart.
-        engines: what ran, by role.
+        key: SHA-256 of everything that the engines depend on.
+        backend, version, precision: as EngineInfo has them.
+        device: see EngineInfo and cpu_name.
+        note: a deviation from the target, such as attention kept apart.
+        engines: files by role.
         score_tolerance: largest difference of a score that the check allowed.
-        median_ms: of the graph that judges, one frame.
+        median_ms: of the detection graph, one frame.
     """
 
     schema_: Literal["edge-infer.device-parity/1"] = Field(default=PARITY_SCHEMA, alias="schema")
@@ -61,7 +61,7 @@ class DeviceParity(Settings):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEngines:
-    """A record and the folder that it stands in."""
+    """A parity record and its folder."""
 
     folder: Path
     record: DeviceParity
@@ -71,7 +71,7 @@ class VerifiedEngines:
         return self.folder / self.record.engines[role].file
 
     def check(self, version: str, device: str) -> None:
-        """Prove that the record is of this device and library, and passed.
+        """Check that the record passed and is of this device and library.
 
         Raises:
             EngineLoadError: naming what differs.
@@ -89,8 +89,8 @@ class VerifiedEngines:
                 )
 
 
-def find_proven(folder: Path, bundle_id: str) -> list[VerifiedEngines]:
-    """Return the records of a bundle, fastest first; what cannot be read is left out."""
+def find_verified(folder: Path, bundle_id: str) -> list[VerifiedEngines]:
+    """Return the records of a bundle, fastest first; unreadable ones are left out."""
     found = []
     for path in sorted(folder.glob(f"*/{PARITY}")):
         # A build under way, or one that was cut off.
@@ -102,7 +102,7 @@ def find_proven(folder: Path, bundle_id: str) -> list[VerifiedEngines]:
             continue
         if record.bundle_id == bundle_id:
             found.append(VerifiedEngines(path.parent, record))
-    return sorted(found, key=lambda proven: proven.record.median_ms)
+    return sorted(found, key=lambda verified: verified.record.median_ms)
 
 
 def cpu_name() -> str:

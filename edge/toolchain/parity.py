@@ -1,6 +1,6 @@
-"""Does the exported graph decide as the trained model did?
+"""Compare the decisions of a candidate with those of a reference, on the same pictures.
 
-All limits stand in TOLERANCES: one row per precision.
+TOLERANCES holds all limits, one row per precision.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Tolerance:
 
 
 # FP16 and INT8: two to three times the worst of the development sets' golden pictures (FP16: score
-# 0.008, map 0.014, correlation 0.9999, types 0.007; INT8: 0.11, 0.22, 0.974, 0.15). In INT8 it is
-# the verdicts and the shape of the map that tell a broken engine. Rounding: about ten times what
-# coding a single number costs.
+# 0.008, map 0.014, correlation 0.9999, types 0.007; INT8: 0.11, 0.22, 0.974, 0.15). In INT8 a
+# broken engine shows in the verdicts and in the correlation of the maps. `rounding` is about ten
+# times the rounding error of a single number.
 TOLERANCES = {
     "fp32": Tolerance(score=1e-3, map=2e-3, correlation=0.9999, types=5e-3, rounding=1e-5),
     "fp16": Tolerance(score=2e-2, map=5e-2, correlation=0.999, types=5e-2, rounding=5e-3),
@@ -49,7 +49,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Map (h, w), score and type logits (1 + types, h', w') of one side for one picture."""
+    """Anomaly map (h, w), image score and type logits (1 + types, h', w') for one picture."""
 
     map: NDArray[np.float32]
     score: float
@@ -101,7 +101,7 @@ def compare(
 
 
 def refuse(record: ParityRecord, what: str) -> None:
-    """Stop the build where a record says that an engine decides otherwise.
+    """Stop the build if a parity record did not pass.
 
     Raises:
         ParityError: it did not pass.
@@ -114,7 +114,7 @@ def refuse(record: ParityRecord, what: str) -> None:
 
 
 def differences(record: ParityRecord) -> str:
-    """What a record holds, for a message: `score off by 0.3, map by 0.5 (correlation 0.9), ...`."""
+    """Describe a record in a message: `score off by 0.3, map by 0.5 (correlation 0.9), ...`."""
     types = record.type_difference
     named = "" if types is None else f"types' probabilities by {types:.2g}, "
     return (

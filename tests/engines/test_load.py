@@ -11,12 +11,11 @@ import onnxruntime
 import pytest
 
 from edge.bundle.store import Bundle, open_bundle
-from edge.config.engine_dir import find_engine_dir
 from edge.config.station import DecisionSettings, EngineSettings
 from edge.engines.cuda import library as cuda
 from edge.engines.load import engine_key, load_engine, load_types_engine
 from edge.engines.tensorrt import library as tensorrt_library
-from edge.engines.verified import PARITY, cpu_name, find_proven
+from edge.engines.verified import PARITY, cpu_name, find_verified
 from edge.errors import EngineLoadError
 from edge.inspection.inspector import Inspector
 from edge.station.recipes.recipes import model_info
@@ -57,7 +56,7 @@ def edit_record(folder: Path, **changes) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_a_proven_engine_runs_and_its_results_say_so(
+def test_a_verified_engine_runs_and_its_results_say_so(
     bundle: Bundle, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -71,7 +70,7 @@ def test_a_proven_engine_runs_and_its_results_say_so(
     assert (info.backend, info.version, info.device) == ("tensorrt", "10.3.0", "Orin (8.7)")
     assert (model.parity, model.engine_key) == (
         "passed",
-        find_proven(folder, bundle.id)[0].record.key[:12],
+        find_verified(folder, bundle.id)[0].record.key[:12],
     )
     assert "engine chosen role=detect backend=tensorrt precision=fp32" in caplog.text
     assert "fastest that passed parity on this device" in caplog.text
@@ -97,7 +96,7 @@ def test_a_record_of_something_else_does_not_count(
 
 
 def test_an_engine_that_did_not_pass_does_not_run(bundle: Bundle, folder: Path) -> None:
-    record = find_proven(folder, bundle.id)[0].record
+    record = find_verified(folder, bundle.id)[0].record
     edit_record(folder, parity={**record.parity.model_dump(), "passed": False})
     with pytest.raises(EngineLoadError, match="did not pass the parity check"):
         load_engine(bundle, settings(folder))
@@ -121,7 +120,7 @@ def test_an_engine_exchanged_for_another_does_not_run(
 
 def test_a_build_under_way_is_not_seen(bundle: Bundle, folder: Path) -> None:
     (folder / "demo").rename(folder / ".build-demo")
-    assert find_proven(folder, bundle.id) == []
+    assert find_verified(folder, bundle.id) == []
 
 
 def test_auto_takes_the_fastest(
@@ -132,7 +131,7 @@ def test_auto_takes_the_fastest(
     write_record(folder / "cpu", bundle, {"detect": bundle.graph.file}, **here, median_ms=4.0)
     with load_engine(bundle, settings(folder, "auto")) as engine:
         assert engine.info.backend == "onnxruntime"
-        assert engine.info.is_proven
+        assert engine.info.is_verified
     write_record(folder / "cpu", bundle, {"detect": bundle.graph.file}, **here, median_ms=6.0)
     with load_engine(bundle, settings(folder, "auto")) as engine:
         assert engine.info.backend == "tensorrt"
@@ -147,7 +146,7 @@ def test_auto_passes_over_what_does_not_load_and_says_why(
     (folder / "demo" / "detect.engine").write_bytes(b"plan")
     with load_engine(bundle, settings(folder, "auto")) as engine:
         assert engine.info.backend == "onnxruntime"
-        assert not engine.info.is_proven
+        assert not engine.info.is_verified
     assert "engine refused reason=" in caplog.text
     assert "cut off" in caplog.text
     assert "backend=onnxruntime precision=fp32 because=no other has passed" in caplog.text
@@ -211,17 +210,3 @@ def test_the_self_test_allows_what_parity_allowed(bundle: Bundle, folder: Path) 
             narrow.run = shifted
             with pytest.raises(EngineLoadError, match="golden picture"):
                 Inspector(bundle, narrow, DecisionSettings()).self_test()
-
-
-def test_the_folder_of_engines_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EDGE_ENGINE_DIR", "CACHE_DIRECTORY", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert find_engine_dir(None) == tmp_path / ".cache" / "edge-infer" / "engines"
-    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert find_engine_dir(None) == Path("/x/edge-infer/engines")
-    monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/edge-infer")
-    assert find_engine_dir(None) == Path("/var/cache/edge-infer/engines")
-    monkeypatch.setenv("EDGE_ENGINE_DIR", "/e")
-    assert find_engine_dir(None) == Path("/e")
-    assert find_engine_dir(tmp_path) == tmp_path

@@ -1,4 +1,4 @@
-"""The demo's bundle on a GPU: built as the build script does, proven, and judging its parts."""
+"""The demo's bundle on a GPU: built as the build script does, verified, and judging its parts."""
 
 from __future__ import annotations
 
@@ -64,25 +64,27 @@ def scores(engine) -> np.ndarray:
 def test_it_decides_as_the_cpu_does(built):
     made, folder = built
     bundle = open_bundle(DEMO_BUNDLE)
-    family = "tensorrt" if made.proven.record.backend.startswith("tensorrt") else "onnxruntime_gpu"
+    family = (
+        "tensorrt" if made.verified.record.backend.startswith("tensorrt") else "onnxruntime_gpu"
+    )
     with load_engine(bundle, EngineSettings(backend=family, folder=folder)) as engine:
         assert "NVIDIA" in engine.info.device
         found = scores(engine)
     with OnnxEngine(bundle.path(bundle.graph.file), bundle.graph) as reference:
         expected = scores(reference)
     threshold = bundle.thresholds.score.value
-    assert np.abs(found - expected).max() <= made.proven.record.score_tolerance
+    assert np.abs(found - expected).max() <= made.verified.record.score_tolerance
     assert ((found > threshold) == (expected > threshold)).all()
 
 
 def engine_of(built, **more) -> TensorRTEngine:
     made, _ = built
-    record = made.proven.record
+    record = made.verified.record
     if not record.backend.startswith("tensorrt"):
         pytest.skip("of TensorRT's own engines only")
     bundle = open_bundle(DEMO_BUNDLE)
     library = load_library(record.backend)
-    return TensorRTEngine(made.proven.file("detect"), bundle.graph, library, **more)
+    return TensorRTEngine(made.verified.file("detect"), bundle.graph, library, **more)
 
 
 def test_a_cuda_graph_changes_nothing(built, cuda: Cuda):
@@ -95,10 +97,10 @@ def test_a_cuda_graph_changes_nothing(built, cuda: Cuda):
 
 def test_a_cuda_graph_changes_nothing_in_onnx_runtime(built):
     made, _ = built
-    record, bundle = made.proven.record, open_bundle(DEMO_BUNDLE)
+    record, bundle = made.verified.record, open_bundle(DEMO_BUNDLE)
     if record.backend != "onnxruntime_cuda":
         pytest.skip("of ONNX Runtime's CUDA provider only")
-    path = made.proven.file("detect")
+    path = made.verified.file("detect")
     found = []
     for use_cuda_graph in (True, False):
         with OnnxGpuEngine(path, bundle.graph, "cuda", use_cuda_graph=use_cuda_graph) as engine:
@@ -126,7 +128,7 @@ def test_two_engines_run_at_the_same_time(built, cuda: Cuda):
 
 def test_a_truncated_engine_is_one_line(built, cuda: Cuda):
     engine_of(built, cuda=cuda).close()
-    path = built[0].proven.file("detect")
+    path = built[0].verified.file("detect")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     try:

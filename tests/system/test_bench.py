@@ -14,7 +14,7 @@ from edge.bundle.store import open_bundle
 from edge.cli.bench import app
 from edge.config.station import EngineSettings
 from edge.diagnostics.stage_timing import STAGES
-from edge.engines.available import engines_at_hand
+from edge.engines.available import available_engines
 from edge.engines.onnx.engine import physical_cores
 from edge.engines.verified import PARITY, DeviceParity, EnginePart
 from tests.support.bundles import DEMO_BUNDLE, edit_json, make_bundle, sign
@@ -24,7 +24,7 @@ ROUNDS = 2
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Engines of this bundle, of which the only one was proven with another release."""
+    """Engines of this bundle, of which the only one was verified with another release."""
     bundle = open_bundle(DEMO_BUNDLE)
     parity = ParityRecord(
         reference="onnxruntime fp32",
@@ -104,7 +104,7 @@ def test_what_does_not_load_is_named_with_its_reason(measured: dict) -> None:
     assert not refused
 
 
-def test_an_unproven_engine_is_marked(tmp_path: Path) -> None:
+def test_an_unverified_engine_is_marked(tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="needs an engine that is not the reference")
     options = ("--rounds", "1", "--engines", str(tmp_path))
     engines = json.loads(bench(*options, "--json"))["engines"]
@@ -160,7 +160,7 @@ def test_an_int8_graph_of_the_bundle_is_measured_too(tmp_path: Path) -> None:
     int8 = {**graph, "file": "models/int8.onnx", "precision": "int8"}
     edit_json(folder / "bundle.json", graphs=[*manifest["graphs"], int8])
     bundle = open_bundle(sign(folder))
-    engines = engines_at_hand(bundle, EngineSettings(folder=tmp_path / "none", threads=1))
+    engines = available_engines(bundle, EngineSettings(folder=tmp_path / "none", threads=1))
     found = {str(one): one for one in engines}
     assert not found["onnxruntime int8"].is_trusted
     with found["onnxruntime int8"].load(bundle.graph) as engine:

@@ -1,4 +1,4 @@
-"""CUDA by NVIDIA's cuda-python."""
+"""CUDA through NVIDIA's cuda-python."""
 
 from __future__ import annotations
 

@@ -46,5 +46,5 @@ def l4t_release(path: Path = L4T_RELEASE) -> str:
 
 
 def cuda_version(number: int) -> str:
-    """CUDA counts 12.6 as 12060."""
+    """Return the version of a CUDA version number: 12060 is 12.6."""
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -1,4 +1,4 @@
-"""Which CUDA binding is installed, and whether there is a GPU."""
+"""Load the installed CUDA binding."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edge.errors import EngineLoadError
 Binding = Literal["auto", "cuda-python", "pycuda"]
 INSTALL = {
     "cuda-python": "pip install 'edge-inspection[gpu]'",
-    "pycuda": "pip install pycuda with the CUDA toolkit at hand",
+    "pycuda": "pip install pycuda where the CUDA toolkit is installed",
 }
 
 
 def load_cuda(binding: Binding = "auto") -> Cuda:
-    """Load a binding and prove that there is a GPU.
+    """Load a binding and check that there is a GPU.
 
     Raises:
         EngineLoadError: neither binding is installed, or there is no driver or GPU.

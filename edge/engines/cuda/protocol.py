@@ -1,6 +1,6 @@
-"""As much of CUDA as an engine needs, behind one seam with two bindings.
+"""The part of CUDA that an engine needs, as a protocol with two bindings.
 
-cuda-python is the default; PyCUDA, without CUDA graphs, is the second.
+cuda-python is the default. PyCUDA is the second; it has no CUDA graphs.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Captured(Protocol):
 
 
 class Cuda(Protocol):
-    """The seam. A stream is whatever the binding makes; `int(handle(stream))` is for TensorRT.
+    """CUDA calls of an engine. Streams are the binding's objects; TensorRT takes `handle(stream)`.
 
-    What allocates raises EngineLoadError, what runs raises InferenceError; what frees only logs,
-    since it runs while something else has failed.
+    Allocation raises EngineLoadError, execution raises InferenceError. Freeing only logs, since it
+    often happens after another failure.
     """
 
     def gpu(self) -> Gpu:

@@ -1,4 +1,4 @@
-"""CUDA by PyCUDA, for devices that have it already."""
+"""CUDA through PyCUDA, for devices that already have it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime. On the CPU it is the reference engine, and the guaranteed one."""
+"""ONNX Runtime on the CPU: the reference engine, which every station can run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from edge.config.station import Spin
 from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
-# Optimisers that spoil graphs with quantise/dequantise nodes. The first makes Gemm of quantised
-# products with a bias, and that has no INT8 kernel for them: their weights are dequantised for
-# every frame, and INT8 is slower than FP32. The second quantises weights that were left in float on
+# Optimisers that harm graphs with QuantizeLinear and DequantizeLinear nodes. The first makes a Gemm
+# of a quantized MatMul with a bias. Gemm has no INT8 kernel for them: weights are dequantized for
+# every frame, and INT8 is slower than FP32. The second quantizes weights that were left in float on
 # purpose, with one scale for a whole layer.
 HARM_INT8 = ("MatMulAddFusion", "WeightBiasQuantization")
 
@@ -153,8 +153,8 @@ def session_options(
         options.add_session_config_entry(
             "optimization.disable_specified_optimizers", ";".join(HARM_INT8)
         )
-        # x86 without VNNI adds products of 8-bit codes in 16 bits, where they overflow without a
-        # sign. With this ONNX Runtime takes slower kernels there, and the same as ever elsewhere.
+        # x86 without VNNI adds 8-bit products in 16 bits, where they overflow silently. With this
+        # option ONNX Runtime takes slower kernels there, and its usual ones elsewhere.
         options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     return options

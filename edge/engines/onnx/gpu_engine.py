@@ -1,4 +1,4 @@
-"""ONNX Runtime on an NVIDIA GPU: frames and results in its memory, launches recorded once."""
+"""ONNX Runtime on an NVIDIA GPU, with all tensors in its memory and a CUDA graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WARM_UP_RUNS = 2
 
 
 class OnnxGpuEngine(OnnxEngine):
-    """One graph by a provider for NVIDIA GPUs.
+    """One graph on an execution provider for NVIDIA GPUs.
 
     A tensor bound in the CPU's memory would be copied when it is bound, not when it is run: every
     frame would be judged as the first. So all tensors stay on the device, and frames are copied.
@@ -37,7 +37,7 @@ class OnnxGpuEngine(OnnxEngine):
     Args:
         path: an ONNX file.
         graph: its description.
-        provider: what computes; see onnx_providers.
+        provider: the execution provider; see edge.engines.onnx.library.
         cache: folder for what the provider compiles; None keeps nothing.
         use_cuda_graph: launch all kernels as one, with the CUDA provider; without it the launches
             of a small network take longer than its work.

@@ -1,8 +1,8 @@
-"""What ONNX Runtime computes on an NVIDIA GPU with: CUDA or TensorRT.
+"""ONNX Runtime's execution providers for NVIDIA GPUs: CUDA and TensorRT.
 
-It needs a build of ONNX Runtime that has its providers, such as the package onnxruntime-gpu in
-place of onnxruntime. Nothing ever moves to the CPU by itself: a provider that does not load, or
-does not take a node, is an error.
+They need a build of ONNX Runtime that has its providers, such as the package onnxruntime-gpu in
+place of onnxruntime. Nothing falls back to the CPU: a provider that does not load, or does not take
+a node, is an error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnxruntime as ort
 from edge.errors import EngineLoadError
 
 Provider = Literal["cuda", "tensorrt"]
-# What EngineInfo and records of parity call an engine on each.
+# Backend of an engine in EngineInfo and parity records.
 BACKENDS: Final[dict[Provider, str]] = {
     "cuda": "onnxruntime_cuda",
     "tensorrt": "onnxruntime_tensorrt",

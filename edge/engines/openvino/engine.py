@@ -13,11 +13,11 @@ from edge.engines.onnx.engine import physical_cores
 from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
-# What float operators are computed in. Left to itself, OpenVINO takes bf16 wherever the processor
-# has it, without a word: here it is asked for, named in EngineInfo, and proven like any precision.
+# Arithmetic of float operators. By default OpenVINO silently takes bf16 where the processor has it.
+# Here bf16 must be asked for, is named in EngineInfo, and is verified like any other precision.
 Arithmetic = Literal["fp32", "bf16"]
 _HINT: Final[dict[Arithmetic, str]] = {"fp32": "f32", "bf16": "bf16"}
-# How lines begin that only say where in OpenVINO an exception passed.
+# Beginnings of lines that only name the place of an exception inside OpenVINO.
 _PLACES = ("Exception from", "Check '", "FrontEnd API failed")
 _DTYPES = {"u8": "uint8", "f32": "float32"}
 
@@ -81,7 +81,7 @@ class OpenVinoEngine(Engine):
 
 
 def arithmetic_of(precision: str) -> Arithmetic:
-    """What a record or target of a precision means for float operators."""
+    """Return the arithmetic of float operators for the precision of a record or target."""
     return "bf16" if precision == "bf16" else "fp32"
 
 
@@ -124,7 +124,7 @@ def _check_arithmetic(path: Path, compiled: Any, arithmetic: Arithmetic) -> None
 
 
 def _reason(error: RuntimeError) -> str:
-    """What OpenVINO complains about in one line, without the places in its sources."""
+    """Return the message of an OpenVINO error in one line, without the places in its sources."""
     lines = [" ".join(line.split()) for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(_PLACES)]
     return " ".join(said)[:300] or "it does not say why"

@@ -20,20 +20,20 @@ from edge.errors import EngineLoadError, InferenceError
 
 
 class TensorRTEngine(Engine):
-    """One engine, one context, one stream; all memory is allocated when it is loaded.
+    """An engine with one context and one stream. All memory is allocated on loading.
 
-    `run` is `start` and `finish`: two engines started one after the other overlap on the GPU.
+    `run` is `start` and `finish`. Two engines started one after the other overlap on the GPU.
 
     Args:
-        path: the engine; its side file stands beside it and is verified first.
+        path: the engine; the side file next to it is verified first.
         graph: the bundle's graph of this role; its tensors must be the engine's.
         library: TensorRT.
         cuda: the binding.
-        use_cuda_graph: launch copies and kernels as one; without it each is put on the stream
-            alone, which costs time on small networks.
+        use_cuda_graph: launch copies and kernels as one CUDA graph; single launches cost time on small
+            networks.
 
     Raises:
-        EngineLoadError: the engine is not whole, not made by this library or for this device, has
+        EngineLoadError: the engine is not whole, not built by this library or for this device, has
             other tensors, or the GPU has no room for it.
     """
 
@@ -58,7 +58,7 @@ class TensorRTEngine(Engine):
         self._views: dict[str, NDArray[Any]] = {}
         self._captured: Captured | None = None
         self._is_running = False
-        # What is made later may use what was made before: it is freed in reverse.
+        # Later resources may use earlier ones, so they are freed in reverse.
         self._made = ExitStack()
         self._context: Any = None
         with ExitStack() as undo:
@@ -112,7 +112,7 @@ class TensorRTEngine(Engine):
         return self._results
 
     def close(self) -> None:
-        """Wait for what runs, then free everything; idempotent."""
+        """Wait for a run that was started, then free everything; idempotent."""
         if self._is_running:
             self._settle()
         self._made.close()
@@ -150,7 +150,7 @@ class TensorRTEngine(Engine):
         self._views[name][...] = 0
 
     def _warm_up(self, use_cuda_graph: bool) -> None:
-        """Run once as it is, which a capture needs, and once more as it will run."""
+        """Run once without a CUDA graph, which a capture needs, and once more as frames will run."""
         self._run_once(self._enqueue)
         if not use_cuda_graph:
             return
@@ -168,7 +168,7 @@ class TensorRTEngine(Engine):
         self._is_running = False
 
     def _enqueue(self) -> None:
-        """Put copies in, kernels and copies out on the stream."""
+        """Enqueue the copies to the device, the kernels and the copies back."""
         for name in self._inputs:
             self._cuda.copy(self._buffers[name], "device", self._stream)
         if not self._context.execute_async_v3(self._cuda.handle(self._stream)):
@@ -177,7 +177,7 @@ class TensorRTEngine(Engine):
             self._cuda.copy(self._buffers[name], "host", self._stream)
 
     def _settle(self) -> None:
-        """Let what is on the stream end: its memory must not be written or freed before."""
+        """Wait for the stream: its memory must not be written or freed before."""
         with suppress(InferenceError):
             self._cuda.synchronise(self._stream)
         self._is_running = False

@@ -25,7 +25,7 @@ PRODUCTS: Final[dict[Product, str]] = {"tensorrt": "TensorRT", "tensorrt_rtx": "
 
 
 class BuildOptions(Settings):
-    """What the builder was asked for; precision is not among it, the graph's types say it.
+    """Options of the builder. Precision is not among them: the graph's types set it.
 
     Attributes:
         workspace_bytes: GPU memory that kernels may use while they run.
@@ -41,7 +41,7 @@ class BuildOptions(Settings):
 
 
 class EngineFile(Settings):
-    """What stands in `<engine>.json`.
+    """Contents of `<engine>.json`.
 
     Attributes:
         graph: tensors of the ONNX file that was compiled, and its precision.
@@ -83,7 +83,7 @@ def engine_key(
     gpu: Gpu | None,
     options: BuildOptions,
 ) -> str:
-    """Hash everything an engine depends on; we use no plug-ins."""
+    """Return the SHA-256 of everything an engine depends on; we use no plug-ins."""
     parts = {
         "graph": graph_sha256,
         "precision": graph.precision,
@@ -123,10 +123,10 @@ def read_engine_file(engine: Path) -> EngineFile:
 
 
 def check_engine(engine: Path, side: EngineFile, product: Product, version: str, gpu: Gpu) -> None:
-    """Prove that an engine is whole, and made by this library for this device.
+    """Check that an engine is whole and was built by this library for this device.
 
-    The driver, clocks and multiprocessors are in the key, for the builder; they do not keep an
-    engine from running.
+    The driver, clocks and multiprocessors are part of the key, for the builder. An engine runs even
+    if they differ.
 
     Raises:
         EngineLoadError: naming what was expected, what was found and what to do.

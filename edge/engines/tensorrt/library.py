@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT for RTX: which is installed, and what it complains about."""
+"""Load TensorRT or TensorRT for RTX, with a logger that keeps its errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ INSTALL = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Library:
-    """One of the two, loaded.
+    """TensorRT or TensorRT for RTX, loaded.
 
     Attributes:
         trt: the module; both products have the same names as far as we use them.
-        logger: given to everything that TensorRT makes; a process keeps the first one it sees.
-        problems: the last errors it logged: the only place where it says why something failed.
+        logger: passed to all TensorRT objects; a process keeps the first one it gets.
+        problems: the last errors it logged. TensorRT gives reasons of failures nowhere else.
     """
 
     product: Product

@@ -137,7 +137,7 @@ def _is_at(bundle: Bundle, folder: Path) -> bool:
 def model_info(name: str, bundle: Bundle, engine: Engine) -> ModelInfo:
     """Describe recipe, bundle and engine for payloads."""
     manifest, info = bundle.manifest, engine.info
-    passed = info.is_proven or any(
+    passed = info.is_verified or any(
         record.passed and record.backend == info.backend and record.backend_version == info.version
         for record in manifest.parity
     )

@@ -1,1 +1,1 @@
-"""From a bundle to engines that passed the parity check on this device."""
+"""Build engines of a bundle and check their parity on this device."""

@@ -1,6 +1,6 @@
-"""What each backend does to run a graph: which file it takes, how it is compiled, how it is loaded.
+"""Backends: which file each takes for a graph, how it compiles it and how it loads it.
 
-A further backend is one more class here, and one more line in edge.engines.load.
+A new backend needs a class here and a line in edge.engines.load.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EngineBackend(Protocol):
         ...
 
     def key(self, source: Source, variant: EngineVariant) -> str:
-        """Return text that changes with everything that its engine depends on."""
+        """Return a text that changes with everything its engine depends on."""
         ...
 
     def make(self, source: Source, variant: EngineVariant, folder: Path) -> EnginePart:
@@ -53,7 +53,7 @@ class EngineBackend(Protocol):
     def load(
         self, source: Source, variant: EngineVariant, part: EnginePart, folder: Path
     ) -> Engine:
-        """Load what `make` made."""
+        """Load the engine that `make` built."""
         ...
 
 
@@ -75,7 +75,7 @@ class OnnxRuntimeBackend:
         return f"{source.sha256} onnxruntime {onnxruntime.__version__} {cpu_name()}"
 
     def make(self, source: Source, variant: EngineVariant, folder: Path) -> EnginePart:
-        """Nothing to compile: the part is the graph in the bundle."""
+        """Compile nothing: the part is the graph in the bundle."""
         return EnginePart(file=source.graph.file, sha256=source.sha256)
 
     def load(
@@ -95,7 +95,7 @@ class TensorRTBackend:
 
     Attributes:
         target: its limits and options.
-        library, cuda, gpu: what is here.
+        library, cuda, gpu: of this device.
         cache: folder for timing caches.
     """
 
@@ -108,7 +108,7 @@ class TensorRTBackend:
     def source(
         self, bundle: Bundle, graph: GraphFile, variant: EngineVariant, scratch: Path
     ) -> Source:
-        """Return the graph whose types say the precision; see tensorrt_graph."""
+        """Return the graph in the variant's precision; see tensorrt_graph."""
         return tensorrt_graph(bundle, graph, variant.precision, scratch)
 
     def key(self, source: Source, variant: EngineVariant) -> str:
@@ -118,7 +118,7 @@ class TensorRTBackend:
         return engine_key(source.sha256, source.graph, product, version, self.gpu, options)
 
     def make(self, source: Source, variant: EngineVariant, folder: Path) -> EnginePart:
-        """Compile in a child process, and log how far it is."""
+        """Compile in a child process and log its progress."""
         engine = folder / f"{source.graph.role}.engine"
         memory = self.target.memory
         side = build_engine(
@@ -146,7 +146,7 @@ class TensorRTBackend:
         return TensorRTEngine(folder / part.file, source.graph, self.library, self.cuda)
 
     def _timing_cache(self) -> Path | None:
-        """One per device and release; TensorRT for RTX chooses its kernels when they first run."""
+        """One file per device and release; TensorRT for RTX picks kernels at run time instead."""
         if self.library.product == "tensorrt_rtx":
             return None
         device = "".join(c if c.isalnum() else "-" for c in self.gpu.name.lower())
@@ -156,7 +156,7 @@ class TensorRTBackend:
 def find_backend(
     name: str, target: TargetProfile, cache: Path, binding: Binding = "auto"
 ) -> EngineBackend:
-    """Return the backend of a target, after proving that this device is of the target's kind.
+    """Return the backend of a target, after checking that this device is of the target's kind.
 
     Raises:
         EngineLoadError: no TensorRT, CUDA binding, driver, GPU or provider.

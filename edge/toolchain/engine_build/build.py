@@ -1,6 +1,6 @@
-"""Bundle and target profile -> engines that have passed parity on this device, in their folder.
+"""Build the engines of a bundle for a target profile and verify them on this device.
 
-What ran before stays until the new engines have passed; nothing is left behind if they do not.
+The engines of before stay until the new ones have passed. New ones that fail leave nothing behind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edge.engines.verified import (
     Role,
     VerifiedEngines,
     cpu_name,
-    find_proven,
+    find_verified,
 )
 from edge.errors import EngineBuildError, EngineError, ToolchainError
 from edge.toolchain.engine_build.backends import EngineBackend, OnnxRuntimeBackend
@@ -46,31 +46,31 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What runs from now on.
+    """The engines that a station runs from now on.
 
     Attributes:
-        proven: record and folder.
-        is_new: False when engines of the same key had passed before.
-        refused: what was tried before, and why it was not taken.
+        verified: record and folder.
+        is_new: False if engines of the same key had passed before.
+        refused: variants tried before these, each with the reason why it was not taken.
     """
 
-    proven: VerifiedEngines
+    verified: VerifiedEngines
     is_new: bool
     refused: tuple[str, ...]
 
     def __str__(self) -> str:
-        record = self.proven.record
+        record = self.verified.record
         note = f" ({record.note})" if record.note else ""
         state = "passed parity" if self.is_new else "had passed parity before"
         return (
-            f"{self.proven.folder}: {record.backend} {record.version} {record.precision}{note} on "
-            f"{record.device} {state}, {record.median_ms:.2f} ms a frame"
+            f"{self.verified.folder}: {record.backend} {record.version} {record.precision}{note} "
+            f"on {record.device} {state}, {record.median_ms:.2f} ms a frame"
         )
 
     def as_json(self) -> str:
         """Return folder, record, and what was refused, as one JSON object."""
-        record = self.proven.record.model_dump(mode="json", by_alias=True)
-        folder = str(self.proven.folder)
+        record = self.verified.record.model_dump(mode="json", by_alias=True)
+        folder = str(self.verified.folder)
         return json.dumps(
             {"folder": folder, "is_new": self.is_new, "refused": self.refused, **record}
         )
@@ -85,11 +85,11 @@ def build_engines(
     fallback: bool = False,
     force: bool = False,
 ) -> Built:
-    """Build a bundle's engines for this device, prove them and put them where stations look.
+    """Build a bundle's engines for this device, verify them and put them where stations look.
 
     Args:
         bundle: folder.
-        target: what to build.
+        target: its profile.
         backend: its backend on this device, see find_backend.
         out: folder of engines; made if it is absent.
         fallback: when an engine cannot be built or does not pass, try the next one of `variants`.
@@ -105,21 +105,21 @@ def build_engines(
     _prepare(out, opened)
     build = _Build(opened, out, reference_outcomes(opened), force)
     refused: list[str] = []
-    ladder = variants(target, fallback=fallback)
-    for variant in ladder:
+    order = variants(target, fallback=fallback)
+    for variant in order:
         outcome = build.attempt(variant, OnnxRuntimeBackend() if variant == REFERENCE else backend)
         if isinstance(outcome, tuple):
             return Built(*outcome, tuple(refused))
-        if variant == ladder[-1]:
+        if variant == order[-1]:
             raise outcome
         refused.append(f"{variant}: {outcome}")
         log.warning("engine not taken engine=%s reason=%s", variant, outcome)
-    raise AssertionError("a ladder has a last variant")
+    raise AssertionError("the order has a last variant")
 
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """What all variants share."""
+    """Inputs that all variants share."""
 
     bundle: Bundle
     out: Path
@@ -129,14 +129,14 @@ class _Build:
     def attempt(
         self, variant: EngineVariant, backend: EngineBackend
     ) -> tuple[VerifiedEngines, bool] | EngineError | ToolchainError:
-        """Climb one variant, or return why it does not hold."""
+        """Build one variant, or return the error."""
         try:
-            return self.climb(variant, backend)
+            return self.build(variant, backend)
         except (EngineError, ToolchainError) as error:
             return error
 
-    def climb(self, variant: EngineVariant, backend: EngineBackend) -> tuple[VerifiedEngines, bool]:
-        """Make one variant's engines, prove them and put them in place; tell if they are new."""
+    def build(self, variant: EngineVariant, backend: EngineBackend) -> tuple[VerifiedEngines, bool]:
+        """Build one variant's engines, verify and place them; also return whether they are new."""
         graphs = [g for g in (self.bundle.graph, self.bundle.types_graph) if g is not None]
         with tempfile.TemporaryDirectory(dir=self.out, prefix=".build-") as scratch:
             sources = [backend.source(self.bundle, g, variant, Path(scratch)) for g in graphs]
@@ -148,12 +148,12 @@ class _Build:
             folder = Path(scratch) / "engines"
             folder.mkdir()
             parts = {s.graph.role: backend.make(s, variant, folder) for s in sources}
-            record = self._prove(variant, backend, key, sources, parts, folder)
+            record = self._verify(variant, backend, key, sources, parts, folder)
             text = record.model_dump_json(indent=2, by_alias=True) + "\n"
             write_whole(folder / PARITY, text.encode())
             return VerifiedEngines(self._place(folder, record), record), True
 
-    def _prove(
+    def _verify(
         self,
         variant: EngineVariant,
         backend: EngineBackend,
@@ -187,29 +187,29 @@ class _Build:
 
     def _find(self, key: str) -> VerifiedEngines | None:
         """Return engines of the same key that have passed and are whole."""
-        for proven in find_proven(self.out, self.bundle.id):
-            record = proven.record
-            if record.key == key and record.parity.passed and self._is_whole(proven):
-                return proven
+        for verified in find_verified(self.out, self.bundle.id):
+            record = verified.record
+            if record.key == key and record.parity.passed and self._is_whole(verified):
+                return verified
         return None
 
-    def _is_whole(self, proven: VerifiedEngines) -> bool:
+    def _is_whole(self, verified: VerifiedEngines) -> bool:
         """Compiled engines are as they were; graphs of the bundle were verified with it."""
         files = self.bundle.manifest.files
-        compiled = {r: p for r, p in proven.record.engines.items() if p.file not in files}
+        compiled = {r: p for r, p in verified.record.engines.items() if p.file not in files}
         return all(
-            proven.file(role).is_file() and sha256(proven.file(role)) == part.sha256
+            verified.file(role).is_file() and sha256(verified.file(role)) == part.sha256
             for role, part in compiled.items()
         )
 
     def _place(self, folder: Path, record: DeviceParity) -> Path:
-        """Move engines to where stations look, then remove those that they supersede."""
+        """Move engines to where stations look, then remove those they supersede."""
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", self.bundle.manifest.name)
         stem = f"{name}-{record.backend}-{record.precision}-{record.key[:12]}"
         place, number = self.out / stem, 1
         while place.exists():
             place, number = self.out / f"{stem}-{number}", number + 1
-        before = find_proven(self.out, self.bundle.id)
+        before = find_verified(self.out, self.bundle.id)
         folder.replace(place)
         for old in before:
             if _kind(old.record) == _kind(record):
@@ -218,12 +218,12 @@ class _Build:
 
 
 def _kind(record: DeviceParity) -> tuple[str, str, str]:
-    """Of engines of one kind a device needs one."""
+    """A device keeps one set of engines of each kind."""
     return record.backend, record.precision, record.device
 
 
 def _prepare(out: Path, bundle: Bundle) -> None:
-    """Make the folder, and prove that it can be written and has room."""
+    """Make the folder, and check that it is writable and has room."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".build-"):

@@ -1,7 +1,7 @@
-"""Does an engine decide as the reference on this device? Needs neither torch nor onnx.
+"""Check on this device that an engine decides as the reference does. Needs no torch and no onnx.
 
-The reference is ONNX Runtime with the bundle's FP32 graphs, itself held against what the trained
-model said when the bundle was packed.
+The reference is ONNX Runtime with the bundle's FP32 graphs. It is itself compared with the outputs
+of the trained model, which the bundle keeps.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from edge.inspection.scorer import FrameScorer
 from edge.inspection.type_scorer import TypeScorer
 from edge.toolchain.parity import TOLERANCES, Outcome, compare, differences
 
-# Runs whose median is kept, and how many go before them.
+# Timed runs, and warm-up runs before them.
 TIMED_RUNS, WARM_UP_RUNS = 30, 5
 
 
 def golden_outcomes(bundle: Bundle, engine: Engine, types_engine: Engine | None) -> list[Outcome]:
-    """What engines say of the golden pictures, through the line's own pre-processing.
+    """Return the outputs of engines for the golden pictures, pre-processed as on a station.
 
     Raises:
         InferenceError: an engine failed, or returned values that are not finite.
@@ -44,7 +44,7 @@ def golden_outcomes(bundle: Bundle, engine: Engine, types_engine: Engine | None)
 
 
 def reference_outcomes(bundle: Bundle) -> list[Outcome]:
-    """What the FP32 graphs say of the golden pictures, on ONNX Runtime.
+    """Return the outputs of the FP32 graphs for the golden pictures, on ONNX Runtime.
 
     Raises:
         ParityError: on this machine they do not decide as the trained model did.
@@ -72,7 +72,7 @@ def check_parity(
     """Compare engines with the reference on the golden set.
 
     Raises:
-        ParityError: a limit of edge.toolchain.parity is passed, or an output is not finite.
+        ParityError: a limit of edge.toolchain.parity is exceeded, or an output is not finite.
     """
     info = engine.info
     name = f"{info.backend} {info.version} {info.precision} on {info.device}"
@@ -96,7 +96,7 @@ def score_tolerance(bundle: Bundle, precision: str) -> float:
 
 
 def median_ms(bundle: Bundle, engine: Engine) -> float:
-    """Median time of the engine alone, one frame, over the golden pictures in turn."""
+    """Return the median time of the engine alone for one frame, over the golden pictures."""
     scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
     pictures = [bundle.golden_pixels(image) for image in bundle.golden().images]
     times = [

@@ -1,4 +1,4 @@
-"""Room on the disk, and files that are written whole or not at all."""
+"""Free space for a build, and writing its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPARE_BYTES = 64 * 2**20
 
 
 def check_disk(folder: Path, need_bytes: int) -> None:
-    """Prove that there is room before minutes of building.
+    """Check that there is room, before minutes of building.
 
     Raises:
         EngineBuildError: there is not.
@@ -28,10 +28,10 @@ def check_disk(folder: Path, need_bytes: int) -> None:
 
 
 def write_whole(path: Path, data: Any) -> None:
-    """Write a file to the disk, or leave none.
+    """Write a file and sync it to the disk.
 
     Raises:
-        EngineBuildError: it cannot be written, for want of space say.
+        EngineBuildError: it cannot be written, for example for lack of space.
     """
     try:
         with path.open("wb") as stream:

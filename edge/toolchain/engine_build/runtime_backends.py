@@ -20,7 +20,7 @@ from edge.toolchain.engine_build.variants import EngineVariant
 
 
 class OpenVinoBackend:
-    """OpenVINO on the CPU: takes the bundle's graphs as they are; bf16 is how it computes FP32."""
+    """OpenVINO on the CPU: takes the bundle's graphs as they are; bf16 computes FP32 graphs."""
 
     def source(
         self,
@@ -39,7 +39,7 @@ class OpenVinoBackend:
         return f"{source.sha256} openvino {openvino_version()} {cpu_name()}"
 
     def make(self, source: Source, variant: EngineVariant, folder: Path) -> EnginePart:
-        """Nothing to compile: the part is the graph in the bundle."""
+        """Compile nothing: the part is the graph in the bundle."""
         return EnginePart(file=source.graph.file, sha256=source.sha256)
 
     def load(
@@ -69,7 +69,7 @@ class OnnxGpuBackend:
     def source(
         self, bundle: Bundle, graph: GraphFile, variant: EngineVariant, scratch: Path
     ) -> Source:
-        """Return the graph whose types say the precision; see tensorrt_graph."""
+        """Return the graph in the variant's precision; see tensorrt_graph."""
         return tensorrt_graph(bundle, graph, variant.precision, scratch)
 
     def key(self, source: Source, variant: EngineVariant) -> str:
@@ -94,7 +94,7 @@ class OnnxGpuBackend:
 
 
 def onnx_gpu_backend(provider: Provider) -> OnnxGpuBackend:
-    """Return the backend, after proving that provider and GPU are here.
+    """Return the backend, after checking that provider and GPU exist.
 
     Raises:
         EngineLoadError: they are not.

@@ -1,4 +1,4 @@
-"""The ONNX file of a bundle that an engine of some precision is made from."""
+"""Find or make the ONNX file that an engine of some precision is built from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge.toolchain.engine_build.target_profile import Precision
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An ONNX file, what it says and its hash; `graph.precision` is that of its types."""
+    """An ONNX file, its description and its hash; `graph.precision` is that of its tensors."""
 
     path: Path
     graph: GraphFile
@@ -33,7 +33,7 @@ def stored_graph(
 
 
 def cpu_graph(bundle: Bundle, graph: GraphFile, precision: Precision) -> Source:
-    """Return the graph that a CPU gets; a types graph without an INT8 form runs in FP32.
+    """Return the graph for a CPU; a types graph without an INT8 form runs in FP32.
 
     Args:
         bundle: that holds the graphs.
@@ -55,10 +55,10 @@ def cpu_graph(bundle: Bundle, graph: GraphFile, precision: Precision) -> Source:
 
 
 def tensorrt_graph(bundle: Bundle, graph: GraphFile, precision: Precision, scratch: Path) -> Source:
-    """Return the graph that TensorRT gets; what is FP32 in it stays FP32.
+    """Return the graph for TensorRT, which computes in the types of its tensors.
 
-    FP16 graphs that a bundle does not hold are made from its FP32 ones. An INT8 graph computes in
-    FP32 between its quantised products; that part becomes FP16 too. A types graph without an INT8
+    FP16 graphs that a bundle does not hold are made from its FP32 ones. The FP32 part of an INT8
+    graph becomes FP16. A types graph without an INT8
     form is built in FP16.
 
     Args:

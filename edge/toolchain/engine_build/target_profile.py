@@ -1,4 +1,4 @@
-"""Target profiles: what to build for a kind of device, and what that device must have."""
+"""Target profiles: the engine to build for a kind of device, and the device's requirements."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Releases(Settings):
     below: Release
 
     def holds(self, version: str) -> bool:
-        """Say whether a release is one of them."""
+        """Return whether a release is one of them."""
         return _parts(self.since) <= _parts(version) < _parts(self.below)
 
 
 class Memory(Settings):
-    """Limits while building and running.
+    """Memory limits of build and inference.
 
     Attributes:
         workspace: GPU memory that kernels may use while they run.
@@ -51,13 +51,13 @@ class Memory(Settings):
 
 
 class TargetProfile(Settings):
-    """build/targets/<name>.yaml.
+    """Contents of build/targets/<name>.yaml.
 
     Attributes:
-        title: the device in words.
-        backend: what runs the engine.
-        precision: of the graph that is built; its types say it, no builder flag does. bf16 is how
-            OpenVINO computes an FP32 graph.
+        title: name of the device.
+        backend: runtime of the engine.
+        precision: of the graph's tensors; no builder flag sets it. In bf16 OpenVINO computes the
+            FP32 graph.
         batch: frames per run, as the bundle's graphs have it.
         tensorrt: accepted releases; None for other backends.
         compute_capabilities: accepted GPUs; empty: any.
@@ -75,7 +75,7 @@ class TargetProfile(Settings):
     optimization_level: int = Field(default=3, ge=0, le=5)
 
     def options(self, attention: Literal["fused", "apart"]) -> BuildOptions:
-        """Return what the builder is asked for."""
+        """Return the options of the builder."""
         workspace = self.memory.workspace if self.memory else BuildOptions().workspace_bytes
         return BuildOptions(
             workspace_bytes=workspace,
@@ -84,7 +84,7 @@ class TargetProfile(Settings):
         )
 
     def check(self, name: str, version: str, gpu: Gpu) -> None:
-        """Prove that this device is of the profile's kind.
+        """Check that this device is of the profile's kind.
 
         Raises:
             EngineBuildError: naming what was expected and what was found.

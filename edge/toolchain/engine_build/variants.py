@@ -1,4 +1,4 @@
-"""The ladder of ways to run a bundle, best first; each holds only if it passes the parity check."""
+"""Engine variants of a target, in the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge.toolchain.engine_build.target_profile import Backend, Precision, Targe
 
 @dataclass(frozen=True, slots=True)
 class EngineVariant:
-    """One way to run a bundle."""
+    """A backend in a precision."""
 
     backend: Backend
     precision: Precision
@@ -21,7 +21,7 @@ class EngineVariant:
 
     @property
     def note(self) -> str:
-        """What is special about it; empty if nothing is."""
+        """Deviation from the plain variant; empty if there is none."""
         return "attention apart" if self.attention == "apart" else ""
 
 
@@ -29,17 +29,17 @@ REFERENCE = EngineVariant("onnxruntime", "fp32")
 
 
 def variants(target: TargetProfile, *, fallback: bool) -> tuple[EngineVariant, ...]:
-    """List what to try, best first; without `fallback` only what the target asks for."""
+    """Return the fallback order, best variant first; without `fallback` only the target's own."""
     first = EngineVariant(target.backend, target.precision)
     if not fallback:
         return (first,)
-    ladder = [first]
+    order = [first]
     if target.backend in ("tensorrt", "tensorrt_rtx"):
         if target.precision == "int8":
-            ladder.append(EngineVariant(target.backend, "fp16"))
+            order.append(EngineVariant(target.backend, "fp16"))
         if target.precision != "fp32":
-            ladder.append(EngineVariant(target.backend, "fp16", attention="apart"))
-            ladder.append(EngineVariant(target.backend, "fp32"))
+            order.append(EngineVariant(target.backend, "fp16", attention="apart"))
+            order.append(EngineVariant(target.backend, "fp32"))
     elif target.backend != REFERENCE.backend:
-        ladder.append(EngineVariant(target.backend, "fp32"))
-    return tuple(dict.fromkeys((*ladder, REFERENCE)))
+        order.append(EngineVariant(target.backend, "fp32"))
+    return tuple(dict.fromkeys((*order, REFERENCE)))

@@ -26,13 +26,14 @@ from edge.errors import ParityError, ToolchainError
 from edge.inspection.scorer import FrameScorer
 from edge.inspection.type_scorer import TypeScorer
 from edge.methods.added_types import check_word
-from edge.methods.run import MODEL, read_calibration, read_record
+from edge.methods.run import read_calibration, read_record
 from edge.toolchain.packing.bundle_folder import check_free, swap
 from edge.toolchain.packing.golden_set import engine_outcome
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
 from edge.toolchain.packing.thresholds import fit_threshold
 from edge.toolchain.parity import Outcome
 from edge.toolchain.quantization.calibration_set import CalibrationSet
+from edge.training.run_folder import MODEL
 
 # How far scores and logits of the old types may move, relative to the largest: rounding of a larger
 # matrix product.

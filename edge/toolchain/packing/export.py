@@ -14,7 +14,7 @@ import torch
 
 from edge.bundle.manifest import GraphFile, TensorSpec
 from edge.errors import ExportError
-from edge.methods.run import Network
+from edge.methods.method import Network
 from edge.toolchain.packing.types_graph import TypeNamer
 
 # The exporter's own default; TensorRT 10.3 is the oldest parser that documents it.

@@ -31,7 +31,7 @@ from edge.inspection.regions import find_regions
 from edge.inspection.scorer import FrameScorer, stitch
 from edge.inspection.type_naming import namer, predicted_type
 from edge.inspection.type_scorer import TypeScorer
-from edge.methods.run import Network
+from edge.methods.method import Network
 from edge.toolchain.packing.bundle_folder import write_json
 from edge.toolchain.packing.types_graph import TypesRun
 from edge.toolchain.parity import TOLERANCES, Outcome, compare, refuse

@@ -18,7 +18,7 @@ from edge.data.frames import InputShape, network_inputs
 from edge.data.golden_pictures import GoldenPicture
 from edge.data.image_set import read_pixels
 from edge.errors import PrecisionError
-from edge.methods.run import Network
+from edge.methods.method import Network
 from edge.toolchain.packing.export import export_detector, export_types
 from edge.toolchain.packing.golden_set import prove_graphs
 from edge.toolchain.packing.types_graph import TypeNamer

@@ -37,10 +37,9 @@ from edge.data.record import DataRecord
 from edge.errors import ToolchainError
 from edge.inspection.frame_quality import quality_range
 from edge.methods.added_types import with_added
-from edge.methods.inp_former.settings import ModelSettings
-from edge.methods.multiads.settings import AlignedSettings
-from edge.methods.promptmad.settings import PromptMadSettings
-from edge.methods.run import Calibration, Network, read_calibration, read_model, read_record
+from edge.methods.method import Network
+from edge.methods.registry import find_method
+from edge.methods.run import read_calibration, read_model, read_record
 from edge.methods.run_record import RunRecord
 from edge.toolchain.packing.bundle_folder import (
     check_free,
@@ -56,8 +55,9 @@ from edge.toolchain.packing.golden_set import prove_graphs, reference_outcomes, 
 from edge.toolchain.packing.int8_graphs import add_int8_graphs
 from edge.toolchain.packing.product_thresholds import ProductScores, write_products
 from edge.toolchain.packing.thresholds import fit_threshold
-from edge.toolchain.packing.types_graph import TypesRun, read_types_run
+from edge.toolchain.packing.types_graph import TypeNamer, TypesRun, read_types_run
 from edge.toolchain.quantization.calibration_set import CalibrationSet
+from edge.training.run_folder import Calibration
 
 TYPES_FILE = "models/types.fp32.onnx"
 
@@ -146,9 +146,9 @@ def _write(
     file = f"models/{record.model.method.replace('-', '')}.fp32.onnx"
     graphs = [export_detector(detector, folder / file).model_copy(update={"file": file})]
     _stamp(folder / file, name, options.version, run)
-    naming: ModelSettings | AlignedSettings | PromptMadSettings = record.model
+    naming = (record if types is None else types.record).model
     if types is not None:
-        graph, naming = export_types(types.namer, folder / TYPES_FILE), types.settings
+        graph = export_types(types.namer, folder / TYPES_FILE)
         graphs.append(graph.model_copy(update={"file": TYPES_FILE}))
         _stamp(folder / TYPES_FILE, name, options.version, types.folder)
     advance(1)
@@ -159,7 +159,7 @@ def _write(
         overlap=record.overlap,
         mm_per_px=options.mm_per_px,
         defect_types=naming.types,
-        type_evidence="summed" if isinstance(naming, AlignedSettings) else "pooled",
+        type_evidence=find_method(naming.method).type_evidence,
         types_size_wh=None if types is None else types.settings.size_wh,
         veto_above=options.veto_above,
         veto_passes=options.veto_passes,
@@ -182,7 +182,8 @@ def _write(
     write_golden_set(folder, pictures, reference, threshold, recipe)
     parity = [prove_graphs(folder, graphs, recipe, pictures, reference, threshold.value)]
     if options.int8 is not None:
-        networks = [detector] if types is None else [detector, types.namer]
+        networks: list[Network | TypeNamer] = [detector]
+        networks += [] if types is None else [types.namer]
         coded, records = add_int8_graphs(
             folder, list(zip(networks, graphs, strict=True)), recipe, options.int8, pictures,
             reference, threshold.value,

@@ -79,7 +79,7 @@ def test_it_says_what_runs(engine: OpenVinoEngine, bundle: Bundle) -> None:
         1,
     )
     assert openvino.__version__.startswith(info.version)
-    assert not info.is_proven
+    assert not info.is_verified
     with OpenVinoEngine(bundle.path(bundle.graph.file), bundle.graph) as default:
         assert default.info.threads == physical_cores()
 

@@ -1,4 +1,4 @@
-"""From a bundle to proven engines: the ladder, the cache, what stays and what is refused.
+"""From a bundle to verified engines: the fallback order, the cache, what stays and is refused.
 
 Here TensorRT is a fake whose engines are run by ONNX Runtime; the real builder is in
 test_rtx_building.py.
@@ -25,7 +25,7 @@ from edge.engines.load import load_engine, load_types_engine
 from edge.engines.onnx.engine import OnnxEngine
 from edge.engines.tensorrt import library as tensorrt_library
 from edge.engines.tensorrt.engine_file import read_engine_file
-from edge.engines.verified import PARITY, find_proven
+from edge.engines.verified import PARITY, find_verified
 from edge.errors import EngineBuildError, EngineLoadError, ParityError
 from edge.toolchain.engine_build.backends import OnnxRuntimeBackend, TensorRTBackend, find_backend
 from edge.toolchain.engine_build.build import Built, build_engines, variants
@@ -114,7 +114,7 @@ def workplace(machine: Machine, tmp_path: Path) -> Workplace:
 
 def test_what_is_built_has_passed_and_runs_on_the_line(pair: Path, workplace: Workplace) -> None:
     built = workplace.build(pair)
-    folder, record = built.proven.folder, built.proven.record
+    folder, record = built.verified.folder, built.verified.record
     assert built.is_new
     assert {path.name for path in folder.iterdir()} == {
         "detect.engine", "detect.engine.json", "types.engine", "types.engine.json", PARITY,
@@ -128,7 +128,7 @@ def test_what_is_built_has_passed_and_runs_on_the_line(pair: Path, workplace: Wo
     bundle = open_bundle(pair)
     settings = EngineSettings(backend="tensorrt", folder=workplace.out)
     with load_engine(bundle, settings) as engine, load_types_engine(bundle, settings) as types:
-        assert engine.info.is_proven
+        assert engine.info.is_verified
         assert types is not None
     workplace.machine.cudart.assert_clean()
 
@@ -137,14 +137,14 @@ def test_the_same_key_is_not_built_twice(small: Path, workplace: Workplace) -> N
     first = workplace.build(small)
     again = workplace.build(small)
     assert not again.is_new
-    assert again.proven == first.proven
-    engine = first.proven.folder / "detect.engine"
+    assert again.verified == first.verified
+    engine = first.verified.folder / "detect.engine"
     engine.write_bytes(engine.read_bytes() + b"x")
     renewed = workplace.build(small)
     assert renewed.is_new, "the engine was altered"
-    assert renewed.proven.folder != first.proven.folder
-    assert not first.proven.folder.exists(), "it was superseded"
-    assert len(find_proven(workplace.out, open_bundle(small).id)) == 1
+    assert renewed.verified.folder != first.verified.folder
+    assert not first.verified.folder.exists(), "it was superseded"
+    assert len(find_verified(workplace.out, open_bundle(small).id)) == 1
 
 
 def test_the_old_engine_stays_until_the_new_one_has_passed(
@@ -175,7 +175,7 @@ def test_the_timing_cache_is_kept_and_a_foreign_one_replaced(
     assert json.loads(cache.read_text()) == {"builds": 1}
 
 
-def test_the_ladder_is_the_one_that_is_documented() -> None:
+def test_the_fallback_order_is_the_documented_one() -> None:
     assert [str(variant) for variant in variants(TENSORRT, fallback=True)] == [
         "tensorrt fp16",
         "tensorrt fp16, attention apart",
@@ -196,21 +196,21 @@ def test_fused_attention_that_computes_wrong_is_kept_apart(
 ) -> None:
     monkeypatch.setenv("FAKE_TENSORRT_DEFECT", "fused")
     built = workplace.build(small, TENSORRT, fallback=True)
-    record = built.proven.record
+    record = built.verified.record
     assert (record.precision, record.note) == ("fp16", "attention apart")
     (refused,) = built.refused
     assert refused.startswith("tensorrt fp16: tensorrt 10.3.0 fp16 on Orin (8.7): does not decide")
     assert "fp16 (attention apart)" in str(built)
-    side = read_engine_file(built.proven.folder / "detect.engine")
+    side = read_engine_file(built.verified.folder / "detect.engine")
     assert (side.options.attention, side.graph.precision) == ("apart", "fp16")
 
 
-def test_the_last_rung_is_the_reference_and_the_result_says_so(
+def test_the_last_variant_is_the_reference_and_the_result_says_so(
     pair: Path, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_TENSORRT_DEFECT", "all")
     built = workplace.build(pair, TENSORRT, fallback=True)
-    assert built.proven.record.backend == "onnxruntime"
+    assert built.verified.record.backend == "onnxruntime"
     assert [reason.split(":")[0] for reason in built.refused] == [
         "tensorrt fp16",
         "tensorrt fp16, attention apart",

@@ -45,19 +45,19 @@ def test_openvino_runs_where_it_has_passed(tmp_path: Path) -> None:
     with pytest.raises(EngineLoadError, match="found none for openvino"):
         load(tmp_path, "openvino")
     built = build(tmp_path)
-    record = built.proven.record
+    record = built.verified.record
     assert built.is_new
     assert record.parity.passed
     assert (record.backend, record.precision) == ("openvino", "fp32")
     for backend in ("openvino", "auto"):
         with load(tmp_path, backend) as engine:
-            assert (engine.info.backend, engine.info.is_proven) == ("openvino", True)
-    assert not build(tmp_path).is_new, "what has passed is not proven again"
+            assert (engine.info.backend, engine.info.is_verified) == ("openvino", True)
+    assert not build(tmp_path).is_new, "what has passed is not verified again"
 
 
 @needs_openvino
 def test_a_record_of_another_release_is_not_trusted(tmp_path: Path) -> None:
-    path = build(tmp_path).proven.folder / PARITY
+    path = build(tmp_path).verified.folder / PARITY
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": "2024.0.0"}))
     with pytest.raises(EngineLoadError, match=r"checked with openvino 2024\.0\.0, here is 20"):
         load(tmp_path, "openvino")
@@ -69,19 +69,19 @@ def test_bf16_has_limits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU computes no bf16")
-    assert build(tmp_path, BF16).proven.record.precision == "bf16"
+    assert build(tmp_path, BF16).verified.record.precision == "bf16"
     with load(tmp_path, "openvino") as engine:
         assert engine.info.precision == "bf16", "as the record says, not as the graph does"
     strict = Tolerance(score=1e-6, map=1e-6, correlation=0.999999, types=1e-6, rounding=0)
     monkeypatch.setitem(parity.TOLERANCES, "bf16", strict)
     with pytest.raises(ParityError, match=r"openvino .* bf16 on CPU: does not decide"):
         build(tmp_path / "strict", BF16)
-    ladder = build(tmp_path / "strict", BF16, fallback=True)
-    assert ladder.proven.record.precision == "fp32"
-    assert "does not decide" in ladder.refused[0]
+    built = build(tmp_path / "strict", BF16, fallback=True)
+    assert built.verified.record.precision == "fp32"
+    assert "does not decide" in built.refused[0]
 
 
-def test_ladders_end_at_the_reference() -> None:
+def test_the_fallback_order_ends_at_the_reference() -> None:
     assert variants(BF16, fallback=False) == (EngineVariant("openvino", "bf16"),)
     assert variants(BF16, fallback=True) == (
         EngineVariant("openvino", "bf16"),

@@ -111,7 +111,7 @@ def test_int8_forms_are_packed_with_evidence_and_run(
     engines = tmp_path / "engines"
     backend = find_backend("cpu", target, engines)
     built = build_engines(bundle.folder, target, backend, engines)
-    assert built.proven.record.engines["detect"].file == coded[0].file
+    assert built.verified.record.engines["detect"].file == coded[0].file
     settings = EngineSettings(backend="auto", folder=engines)
     with load_engine(bundle, settings) as engine:
         assert engine.info.precision == "int8"
@@ -147,7 +147,7 @@ def test_the_graph_that_names_types_has_its_int8_forms(
     target = read_target("cpu").model_copy(update={"precision": "int8"})
     engines = tmp_path / "engines"
     built = build_engines(bundle.folder, target, find_backend("cpu", target, engines), engines)
-    parts = built.proven.record.engines
+    parts = built.verified.record.engines
     files = [graph.file for graph in int8_graphs(bundle, "cpu")]
     assert [parts[role].file for role in ("detect", "types")] == files
     settings = EngineSettings(backend="auto", folder=engines)

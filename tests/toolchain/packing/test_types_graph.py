@@ -1,4 +1,4 @@
-"""A bundle with a second graph: packed, proven, refused, and measured."""
+"""A bundle with a second graph: packed, verified, refused, and measured."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def test_own_pictures_are_left_out_of_everything(bundle: Bundle, plates: Path) -
         result = evaluate(bundle, engine, images, no_bar, naming)
     assert result.left_out == OWN * types
     assert (result.good, result.defective) == (10, 20 - OWN * types)
-    assert len(result.judged) == len(images.test) - OWN * types
-    judged = {f"test/{i.sample.label}/{i.sample.path.name}" for i in result.judged}
+    assert len(result.parts) == len(images.test) - OWN * types
+    judged = {f"test/{i.sample.label}/{i.sample.path.name}" for i in result.parts}
     assert not judged & set(bundle.own_pictures)
     assert sum(row["n"] for row in result.per_type.values()) == result.defective
     assert result.types is not None
@@ -169,7 +169,7 @@ def test_edge_eval_says_how_many_it_left_out(bundle: Bundle, plates: Path, tmp_p
     done = CliRunner().invoke(eval_, [*arguments, "--json", "--report", str(page)])
     assert done.exit_code == 0, done.exception
     assert json.loads(done.stdout.splitlines()[-1])["left_out"] == 10
-    assert "10 test pictures taught the bundle its types" in page.read_text()
+    assert "10 test pictures are left out" in page.read_text()
     assert "models/types.fp32.onnx" in page.read_text()
     done = CliRunner().invoke(eval_, arguments)
     assert "left out: 10 test pictures" in done.stdout

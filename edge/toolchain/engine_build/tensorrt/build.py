@@ -1,4 +1,4 @@
-"""Build an engine in a child process, watched, and write its side file."""
+"""Build an engine in a child process with a memory limit, and write its side file."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def build_engine(
     Args:
         onnx: the file.
         graph: its description, with the precision of its types.
-        engine: where to write; not yet proven, so not where a station looks.
-        product: that builds.
-        version: of it.
+        engine: path to write; outside the folder of a station, since it is not verified yet.
+        product: library that builds.
+        version: of that library.
         gpu: this device; None for TensorRT for RTX without a GPU.
         options: of the builder.
         memory_bytes: resident memory at which the build is stopped; None: no limit.

@@ -1,7 +1,7 @@
 """The process that compiles one engine: python -m edge.toolchain.engine_build.tensorrt.compile JOB.
 
-A process of its own, so that a build that crashes or takes too much memory ends alone. It says how
-far it is in JSON lines on standard output.
+It is a process of its own, so that a build that crashes or takes too much memory ends alone. It
+reports its progress as JSON lines on standard output.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def configure(library: Library, builder: Any, options: BuildOptions) -> Any:
 
 
 def progress_monitor(trt: Any, report: Report) -> Any:
-    """Make the object that TensorRT tells how far it is; `report` gets a phase and a share 0..1."""
+    """Make TensorRT's progress monitor; `report` gets a phase and a share 0..1."""
 
     # Its base class exists only now that the module is loaded.
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
@@ -105,7 +105,7 @@ def progress_monitor(trt: Any, report: Report) -> Any:
             self._phases.pop(phase_name, None)
 
         def _share(self, phase: str | None) -> float:
-            """How far the outermost phase is, inner ones counted as part of its step."""
+            """Progress of the outermost phase, 0..1; inner phases are part of its steps."""
             share, phases = 0.0, dict(self._phases)
             while phase is not None and phase in phases:
                 phase, steps, done = phases.pop(phase)
@@ -116,7 +116,7 @@ def progress_monitor(trt: Any, report: Report) -> Any:
 
 
 def _use_timing_cache(config: Any, path: Path) -> None:
-    """Begin with what was measured before; a cache of another device or release is not used."""
+    """Start from earlier measurements; a cache of another device or release is not used."""
     known = path.read_bytes() if path.is_file() else b""
     cache = config.create_timing_cache(known)
     if cache is None or not config.set_timing_cache(cache, False):

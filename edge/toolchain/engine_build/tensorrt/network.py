@@ -1,4 +1,4 @@
-"""ONNX file -> strongly typed TensorRT network: one code path for 10.3 and later and RTX."""
+"""Make a strongly typed TensorRT network of an ONNX file, on 10.3 and later and on RTX."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def make_network(library: Library, builder: Any, onnx: Path) -> tuple[Any, Any]:
 
 
 def keep_attention_apart(trt: Any, network: Any) -> int:
-    """Put a step behind each Softmax that changes nothing and fits no fused attention kernel.
+    """Put an identity step behind each Softmax, so that no fused attention kernel fits.
 
-    Fused attention in half precision is where TensorRT has computed wrong results for vision
-    transformers without a word. A softmax is never negative, so that ReLU leaves it as it is.
+    TensorRT has silently computed wrong results for vision transformers with fused attention in
+    half precision. A softmax is never negative, so that ReLU leaves it as it is.
 
     Returns:
         How many there are; 0 means that the network has no attention to keep apart.
