@@ -1,5 +1,4 @@
 import threading
-import time
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ class SlowDriver:
 
     calls = 0
     released = 0
+    is_reading = threading.Event()
     let_go = threading.Event()
 
     def __init__(self, *arguments):
@@ -24,7 +24,8 @@ class SlowDriver:
 
     def read(self):
         SlowDriver.calls += 1
-        assert self.let_go.wait(5)
+        self.is_reading.set()
+        assert self.let_go.wait(30)
         SlowDriver.calls -= 1
         return True, np.zeros((2, 2, 3), np.uint8)
 
@@ -37,6 +38,7 @@ class SlowDriver:
 def handle(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", SlowDriver)
     monkeypatch.setattr(SlowDriver, "released", 0)
+    monkeypatch.setattr(SlowDriver, "is_reading", threading.Event())
     monkeypatch.setattr(SlowDriver, "let_go", threading.Event())
     handle = VideoHandle()
     assert handle.open("x", cv2.CAP_ANY)
@@ -47,14 +49,12 @@ def test_close_during_a_read_returns_at_once_and_the_reader_releases(handle):
     got = []
     reader = threading.Thread(target=lambda: got.append(handle.read()))
     reader.start()
-    while SlowDriver.calls == 0:
-        time.sleep(0.002)
-    start = time.monotonic()
+    assert SlowDriver.is_reading.wait(30)
     handle.close()
-    assert time.monotonic() - start < 0.5
+    assert reader.is_alive(), "close does not wait for the reader"
     assert SlowDriver.released == 0
     SlowDriver.let_go.set()
-    reader.join(5)
+    reader.join(30)
     assert SlowDriver.released == 1
     assert got[0] is not None, "a late picture is handed out, so that it can be counted"
     assert handle.read() is None

@@ -1,6 +1,5 @@
 import os
 import threading
-import time
 
 import cv2
 import numpy as np
@@ -226,37 +225,29 @@ def test_loop_starts_again_and_frame_ids_go_on(tmp_path):
     assert [frame.frame_id for frame in taken] == [0, 1, 2, 3, 4]
 
 
-def test_fps_limits_the_rate_and_a_late_reader_gets_no_burst(tmp_path):
+@pytest.mark.parametrize(("query", "period_s"), [("?fps=20", 0.05), ("", 0)])
+def test_fps_limits_the_rate(tmp_path, periods, query, period_s):
     for number in range(8):
         write(tmp_path / f"{number}.png")
-    source = opened(f"file://{tmp_path}?fps=20")
-    start = time.monotonic()
-    assert source.read() is not None
-    time.sleep(0.2)
-    at = [time.monotonic() - start for _ in iter(source.read, None)]
-    assert at[0] < 0.23, "the late reader's frame is due at once"
-    assert np.all(np.diff(at) > 0.03)
-    assert 0.2 + 0.29 < at[-1] < 0.2 + 0.6
+    frames(opened(f"file://{tmp_path}{query}"))
+    assert periods == [period_s] * 8
 
 
-def test_original_timing_is_the_difference_of_modification_times(tmp_path):
+def test_original_timing_is_the_difference_of_modification_times(tmp_path, periods):
     for number, second in enumerate((1000.0, 1000.3, 900.0, 900.1)):
         os.utime(write(tmp_path / f"{number}.png"), (second, second))
-    taken = frames(opened(f"file://{tmp_path}?timing=original"))
-    gaps = np.diff([frame.captured_ns for frame in taken]) / 1e9
-    assert gaps == pytest.approx([0.3, 0.0, 0.1], abs=0.06)
+    frames(opened(f"file://{tmp_path}?timing=original"))
+    assert periods == pytest.approx([0.0, 0.3, 0.0, 0.1])
 
 
 def test_close_ends_a_wait_from_another_thread(tmp_path):
     for name in ("1.png", "2.png"):
         write(tmp_path / name)
-    source = opened(f"file://{tmp_path}?fps=0.05")
+    source = opened(f"file://{tmp_path}?fps=0.001")
     source.read()
     threading.Timer(0.1, source.close).start()
-    start = time.monotonic()
     with pytest.raises(CameraUnavailable, match="closed"):
         source.read()
-    assert time.monotonic() - start < 1
     source.close()
     source.open()
     assert source.read().part.id == "2.png"

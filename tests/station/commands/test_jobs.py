@@ -15,6 +15,7 @@ from edge.frame import Frame, Part
 from edge.messages.command import Answer
 from edge.station.capture.mailbox import Mailbox
 from edge.station.commands.jobs import Job, JobControl
+from tests.support.waiting import WatchedCondition
 
 
 def frame(number: int = 0, part: Part | None = None) -> Frame:
@@ -23,18 +24,6 @@ def frame(number: int = 0, part: Part | None = None) -> Frame:
 
 def single(name: str, lifetime_s: float = 30.0) -> Job:
     return Job.single(name, None, datetime.now(timezone.utc) + timedelta(seconds=lifetime_s))
-
-
-class WatchedCondition(threading.Condition):
-    """Tells that a thread begins to wait; it still holds the lock then, and lets it go next."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.has_waiter = threading.Event()
-
-    def wait_for(self, predicate, timeout=None):
-        self.has_waiter.set()
-        return super().wait_for(predicate, timeout)
 
 
 class Made(JobControl):
