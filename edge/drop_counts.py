@@ -1,4 +1,4 @@
-"""Counts of every frame that did not become a result, by place and reason."""
+"""Counts of what was dropped on its way, by place and reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ class DropCounts:
     Used keys: (camera, gap) lost in the camera or driver, (capture, abandoned) came from a stuck
     driver too late, (capture, stopped) and (mailbox, closed) came while stopping, (mailbox,
     superseded) replaced by a newer one, (mailbox, overrun) refused by a full queue, (line, stopped)
-    came while none was to be judged, (line, aborted) taken back by an abort.
+    came while none was to be judged, (line, aborted) taken back by an abort. An output NAME counts
+    what it did not deliver: (NAME, overrun) its queue was full, (NAME, stopped) it was left over at
+    the stop, (NAME, failed) it raised; (archive, disk) the disk took no picture.
     """
 
     def __init__(self) -> None:

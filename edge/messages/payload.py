@@ -1,7 +1,7 @@
 """Payloads as plain dicts, and the JSON Schemas they obey. No I/O but reading a schema.
 
-Numbers that are not finite become null: JSON has no NaN. Results are in results.py, commands and
-their answers in command.py.
+Numbers that are not finite become null: JSON has no NaN. Results are in result_payload.py,
+commands and their answers in command.py.
 """
 
 from __future__ import annotations

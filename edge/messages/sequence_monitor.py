@@ -31,8 +31,6 @@ class SeqTracker:
         self.received = 0  # decisions, each counted once
         self.duplicates = 0
         self.late = 0  # arrived after a higher number
-        self.boots = 0
-        self.restarts = 0  # numbering began again: the station has a new outbox
         self._high: int | None = None
         self._gaps: list[tuple[int, int]] = []  # first and last missing, ascending
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -42,11 +40,6 @@ class SeqTracker:
     def missing(self) -> int:
         """Decisions that exist and have not arrived."""
         return sum(last - first + 1 for first, last in self._gaps)
-
-    @property
-    def gaps(self) -> list[tuple[int, int]]:
-        """First and last number of every run of missing results."""
-        return list(self._gaps)
 
     def see(self, seq: int, msg_id: str, boot_id: str) -> bool:
         """Note a result; False for a repetition of one already seen."""
@@ -58,13 +51,11 @@ class SeqTracker:
             self._seen.popitem(last=False)
         is_new_boot = boot_id not in self._boot_ids
         self._boot_ids.add(boot_id)
-        self.boots += is_new_boot
         self.received += 1
         if self._high is None or seq > self._high:
             self._reach(seq - 1)
             self._high = seq
-        elif not self._fill(seq) and is_new_boot:
-            self.restarts += 1
+        elif not self._fill(seq) and is_new_boot:  # numbering began again, in a new outbox
             self._gaps, self._high = [], seq
         else:
             self.late += 1
@@ -122,14 +113,7 @@ class StationView:
         try:
             payload = json.loads(data)
             return self._note(kind, payload, is_stored=is_stored)
-        except (
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ):
+        except _WRONG_SHAPE:
             self.invalid += 1
             return None
 

@@ -1,4 +1,4 @@
-"""What there is to publish apart from results: the newest states, alerts, events, answers."""
+"""What a station publishes besides results: states, alerts, and answers to commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BIRTH = ("status", "info", "state", "counters", "alerts")
 
 
 class Post(NamedTuple):
-    """Something to publish, and where else an answer is wanted."""
+    """A message to publish; `reply` is where the sender of a command wants its answer too."""
 
     kind: str
     payload: Payload
@@ -23,12 +23,13 @@ class Post(NamedTuple):
 
 
 class StateBoard:
-    """Written from any thread, read by the publisher's.
+    """Holds messages until they are published; any thread writes, the publisher's reads.
 
-    States are kept, so that a new connection can repeat them; of several changes in between only
-    the newest counts. Events of alerts and answers to commands are queued, a hundred at most: the
-    list of active alerts says what remains true, and a command may be sent again. `on_change` is
-    called after every change, by whoever made it.
+    The newest state of each kind is kept, so that a new connection can repeat it; older ones that
+    were not published yet are replaced. Raised and cleared alerts and answers to commands wait in
+    a queue of a hundred, from which the oldest are dropped: the list of active alerts says what
+    remains true, and a command may be sent again. `on_change` is called after every change, in the
+    thread that made it.
     """
 
     def __init__(self, identity: Identity):
@@ -42,7 +43,7 @@ class StateBoard:
         self._has_repeats = False
 
     def begin(self) -> None:
-        """Mark everything that a new connection has to repeat; health is not."""
+        """Mark everything but health to be published again, over a new connection."""
         with self._lock:
             self._dirty = dict.fromkeys(BIRTH)
 
@@ -54,13 +55,13 @@ class StateBoard:
         self.on_change()
 
     def answer(self, ack: Payload, reply: Reply | None = None) -> None:
-        """Queue the answer to a command, behind the states that it tells of."""
+        """Queue the answer to a command; it is published after the states that have changed."""
         with self._lock:
             self._events.append(Post("ack", ack, reply))
         self.on_change()
 
     def take(self) -> Post | None:
-        """Return the next message to publish."""
+        """Remove and return the next message to publish, None when there is none."""
         with self._lock:
             while self._dirty:
                 kind = next(iter(self._dirty))

@@ -1,4 +1,4 @@
-"""One connection to a broker at a time: paho's protocol work, our rules around it.
+"""One connection to a broker at a time: paho speaks the protocol, the rules around it are ours.
 
 Not a thread of its own: whoever owns the link calls `connect`, `publish` and `poll`, and callbacks
 run inside `poll`. Every connection gets a fresh paho client, so that paho never repeats a message
@@ -113,7 +113,7 @@ class Link:
             log.warning("broker speaks no MQTT 5, using 3.1.1 broker=%s", self.address)
             self.protocol = "3.1.1"
             answer = self._ask(deadline)
-        self._judge(answer)
+        self._check(answer)
 
     def publish(
         self,
@@ -237,7 +237,7 @@ class Link:
             self._step(0.2)
         return self._connack
 
-    def _judge(self, answer: ReasonCode | None) -> None:
+    def _check(self, answer: ReasonCode | None) -> None:
         """Turn the broker's answer, or its silence, into an error unless it is consent."""
         if answer is not None and not answer.is_failure:
             return

@@ -20,7 +20,7 @@ from edge.config.station import MqttSettings
 from edge.errors import EdgeError, PublishError
 from edge.messages.identity import Identity
 from edge.messages.message import Message, Reply
-from edge.messages.payload import Payload, counters_payload, encode, status_payload
+from edge.messages.payload import Payload, encode, status_payload
 from edge.messages.state_board import StateBoard
 from edge.mqtt.client import Will
 from edge.mqtt.link import Link
@@ -28,6 +28,7 @@ from edge.mqtt.result_stream import REMOVE_AT, ResultStream
 from edge.mqtt.state_stream import StateStream
 from edge.mqtt.topics import DELIVERY, Topics
 from edge.outputs.outbox import Outbox
+from edge.outputs.outbox_report import OutboxReport
 
 log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 10.0
@@ -49,7 +50,7 @@ class Publisher:
         settings: the broker.
         identity: who publishes.
         outbox: what to publish; its owner closes it after `stop`.
-        board: what to publish besides: `info` and `state` are there from the start.
+        states: what to publish besides; `info` and `state` are there from the start.
         version: our version, for the status.
         on_command: gets name, payload and reply address of every live command, in the publisher's
             thread; without it the station hears none.
@@ -63,7 +64,7 @@ class Publisher:
         settings: MqttSettings,
         identity: Identity,
         outbox: Outbox,
-        board: StateBoard,
+        states: StateBoard,
         *,
         version: str,
         on_command: OnCommand | None = None,
@@ -77,18 +78,17 @@ class Publisher:
         will = Will(self._topics.of("status"), lost)
         self._on_command = on_command
         self._link = Link(settings, client_id, will=will, on_message=self._hear)
-        self._stream = ResultStream(
+        self._results = ResultStream(
             self._link,
             outbox,
             self._topics.of("result"),
             replace(DELIVERY["result"], expiry_s=settings.result_expiry_s),
             (self._topics.of("last"), DELIVERY["last"]) if settings.retain_last_result else None,
         )
-        self._board = board
-        board.on_change = self._link.wake
-        self._states = StateStream(self._link, self._board, self._topics)
-        self._counted = (0, 0, 0)
-        self._known_lost = outbox.lost
+        self._states = states
+        states.on_change = self._link.wake
+        self._state_stream = StateStream(self._link, states, self._topics)
+        self._report = OutboxReport(identity, outbox, states)
         self._next_housekeeping = 0.0
         self._delay_s = FIRST_DELAY_S
         self._began = 0.0
@@ -101,25 +101,16 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
         self.error: Exception | None = None  # a defect of ours that ended the thread
         if settings.tls_insecure:
-            board.raise_alert("tls_insecure", "warning", "the broker's name is not checked")
+            states.raise_alert("tls_insecure", "warning", "the broker's name is not checked")
 
     def start(self) -> None:
         """Begin to connect and publish; an absent broker is retried, results wait in the outbox."""
         self._thread.start()
 
-    def wait_connected(self, timeout_s: float) -> bool:
-        """Wait for the first connection; when False, `problem` says what is in the way."""
-        return self._online.wait(timeout_s)
-
     @property
     def connected(self) -> bool:
         """The broker is there and has accepted us."""
         return self._online.is_set()
-
-    @property
-    def problem(self) -> str:
-        """Why there is no connection, in one line; empty while there is one."""
-        return self._problem
 
     @property
     def stats(self) -> Payload:
@@ -131,10 +122,10 @@ class Publisher:
             "connected": self.connected,
             "protocol": self._link.protocol,
             "reconnects": self._reconnects,
-            "published": self._stream.published,
-            "replayed": self._stream.replayed,
-            "unacked": self._stream.unacked,
-            "refused": self._stream.refused,
+            "published": self._results.published,
+            "replayed": self._results.replayed,
+            "unacked": self._results.unacked,
+            "refused": self._results.refused,
             "lost": self._outbox.lost,
             "spool_rows": self._outbox.depth,
             "spool_bytes": self._outbox.bytes,
@@ -206,32 +197,32 @@ class Publisher:
         if self._on_command is not None:
             link.subscribe([self._topics.command()], is_needed=False)
         self._put_status("online")
-        self._put_counters()
-        self._board.begin()
+        self._report.put_counters()
+        self._states.begin()
         self._problem = ""
-        self._stream.begin()
+        self._results.begin()
         self._online.set()
         while not self._stop.is_set() or (outbox.depth and time.monotonic() < self._deadline):
-            self._turn()
+            self._exchange()
         self._say_goodbye()
 
-    def _turn(self) -> None:
+    def _exchange(self) -> None:
         """Send what there is, then wait for answers or news."""
-        self._states.send()
-        self._stream.fill()
+        self._state_stream.send()
+        self._results.fill()
         wait_s = self._next_housekeeping - time.monotonic()
         if self._stop.is_set():
             wait_s = min(wait_s, 0.1)
         self._receive(max(0.0, min(wait_s, HOUSEKEEPING_S)))
-        self._stream.forget(1 if self._stop.is_set() else REMOVE_AT)
+        self._results.forget(1 if self._stop.is_set() else REMOVE_AT)
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_S
-            self._keep_house()
+            self._do_housekeeping()
 
     def _receive(self, timeout_s: float) -> None:
         for ack in self._link.poll(timeout_s):
-            if not self._stream.take(ack):
-                self._states.take(ack)
+            if not self._results.take(ack):
+                self._state_stream.take(ack)
 
     def _hear(self, message: Message) -> None:
         """Pass a command on, but not a retained one: it would come again at every connection."""
@@ -243,46 +234,30 @@ class Publisher:
         else:
             self._on_command(name, message.payload, message.reply)
 
-    def _keep_house(self) -> None:
-        self._stream.forget(1)
-        outbox = self._outbox
-        if outbox.lost > self._known_lost:
-            detail = f"{outbox.lost - self._known_lost} results lost, {outbox.lost} in all"
-            self._board.raise_alert("spool_dropped", "error", detail)
-            self._known_lost = outbox.lost
-        elif outbox.depth == 0:
-            self._board.clear_alert("spool_dropped")
-        self._board.note_repeats()
-        if self._counted != (outbox.last_seq, outbox.depth, outbox.lost):
-            self._put_counters()
+    def _do_housekeeping(self) -> None:
+        self._results.forget(1)
+        self._report.update()
+        self._states.note_repeats()
 
     def _say_goodbye(self) -> None:
         """Publish the final counters and, as the very last message, the status."""
-        self._stream.forget(1)
-        self._put_counters()
-        self._finish()
+        self._results.forget(1)
+        self._report.put_counters()
+        self._flush()
         self._put_status("stopped")
-        self._finish()
+        self._flush()
         self._is_clean = self._outbox.depth == 0 and not self._link.unacked
         self._online.clear()
         if not self._link.unacked:  # else it may not know that we stopped: let the will say so
             time.sleep(LINGER_S)
             self._link.disconnect()
 
-    def _finish(self) -> None:
-        self._states.send()
+    def _flush(self) -> None:
+        self._state_stream.send()
         while self._link.unacked and time.monotonic() < self._end:
             self._receive(0.1)
-            self._states.send()
-        self._stream.forget(1)
+            self._state_stream.send()
+        self._results.forget(1)
 
     def _put_status(self, state: str) -> None:
-        self._board.put("status", status_payload(self._identity, state, self._version))
-
-    def _put_counters(self) -> None:
-        outbox = self._outbox
-        self._counted = last_seq, pending, lost = outbox.last_seq, outbox.depth, outbox.lost
-        counters = counters_payload(
-            self._identity, outbox.counts, last_seq=last_seq, lost=lost, pending=pending
-        )
-        self._board.put("counters", counters)
+        self._states.put("status", status_payload(self._identity, state, self._version))

@@ -1,4 +1,4 @@
-"""Stored results on their way: in order, a window at a time, forgotten once acknowledged."""
+"""Sends stored results in order, a window at a time, and removes them once acknowledged."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class ResultStream:
         return self._link.has_room and not (self._cuts and self._in_flight)
 
     def _load(self) -> bool:
-        """Read the next page if none is at hand; tell whether there is something to send."""
+        """Read the next page if none is loaded; tell whether there is something to send."""
         newest = self._outbox.last_seq
         while not self._rows and self._cursor < newest:
             page = self._outbox.pending(self._cursor, PAGE)

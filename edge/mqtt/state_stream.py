@@ -1,4 +1,4 @@
-"""States, alerts and answers on their way: what the board holds, each kind as the table says."""
+"""Sends states, alerts and answers, each kind as the table of topics says."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class StateStream:
-    """Sends the board over a link; used by the publisher's thread only."""
+    """Sends what the state board holds over a link; used by the publisher's thread only."""
 
-    def __init__(self, link: Link, board: StateBoard, topics: Topics):
+    def __init__(self, link: Link, states: StateBoard, topics: Topics):
         self._link = link
-        self._board = board
+        self._states = states
         self._topics = topics
         self._refusals: set[str] = set()
 
@@ -28,7 +28,7 @@ class StateStream:
         Raises:
             PublishError: the connection is gone.
         """
-        while self._link.has_room and (message := self._board.take()):
+        while self._link.has_room and (message := self._states.take()):
             delivery = DELIVERY[message.kind]
             data = encode(message.payload).encode()
             user = {"schema": message.payload["schema"]}

@@ -1,4 +1,4 @@
-"""The thread between the decision and the disk: nothing that judges parts ever waits for a flush.
+"""The thread that stores results, so that nothing that inspects parts ever waits for a flush.
 
 Results queue while the previous ones are being committed, and everything that waits goes into the
 next transaction. On a slow card the transactions grow instead of the delay.
@@ -18,9 +18,9 @@ from edge.outputs.outbox import Outbox
 
 log = logging.getLogger(__name__)
 RETRY_S = 1.0
-# A result that comes sooner than this after a commit waits for company: on lines of more than 40
-# parts a second the flushes would otherwise take their time, and the flash card's life, from
-# the network. Slower lines never wait.
+# A result that comes sooner than this after a commit waits and is stored together with the next
+# ones: from 40 parts a second on, a flush for each would take computing time from the network and
+# wear out a flash card. Slower lines never wait.
 GATHER_S = 0.025
 
 

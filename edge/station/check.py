@@ -1,4 +1,4 @@
-"""Everything about a station that can be proven without its camera and broker."""
+"""Checks of a station that need neither its camera nor its broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that shows the age of the line's last turn, for whatever watches over the process."""
+"""A file that is touched while the inspector runs, for the check of a container or service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVERY_S = 1.0
 class Heartbeat:
     """Touches `<node>.<station>.pulse` in a folder; without a folder it does nothing.
 
-    A line turns also while no part comes: an old file means that the inspector hangs.
+    The inspector touches it also while no part comes: an old file means that it hangs.
     """
 
     def __init__(self, folder: Path | None, node: str, station: str):
@@ -20,7 +20,7 @@ class Heartbeat:
         self._next_s = 0.0
 
     def beat(self) -> None:
-        """Say that the line has turned; a folder that cannot be written must not stop it."""
+        """Touch the file, once a second at most; a folder that cannot be written stops nothing."""
         now = time.monotonic()
         if self._path is None or now < self._next_s:
             return

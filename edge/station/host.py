@@ -1,4 +1,4 @@
-"""Numbers about this machine and this process, for the health message."""
+"""Figures of this machine and this process for the health message, and software versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "onnxruntime", "
 
 
 def host_numbers(state_dir: Path) -> dict[str, Any]:
-    """Memory of the process and room on the state directory's disk, in bytes; load average."""
+    """Return what is known of memory, disk, load and temperature.
+
+    Keys, each present only where the system tells: `memory_rss_bytes` of the process,
+    `disk_free_bytes` of the state directory, `load_1min`, `temperature_c`.
+    """
     numbers: dict[str, Any] = {}
     with suppress(OSError):
         numbers["disk_free_bytes"] = shutil.disk_usage(state_dir).free
@@ -30,7 +34,7 @@ def host_numbers(state_dir: Path) -> dict[str, Any]:
 
 
 def software_versions() -> dict[str, str]:
-    """Versions that a bug report needs."""
+    """Return the versions that a bug report needs, by package."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     for name in ("edge-inspection", *PACKAGES):
         with suppress(importlib.metadata.PackageNotFoundError):

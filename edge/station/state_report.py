@@ -1,4 +1,4 @@
-"""What a station tells of itself: birth certificate, state, health, and the alert of its camera."""
+"""What a station reports of itself: birth certificate, state, health and the camera's alert."""
 
 from __future__ import annotations
 
@@ -21,21 +21,29 @@ from edge.station.recipes.recipes import LoadedRecipe
 
 
 class StateReport:
-    """Puts on the board how the station does; safe to use from any thread."""
+    """Keeps info, state, health and the camera's alert up to date; any thread may call it.
+
+    Args:
+        config: the station.
+        identity: who speaks.
+        states: where the reports go.
+        changeover: knows the recipe.
+        jobs: knows the job.
+    """
 
     def __init__(
         self,
         config: StationConfig,
         identity: Identity,
-        board: StateBoard,
+        states: StateBoard,
         changeover: Changeover,
-        execution: JobControl,
+        jobs: JobControl,
     ):
         self._config = config
         self._identity = identity
-        self._board = board
+        self._states = states
         self._changeover = changeover
-        self._execution = execution
+        self._jobs = jobs
         self._software = software_versions()
         self._revision = config.revision
         self._began = time.monotonic()
@@ -44,29 +52,29 @@ class StateReport:
         self._is_halted = self._is_born = False
         self._model: ModelInfo | None = None
 
-    def tell(self) -> None:
-        """Renew the state and, when another recipe judges, the birth certificate."""
+    def update(self) -> None:
+        """Renew the state and, when the recipe is another one, the birth certificate."""
         with self._lock:  # so that an older state cannot overtake a newer one
             prepared = self._changeover.current
             model = prepared.model if prepared else None
             if not self._is_born or model != self._model:
                 self._is_born, self._model = True, model
-                self._board.put("info", self._info(model))
-            self._board.put("state", self.state())
+                self._states.put("info", self._info(model))
+            self._states.put("state", self.state())
 
     def camera_changed(self, camera: CameraState) -> None:
         """Note that the camera came, went or ended."""
         self._camera = camera
         if camera.connected:
-            self._board.clear_alert("camera_lost")
+            self._states.clear_alert("camera_lost")
         elif camera.detail:
-            self._board.raise_alert("camera_lost", "critical", camera.detail)
-        self.tell()
+            self._states.raise_alert("camera_lost", "critical", camera.detail)
+        self.update()
 
     def halted(self) -> None:
         """Note that the station ends."""
         self._is_halted = True
-        self.tell()
+        self.update()
 
     def state(self) -> Payload:
         """Return the state as it is now."""
@@ -114,7 +122,7 @@ class StateReport:
             mqtt=mqtt,
             host=host,
         )
-        self._board.put("health", health)
+        self._states.put("health", health)
 
     def _info(self, model: ModelInfo | None) -> Payload:
         return info_payload(
@@ -143,7 +151,7 @@ class StateReport:
             return "operational", "initialized", f"preparing recipe {preparing}"
         if prepared is None:
             return "operational", "initialized", "no recipe is prepared"
-        mode, detail = self._execution.mode, self._execution.detail
+        mode, detail = self._jobs.mode, self._jobs.detail
         if mode == "continuous_execution" and not camera.connected:
             mode = "ready"
         set_by = "" if prepared.set_threshold is None else "the threshold was set by command"

@@ -159,10 +159,10 @@ class Station:
         recipes = Recipes(config)
         path = choice_path(folder, config.node, config.station)
         choice = SelectedRecipe(path, recipes.first, recipes.all)
-        self._changeover = Changeover(recipes, choice, self._tell)
+        self._changeover = Changeover(recipes, choice, self._update_report)
         self._cleanup.callback(self._changeover.close)
         self._jobs = JobControl(
-            self._mailbox, self.drops, on_change=self._tell, finish=self._finish
+            self._mailbox, self.drops, on_change=self._update_report, finish=self._finish
         )
         control = CommandHandlers(
             self._changeover,
@@ -175,7 +175,7 @@ class Station:
         self._report = StateReport(
             config, self._identity, self._states, self._changeover, self._jobs
         )
-        self._report.tell()
+        self._report.update()
         self._commands = CommandDispatcher(
             self._identity,
             {name: control.handlers[name] for name in config.commands.allow},
@@ -232,8 +232,8 @@ class Station:
         except BaseException as error:  # noqa: BLE001 - kept, and raised by `run`
             self._error = error
 
-    def _tell(self) -> None:
-        self._report.tell()
+    def _update_report(self) -> None:
+        self._report.update()
 
     def _retry_camera(self) -> bool:
         return self._capture.retry()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from edge.config.station import SpoolSettings
+from edge.errors import EdgeError
 from edge.messages.identity import Identity
 from edge.messages.payload import info_payload, state_payload
 from edge.messages.state_board import StateBoard
@@ -17,7 +18,7 @@ from edge.mqtt import publisher as publisher_module
 from edge.mqtt.publisher import Publisher
 from edge.outputs.outbox import Outbox, outbox_path
 from edge.outputs.outbox_writer import OutboxWriter
-from tests.support.brokers import MOSQUITTO, NO_MOSQUITTO, BrokerProcess, Listener
+from tests.support.brokers import MOSQUITTO, NO_MOSQUITTO, BrokerProcess, Listener, wait_until
 from tests.support.mqtt_results import IDENTITY, MODEL, make_payload, make_settings
 
 # For what does not depend on the broker; amqtt is installed wherever the tests are.
@@ -41,6 +42,7 @@ class Station:
         )  # fmt: skip
         self.writer = OutboxWriter(self.outbox, lambda _: self.publisher.wake())
         self.made: list[str] = []
+        self.failures = 0  # connections that could not be made
         self.may_connect = threading.Event()
         self.may_connect.set()
         self._connect = self.publisher._link.connect
@@ -52,9 +54,16 @@ class Station:
         self.publisher.start()
         return self
 
+    def wait_connected(self):
+        wait_until(lambda: self.publisher.connected, 10, "a connection to the broker")
+
     def _connect_when_allowed(self, timeout_s):
         assert self.may_connect.wait(20)
-        self._connect(timeout_s)
+        try:
+            self._connect(timeout_s)
+        except EdgeError:
+            self.failures += 1
+            raise
 
     def judge(self, count=1, **changes):
         """Put results through the writer; part ids are p-0, p-1 and so on."""

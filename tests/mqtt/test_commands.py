@@ -50,7 +50,7 @@ def commanded(tmp_path, make_station):
         )
         if is_started:
             station.start()
-            assert station.publisher.wait_connected(10)
+            station.wait_connected()
         return station, asked
 
     return _make
@@ -151,7 +151,7 @@ def test_a_command_in_the_outage_arrives_and_a_late_one_has_expired(
 def test_a_station_that_hears_nothing_does_not_subscribe(broker, make_station, commander):
     mes = commander(broker)
     station = make_station(broker).start()
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     mes.send("stop")
     station.judge(1)
     wait_until(lambda: mes.listener.of("result"))

@@ -27,7 +27,7 @@ def test_a_station_publishes_to_it_without_asking_for_mqtt_5(
 ):
     listener = listen(embedded)
     station = make_station(embedded, broker="embedded").start()
-    assert station.publisher.wait_connected(2)
+    station.wait_connected()
     station.judge(20)
     assert station.stop()
     listener.wait_status("stopped")

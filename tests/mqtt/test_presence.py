@@ -40,7 +40,7 @@ def test_a_connection_begins_with_everything_retained_then_results(broker, liste
 def test_a_late_subscriber_gets_the_states_and_the_last_result(broker, listen, make_station):
     station = make_station(broker).start()
     station.judge(3)
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     wait_until(lambda: station.outbox.last_seq == 3 and station.outbox.depth == 0)
     time.sleep(0.2)
     listener = listen(broker)
@@ -52,7 +52,7 @@ def test_a_late_subscriber_gets_the_states_and_the_last_result(broker, listen, m
 
 def test_a_restarted_broker_learns_everything_again(broker, listen, make_station):
     station = make_station(broker).start()
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     station.board.raise_alert("camera_lost", "error", "unplugged")
     broker.kill()  # forgets what was retained
     wait_until(lambda: not station.publisher.connected)
@@ -71,7 +71,7 @@ def test_a_restarted_broker_learns_everything_again(broker, listen, make_station
 def test_every_message_obeys_its_schema(broker, listen, make_station):
     listener = listen(broker)
     station = make_station(broker).start()
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     station.board.raise_alert("camera_lost", "error", "unplugged")
     station.board.clear_alert("camera_lost")
     station.judge(2)
@@ -96,7 +96,7 @@ def test_a_clean_stop_ends_with_stopped_and_the_broker_does_not_say_lost(
     listener = listen(broker)
     station = make_station(broker).start()
     station.judge(5)
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     assert station.stop()
     listener.wait_status("stopped")
     time.sleep(0.3)
@@ -141,7 +141,7 @@ def test_a_short_interruption_is_not_reported_with_mqtt_5(mosquitto, listen, tmp
 def test_mqtt_5_messages_carry_type_expiry_and_user_properties(mosquitto, listen, make_station):
     listener = listen(mosquitto, v5=True)
     station = make_station(mosquitto, result_expiry_s=600).start()
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     station.judge(1)
     wait_until(lambda: listener.of("result"))
     message = listener.of("result")[0]
@@ -164,7 +164,7 @@ def test_health_is_published_while_connected_and_dropped_while_not(broker, liste
     listener = listen(broker)
     station = make_station(broker).start()
     station.board.put("health", {"schema": "edge-infer.health/1", "n": 1})
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     wait_until(lambda: listener.of("counters"))
     assert listener.of("health") == []
     station.board.put("health", {"schema": "edge-infer.health/1", "n": 2})
@@ -176,7 +176,7 @@ def test_health_is_published_while_connected_and_dropped_while_not(broker, liste
 def test_counters_follow_results_at_most_once_per_housekeeping(broker, listen, make_station):
     listener = listen(broker)
     station = make_station(broker).start()
-    assert station.publisher.wait_connected(10)
+    station.wait_connected()
     began = time.monotonic()
     for _ in range(100):
         station.judge(1)
@@ -195,7 +195,7 @@ def test_two_processes_with_one_client_id_slow_down(mosquitto, make_station, tmp
     monkeypatch.setattr(publisher_module, "LAST_DELAY_S", 30.0)
     (tmp_path / "other").mkdir()
     stations = [make_station(mosquitto, client_id="same").start()]
-    assert stations[0].publisher.wait_connected(10)
+    stations[0].wait_connected()
     stations.append(make_station(mosquitto, client_id="same", folder="other").start())
     time.sleep(1.5)
     losses = sum(station.publisher.stats["reconnects"] for station in stations)

@@ -87,7 +87,7 @@ def watch(broker):
 @pytest.fixture
 def station(broker, make_station):
     made = make_station(broker).start()
-    assert made.publisher.wait_connected(10)
+    made.wait_connected()
     return made
 
 
@@ -112,13 +112,13 @@ def test_json_lines_until_the_station_stops(watch, listen, broker, station):
 
 def test_an_old_stop_does_not_end_it(watch, broker, make_station):
     old = make_station(broker).start()
-    assert old.publisher.wait_connected(10)
+    old.wait_connected()
     assert old.stop()
     seen = watch("--until-stopped")
     time.sleep(1)
     assert seen.process.poll() is None
     new = make_station(broker, boot_id="boot-2").start()
-    assert new.publisher.wait_connected(10)
+    new.wait_connected()
     judge_until_seen(new, seen)
     assert new.stop()
     assert seen.end()[0] == 0

@@ -19,6 +19,7 @@ from edge.mqtt import client
 from edge.mqtt.publisher import Publisher
 from edge.outputs.outbox import Outbox, outbox_path
 from edge.outputs.outbox_writer import OutboxWriter
+from tests.support.brokers import wait_until
 from tests.support.mqtt_results import MODEL, make_payload, make_settings
 
 
@@ -40,7 +41,7 @@ def main() -> int:
     writer = OutboxWriter(outbox, committed)
     writer.start()
     publisher.start()
-    publisher.wait_connected(10)
+    wait_until(lambda: publisher.connected, 10, "a connection to the broker")
     for line in sys.stdin:
         for _ in range(int(line)):
             writer.put(make_payload(f"p-{next_part}", identity))
