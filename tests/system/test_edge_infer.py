@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -275,6 +276,19 @@ def test_a_closed_pipe_is_no_crash(station: Station) -> None:
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+    assert process.returncode == 1
+
+
+def test_a_full_disk_under_the_output_ends_the_run_with_one_line(station: Station) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            station.arguments("--json", "--camera", "test://conveyor?fps=50", "--log-level=error"),
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 6
+    (line,) = done.stderr.splitlines()
+    assert "standard output" in line
+    assert "No space left" in line
 
 
 def test_check_proves_the_station_without_its_camera(station: Station) -> None:
@@ -285,8 +299,6 @@ def test_check_proves_the_station_without_its_camera(station: Station) -> None:
 
 
 def test_the_state_directory_comes_from_the_environment(station: Station, tmp_path: Path) -> None:
-    import subprocess
-
     elsewhere = tmp_path / "elsewhere"
     arguments = [a for a in station.arguments("--max-frames", "1") if a != "--state-dir"]
     arguments.remove(str(station.state))
