@@ -1,1 +1,1 @@
-"""The verified folder that holds everything a station needs to judge."""
+"""Opens and verifies the folder that holds everything a station needs to judge."""

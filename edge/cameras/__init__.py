@@ -1,1 +1,1 @@
-"""Image sources, chosen by address."""
+"""Opens frame sources by their address."""

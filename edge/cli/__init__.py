@@ -1,1 +1,1 @@
-"""Commands: parse options, call one function, turn errors into exit codes."""
+"""The commands: parse options, call one function, turn errors into exit codes."""

@@ -1,1 +1,1 @@
-"""Configuration files: YAML in, frozen and checked values out."""
+"""Reads the station file strictly, and holds the table of commands."""

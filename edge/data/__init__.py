@@ -1,1 +1,1 @@
-"""Image sets, labelled pictures and synthetic defects (no torch)."""
+"""Reads image sets and labelled pictures, and makes synthetic defects (no torch)."""

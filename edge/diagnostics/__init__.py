@@ -1,1 +1,1 @@
-"""What this machine has, and how fast it is."""
+"""Says what this machine has, and how long each stage of an inspection takes."""

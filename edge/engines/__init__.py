@@ -1,1 +1,1 @@
-"""Inference engines: each takes named arrays and returns named arrays."""
+"""Runs graphs: named arrays in, named arrays out, on one of several runtimes."""

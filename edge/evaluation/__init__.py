@@ -1,1 +1,1 @@
-"""Metrics and reports of a bundle on labelled pictures (no torch)."""
+"""Measures a bundle on labelled pictures and writes the report (no torch)."""

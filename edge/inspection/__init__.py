@@ -1,1 +1,1 @@
-"""From a frame to a verdict: pure functions and objects without threads or I/O."""
+"""Goes from a frame to a verdict, without threads and without I/O."""

@@ -1,1 +1,1 @@
-"""The methods: INP-Former, MultiADS, DAPO, MAVIS, PromptMAD, and types by regions."""
+"""The methods behind one protocol, their registry and the record of a run (torch)."""

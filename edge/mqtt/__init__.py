@@ -1,1 +1,1 @@
-"""The MQTT adapter: link, publisher, subscriber."""
+"""Adapts messages to MQTT: connection, publisher, topics, embedded broker."""

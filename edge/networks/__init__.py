@@ -1,1 +1,1 @@
-"""Networks and layers that several methods share, text encoders among them (torch)."""
+"""Layers, backbones and text encoders that several methods share (torch)."""

@@ -1,1 +1,1 @@
-"""Where results go: the outbox, the picture archive, statistics."""
+"""Brings results to where they go: outbox, picture archive, statistics and other sinks."""

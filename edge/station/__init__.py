@@ -1,1 +1,1 @@
-"""One station: the composition root, the inspection loop and its orderly stop."""
+"""Composes and runs one station, and stops it in order."""

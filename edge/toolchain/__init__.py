@@ -1,1 +1,1 @@
-"""From a trained run to a verified bundle, and from a bundle to engines."""
+"""Goes from a trained run to a verified bundle, and from a bundle to engines."""

@@ -1,1 +1,1 @@
-"""What training of any method shares: run folder, progress, feature cache, optimiser."""
+"""What the training of any method shares: run folder, checkpoints, features, optimizer (torch)."""

@@ -1,1 +1,1 @@
-"""A simulated camera over a conveyor belt, with known defects and camera failures."""
+"""Simulates a camera over a conveyor belt, with known defects and camera failures."""

@@ -1,1 +1,1 @@
-"""CUDA memory, streams and graphs, by one of two Python bindings."""
+"""CUDA memory, streams and graphs, through one of two Python bindings."""

@@ -1,1 +1,1 @@
-"""ONNX Runtime, on the CPU and on an NVIDIA GPU."""
+"""Runs graphs with ONNX Runtime, on the CPU and on an NVIDIA GPU."""

@@ -1,1 +1,1 @@
-"""OpenVINO on the CPU."""
+"""Runs graphs with OpenVINO on the CPU."""

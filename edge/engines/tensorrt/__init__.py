@@ -1,1 +1,1 @@
-"""TensorRT and TensorRT for RTX."""
+"""Runs compiled graphs with TensorRT and TensorRT for RTX."""

@@ -1,1 +1,1 @@
-"""The evaluation as one HTML file for people."""
+"""Writes an evaluation as one HTML file for people."""

@@ -1,1 +1,1 @@
-"""DAPO: prompts and tokens learned inside a frozen text encoder."""
+"""DAPO learns prompts and tokens inside a frozen text encoder."""

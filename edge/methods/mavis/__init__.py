@@ -1,1 +1,1 @@
-"""MAVIS: texts and features aligned with negation, and the region stage."""
+"""MAVIS aligns texts and features with negation, and refines regions."""

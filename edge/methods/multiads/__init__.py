@@ -1,1 +1,1 @@
-"""MultiADS: patch tokens against text vectors of defect types."""
+"""MultiADS compares patch tokens with text vectors of defect types."""

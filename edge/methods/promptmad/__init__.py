@@ -1,1 +1,1 @@
-"""PromptMAD: reconstruction prompted by one good picture and words, and a refined mask."""
+"""PromptMAD reconstructs a product from one good picture and words, and refines a mask."""

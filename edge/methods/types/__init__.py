@@ -1,1 +1,1 @@
-"""Defect types of an INP-Former run: labelled regions aligned with text."""
+"""Names defect types in an INP-Former run: labelled regions, aligned with text."""

@@ -1,1 +1,1 @@
-"""Frozen feature extractors behind one interface."""
+"""Frozen feature extractors, all with one interface (torch)."""

@@ -1,1 +1,1 @@
-"""Defect types in words, and the text encoders that turn them into vectors."""
+"""Turns the names and descriptions of defect types into vectors (torch)."""

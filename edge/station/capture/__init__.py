@@ -1,1 +1,1 @@
-"""From the camera to the mailbox."""
+"""Brings frames from the camera to the inspection loop."""

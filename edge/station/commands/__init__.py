@@ -1,1 +1,1 @@
-"""Commands from outside: checked, carried out, answered, written to the audit log."""
+"""Checks commands, carries them out, answers them and records them in the audit log."""

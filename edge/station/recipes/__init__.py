@@ -1,1 +1,1 @@
-"""The recipes of a station, and the change from one to another."""
+"""Loads the recipes of a station, and changes from one to another."""

@@ -1,1 +1,1 @@
-"""Does a graph compile for a GPU? Answered without one, by TensorRT for RTX on the CPU."""
+"""Checks without a GPU whether a graph compiles for one, with TensorRT for RTX."""

@@ -1,1 +1,1 @@
-"""Build engines of a bundle and check their parity on this device."""
+"""Builds engines of a bundle on this device and verifies them by the parity check."""

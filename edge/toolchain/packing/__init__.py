@@ -1,1 +1,1 @@
-"""From a trained run to a verified bundle."""
+"""Packs a trained run into a verified bundle."""

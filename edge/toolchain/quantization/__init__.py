@@ -1,1 +1,1 @@
-"""Precision as a property of the graph: FP32 ONNX in, FP16 or INT8 ONNX out, no builder flags."""
+"""Rewrites FP32 graphs as FP16 or INT8 graphs; the graph alone sets the precision."""

@@ -1,1 +1,1 @@
-"""ONNX -> TensorRT engine on the device; needs neither torch nor, for a graph as it is, onnx."""
+"""Compiles ONNX graphs with TensorRT on the device; needs no torch."""
