@@ -132,7 +132,7 @@ class ExportError(ToolchainError):
 
 
 class ThresholdError(ToolchainError):
-    """The good parts at hand cannot support the threshold asked for."""
+    """The good parts given cannot support the threshold asked for."""
 
 
 class PrecisionError(ToolchainError):

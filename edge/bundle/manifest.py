@@ -91,14 +91,17 @@ class Manifest(Settings):
             raise ValueError(f"graphs without a hash: {missing}")
         roles = [graph.role for graph in self.graphs if graph.precision == "fp32"]
         if roles.count("detect") != 1 or roles.count("types") > 1:
-            raise ValueError(f"expected one FP32 graph that judges, one at most for types: {roles}")
+            raise ValueError(
+                f"expected one FP32 graph of role detect and at most one of role types, found "
+                f"{', '.join(roles) or 'none'}"
+            )
         return self
 
 
 class FrameQuality(Settings):
     """Range of brightness and contrast that good frames had, widened; grey levels 0..255.
 
-    A frame outside shows the camera or the lamp, not a part: it may not pass.
+    A frame outside tells of the camera or the lamp rather than of the part: it may not pass.
     """
 
     mean: tuple[float, float]
@@ -168,7 +171,7 @@ class Threshold(Settings):
 
 
 class ProductThresholds(Settings):
-    """What one product is judged by, in a bundle whose graph serves several.
+    """Threshold and scores of one product, in a bundle whose graph serves several.
 
     Attributes:
         score: threshold from this product's good parts alone.

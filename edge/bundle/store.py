@@ -80,18 +80,18 @@ class Bundle:
         )
 
     def with_threshold(self, value: float) -> Bundle:
-        """Return the same bundle judging by another threshold; its files stay as they are."""
+        """Return the same bundle with another threshold; its files stay as they are."""
         score = self.thresholds.score.model_copy(update={"value": value})
         return replace(self, thresholds=self.thresholds.model_copy(update={"score": score}))
 
     @property
     def graph(self) -> GraphFile:
-        """The graph that judges and is the truth: FP32."""
+        """The FP32 graph of anomaly map and image score, the reference of all others."""
         return self._graphs("detect")[0]
 
     @property
     def types_graph(self) -> GraphFile | None:
-        """The graph that names types beside the one that judges, if there is one."""
+        """The FP32 graph that names types, if the bundle has one beside `graph`."""
         return next(iter(self._graphs("types")), None)
 
     def _graphs(self, role: str) -> list[GraphFile]:

@@ -71,15 +71,17 @@ def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
     """Print the metrics of a bundle on a data set."""
     console = Console()
     table = Table(title=escape(f"{bundle.manifest.name} {bundle.manifest.version} on {name}"))
-    for title in ("level", "AUROC", "AP", "F1-max", "AUPRO"):
-        table.add_column(title, justify="left" if title == "level" else "right")
+    for title in ("", "AUROC", "AP", "F1-max", "AUPRO"):
+        table.add_column(title, justify="right" if title else "left")
     image, pixel = result.image, result.pixel.ranking
     table.add_row("image", *(_ratio(v) for v in (image.auroc, image.ap, image.f1_max)), "")
     values = (pixel.auroc, pixel.ap, pixel.f1_max, result.aupro)
     table.add_row("pixel", *(_ratio(v) for v in values))
     console.print(table)
     if result.left_out:
-        console.print(f"left out: {result.left_out} test pictures that taught the bundle its types")
+        console.print(
+            f"left out: {result.left_out} test pictures, which the bundle's types were trained on"
+        )
     stated = bundle.thresholds.score
     console.print(
         f"at threshold {result.threshold:.4f}: false rejects {_percent(result.false_reject_rate)} "

@@ -42,7 +42,7 @@ def augment(pixels: Image) -> list[Image]:
     """Return the 22 pictures of one (H, W, 3) uint8 picture, all of its size.
 
     The original; eight rotations up to 45 degrees; eight shifts by 10 % and 5 % of the sides along
-    the diagonals; the horizontal flip; its luminance alone; quarter, half and three-quarter turns.
+    the diagonals; the horizontal flip; its luminance alone; rotations by 90, 180 and 270 degrees.
     What comes in from outside is mirrored at the border.
     """
     height, width = pixels.shape[:2]
@@ -57,9 +57,9 @@ def augment(pixels: Image) -> list[Image]:
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     pictures.append(np.repeat(np.asarray(grey, np.uint8)[..., None], 3, axis=2))
     for quarters in (1, 2, 3):
-        turned = np.ascontiguousarray(np.rot90(pixels, quarters))
+        rotated = np.ascontiguousarray(np.rot90(pixels, quarters))
         # A frame that is not square is squeezed into its own shape, as the network input is.
-        pictures.append(np.asarray(cv2.resize(turned, (width, height)), np.uint8))
+        pictures.append(np.asarray(cv2.resize(rotated, (width, height)), np.uint8))
     return pictures
 
 

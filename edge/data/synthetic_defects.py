@@ -56,7 +56,7 @@ def stain(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
 
 
 def texture(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """Mix pixels of the same picture, turned and flipped, into a Perlin-noise shape."""
+    """Mix pixels of the same picture, rotated and flipped, into a Perlin-noise shape."""
     shape = image.shape[:2]
     cells = int(2 ** rng.integers(2, 5))
     noise = perlin(shape, cells, rng)
@@ -70,7 +70,7 @@ def texture(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
 
 
 def cut_paste(image: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """Copy a patch of the picture to another place, turned by a quarter or half."""
+    """Copy a patch of the picture to another place, rotated by a quarter or half turn."""
     height, width = image.shape[:2]
     side = max(4, round(rng.uniform(0.05, 0.15) * min(height, width)))
     y, x, v, u = (int(rng.integers(0, limit - side)) for limit in (height, width, height, width))
@@ -199,8 +199,8 @@ def perlin(shape_hw: tuple[int, int], cells: int, rng: np.random.Generator) -> N
 
 def _shift(image: Image, rng: np.random.Generator) -> float:
     """Grey levels to add: a random share of the room that the picture's brightness leaves."""
-    level = float(image.mean())
-    room = 255 - level if rng.random() < (255 - level) / 255 else -level
+    brightness = float(image.mean())
+    room = 255 - brightness if rng.random() < (255 - brightness) / 255 else -brightness
     return room * rng.uniform(0.15, 0.7)
 
 

@@ -1,4 +1,4 @@
-"""Judge a labelled data set with a bundle, exactly as the line would, and measure the outcome."""
+"""Inspect a labelled data set with a bundle, exactly as the line would, and measure the outcome."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_PIXELS = PixelRanking(Ranking(NAN, NAN, NAN), NAN, np.full((2, 0), NAN))
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedPart:
     """One test picture: what it is, what the line says of it, and, with a mask, what it hit."""
 
     sample: Sample
@@ -68,7 +68,7 @@ class Evaluation:
     and `recall` are at the shipped threshold, counting every part that does not pass as rejected.
     `per_type` maps each defect type to its count `n`, `image_auroc` against all good parts and
     `recall`. `types` and `veto` are None for a bundle that names no types. `left_out` counts the
-    set's test pictures that taught the bundle its types: they are in none of the figures.
+    set's test pictures that the bundle's types were trained on: they are in none of the figures.
     """
 
     image: Ranking
@@ -82,7 +82,7 @@ class Evaluation:
     good: int
     defective: int
     masks: int
-    judged: tuple[Judged, ...]
+    parts: tuple[EvaluatedPart, ...]
     left_out: int = 0
     veto: VetoMetrics | None = None
 
@@ -104,7 +104,7 @@ class Evaluation:
     @property
     def milliseconds(self) -> NDArray[np.float64]:
         """Frame to verdict, per picture, (n,)."""
-        return np.array([item.inspection.times.processing_ms for item in self.judged])
+        return np.array([item.inspection.times.processing_ms for item in self.parts])
 
     def type_row(self, kind: str) -> dict[str, float]:
         """One type's `per_type` row, with `auroc`, `ap`, `f1` and `accuracy` of its name."""
@@ -147,7 +147,7 @@ class Evaluation:
 
 
 def unseen(bundle: Bundle, images: ImageSet) -> tuple[Sample, ...]:
-    """Test pictures of `images` without those that taught the bundle its types.
+    """Test pictures of `images` without those that the bundle's types were trained on.
 
     Raises:
         DataError: nothing is left to test.
@@ -171,23 +171,23 @@ def evaluate(
     advance: Callable[[int], None],
     types_engine: Engine | None = None,
 ) -> Evaluation:
-    """Judge the `unseen` pictures of `images`; `advance(1)` is called after each.
+    """Inspect the `unseen` pictures of `images`; `advance(1)` is called after each.
 
     Raises:
         DataError: the set has no such pictures, or one is unreadable.
         EngineError: an engine fails.
     """
     samples = unseen(bundle, images)
-    judge = make_judge(bundle, engine, types_engine)
-    judged: list[Judged] = []
+    inspect = make_inspect(bundle, engine, types_engine)
+    parts: list[EvaluatedPart] = []
     maps: list[NDArray[np.float32]] = []
     masks: list[NDArray[np.bool_]] = []
     for sample in samples:
-        inspection, anomaly_map = judge(sample)
+        inspection, anomaly_map = inspect(sample)
         match = None
         if sample.mask is not None:
             match = overlap(inspection.upheld, read_mask(sample, inspection.size_wh))
-        judged.append(Judged(sample, inspection, match))
+        parts.append(EvaluatedPart(sample, inspection, match))
         if anomaly_map is not None and (sample.is_good or sample.mask is not None):
             size_wh = evaluation_size(*inspection.size_wh)
             maps.append(cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR))
@@ -195,16 +195,18 @@ def evaluate(
         advance(1)
     has_masks = any(mask.any() for mask in masks)
     pixel = rank_pixels(maps, masks) if has_masks else NO_PIXELS
-    return measure(bundle, judged, pixel, len(images.test) - len(samples))
+    return measure(bundle, parts, pixel, len(images.test) - len(samples))
 
 
-def make_judge(
+def make_inspect(
     bundle: Bundle, engine: Engine, types_engine: Engine | None = None
 ) -> Callable[[Sample], Inspected]:
-    """Return the line's judgement of a sample; its map is overwritten by the next one.
+    """Return the function that inspects a sample as the line does.
 
-    The function raises EngineError at the first inference that fails, where a line would go on,
-    and DataError for an unreadable picture.
+    Its map is overwritten by the next sample.
+
+    The function raises EngineError at the first inference that fails, where a line would go on, and
+    DataError for an unreadable picture.
     """
     settings = DecisionSettings(max_engine_failures=1)
     inspector = Inspector(bundle, engine, settings, types_engine)
@@ -212,15 +214,15 @@ def make_judge(
 
 
 def measure(
-    bundle: Bundle, judged: Sequence[Judged], pixel: PixelRanking, left_out: int = 0
+    bundle: Bundle, parts: Sequence[EvaluatedPart], pixel: PixelRanking, left_out: int = 0
 ) -> Evaluation:
-    """Compute all metrics of judged parts; `pixel` is NO_PIXELS for a set without masks."""
-    kinds = [item.sample.label for item in judged]
-    labels = np.array([not item.sample.is_good for item in judged])
-    scores = np.array([item.score for item in judged])
-    rejected = np.array([item.is_rejected for item in judged])
+    """Compute all metrics of inspected parts; `pixel` is NO_PIXELS for a set without masks."""
+    kinds = [item.sample.label for item in parts]
+    labels = np.array([not item.sample.is_good for item in parts])
+    scores = np.array([item.score for item in parts])
+    rejected = np.array([item.is_rejected for item in parts])
     per_type = {}
-    for kind in sorted({item.sample.label for item in judged if not item.sample.is_good}):
+    for kind in sorted({item.sample.label for item in parts if not item.sample.is_good}):
         is_kind = np.array([label == kind for label in kinds])
         chosen = is_kind | ~labels
         per_type[kind] = {
@@ -231,28 +233,28 @@ def measure(
     names = bundle.recipe.defect_types
     named, veto = None, None
     if names:
-        veto = veto_metrics([(item.sample.is_good, item.inspection) for item in judged])
-        surest = np.array([type_scores(item.inspection.upheld, names) for item in judged])
-        named = type_metrics(kinds, [item.called for item in judged], surest, names)
+        veto = veto_metrics([(item.sample.is_good, item.inspection) for item in parts])
+        surest = np.array([type_scores(item.inspection.upheld, names) for item in parts])
+        named = type_metrics(kinds, [item.called for item in parts], surest, names)
     return Evaluation(
         image=rank(labels, scores),
         pixel=pixel,
         false_reject_rate=float(rejected[~labels].mean()) if (~labels).any() else NAN,
         recall=float(rejected[labels].mean()) if labels.any() else NAN,
         per_type=per_type,
-        regions=region_metrics([_located(item) for item in judged]),
+        regions=region_metrics([_located(item) for item in parts]),
         types=named,
         threshold=bundle.thresholds.score.value,
         good=int((~labels).sum()),
         defective=int(labels.sum()),
-        masks=sum(item.overlap is not None and item.overlap.defects > 0 for item in judged),
-        judged=tuple(judged),
+        masks=sum(item.overlap is not None and item.overlap.defects > 0 for item in parts),
+        parts=tuple(parts),
         left_out=left_out,
         veto=veto,
     )
 
 
-def _located(item: Judged) -> Located:
+def _located(item: EvaluatedPart) -> Located:
     sample = item.sample
     return Located(sample.label, sample.is_good, item.inspection.upheld, item.overlap)
 

@@ -1,4 +1,4 @@
-"""Exact ranking metrics, image and pixel level; positive means anomalous, higher is worse.
+"""Exact ranking metrics of images and pixels; positive means anomalous, higher is worse.
 
 Every value is computed over all distinct scores, with ties handled as one step, so that a strictly
 increasing transform of the scores changes nothing. A metric that has no value (only one class)
@@ -79,42 +79,27 @@ def auroc(labels: Labels, scores: Scores) -> float:
     return rank(labels, scores).auroc
 
 
-def pixel_metrics(maps: Sequence[Scores], masks: Sequence[Labels]) -> tuple[Ranking, float]:
+def rank_pixels(maps: Sequence[Scores], masks: Sequence[Labels]) -> PixelRanking:
     """Compute the ranking of all pixels of a data set together, and exact AUPRO at FPR 0.3.
+
+    AUPRO is the area under the per-region-overlap curve up to that false-positive rate, divided by
+    it. Regions are 8-connected components of the masks and count equally whatever their size; the
+    false-positive rate is over all normal pixels, those of good parts included.
 
     Args:
         maps: one (h, w) map per picture; sizes may differ.
         masks: one (h, w) bool mask per picture, empty for good parts.
     """
-    result = rank_pixels(maps, masks)
-    return result.ranking, result.aupro
-
-
-def rank_pixels(maps: Sequence[Scores], masks: Sequence[Labels]) -> PixelRanking:
-    """As `pixel_metrics`, with the curve."""
     scores = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
     labels = np.concatenate([mask.ravel() for mask in masks])
     order = np.argsort(-scores, kind="stable")
     ends = _ends_of_ties(scores[order])
     del scores
-    x, y = _overlap_curve(masks, labels, order, ends, AUPRO_LIMIT)
+    x, y = _overlap_curve(masks, labels, order, ends)
     # Closer together where the curve is steep.
     grid = AUPRO_LIMIT * np.linspace(0, 1, CURVE_POINTS) ** 2
     drawn = np.stack([grid, np.interp(grid, x, y)])
     return PixelRanking(_ranking(labels[order], ends), _area(x, y) / AUPRO_LIMIT, drawn)
-
-
-def aupro(maps: Sequence[Scores], masks: Sequence[Labels], limit: float = AUPRO_LIMIT) -> float:
-    """Area under the per-region-overlap curve up to a false-positive rate, divided by it.
-
-    Regions are 8-connected components of the masks and count equally whatever their size; the
-    false-positive rate is over all normal pixels, those of good parts included.
-    """
-    scores = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
-    labels = np.concatenate([mask.ravel() for mask in masks])
-    order = np.argsort(-scores, kind="stable")
-    x, y = _overlap_curve(masks, labels, order, _ends_of_ties(scores[order]), limit)
-    return _area(x, y) / limit
 
 
 def _ends_of_ties(ordered: Scores) -> NDArray[np.intp]:
@@ -144,23 +129,25 @@ def _overlap_curve(
     labels: Labels,
     order: NDArray[np.intp],
     ends: NDArray[np.intp],
-    limit: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """False-positive rate up to `limit`, and mean overlap; NaN without regions or normal pixels."""
+    """False-positive rate up to AUPRO_LIMIT, and mean overlap.
+
+    The overlap is NaN without regions or normal pixels.
+    """
     weights, regions = _region_weights(masks)
     negatives = int(np.count_nonzero(~labels))
     if regions == 0 or negatives == 0:
-        return np.array([0.0, limit]), np.full(2, np.nan)
+        return np.array([0.0, AUPRO_LIMIT]), np.full(2, np.nan)
     overlap = np.cumsum(weights[order], dtype=np.float64)[ends] / regions
     false_rate = np.cumsum(~labels[order], dtype=np.int64)[ends] / negatives
     x = np.concatenate([[0.0], false_rate])
     y = np.concatenate([[0.0], overlap])
-    cut = int(np.searchsorted(x, limit, side="right"))
+    cut = int(np.searchsorted(x, AUPRO_LIMIT, side="right"))
     if cut < len(x):
         # Inside a tie group the curve is the straight line through it.
-        share = (limit - x[cut - 1]) / (x[cut] - x[cut - 1])
+        share = (AUPRO_LIMIT - x[cut - 1]) / (x[cut] - x[cut - 1])
         y = np.append(y[:cut], y[cut - 1] + share * (y[cut] - y[cut - 1]))
-        x = np.append(x[:cut], limit)
+        x = np.append(x[:cut], AUPRO_LIMIT)
     return x, y
 
 

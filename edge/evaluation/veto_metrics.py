@@ -25,7 +25,7 @@ class VetoMetrics:
 
 
 def veto_metrics(parts: Sequence[tuple[bool, Inspection]]) -> VetoMetrics:
-    """Measure judged parts, (is good, inspection) each."""
+    """Measure inspected parts, (is good, inspection) each."""
     alarms = [
         region
         for is_good, inspection in parts

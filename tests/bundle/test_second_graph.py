@@ -53,9 +53,12 @@ def text(folder: Path, old: str, new: str) -> None:
         ),
         (lambda f: text(f, "types_size_wh: [96, 64]", ""), r"expected \(96, 64\) .* found None"),
         (lambda f: text(f, "[bright, dark]", "[bright]"), "names 1 defect types, .* tells 2 apart"),
-        (lambda f: graphs(f, lambda g: g.pop(0)), "expected one FP32 graph that judges"),
-        (lambda f: graphs(f, lambda g: g.append(g[1])), "one at most for types"),
-        (lambda f: graphs(f, lambda g: g.append(g[0])), "expected one FP32 graph that judges"),
+        (lambda f: graphs(f, lambda g: g.pop(0)), "expected one FP32 graph of role detect"),
+        (
+            lambda f: graphs(f, lambda g: g.append(g[1])),
+            "at most one of role types, found detect, types, types",
+        ),
+        (lambda f: graphs(f, lambda g: g.append(g[0])), "expected one FP32 graph of role detect"),
         (lambda f: (f / "models" / "types.onnx").write_bytes(b""), r"types\.onnx was altered"),
     ],
 )

@@ -25,7 +25,7 @@ from edge.data.image_set import ImageSet, Sample, read_image_set
 from edge.engines.load import load_engine
 from edge.engines.protocol import EngineInfo
 from edge.errors import ConfigError, DataError, EngineError, InferenceError
-from edge.evaluation.evaluate import Evaluation, Judged, evaluate, make_judge, measure
+from edge.evaluation.evaluate import EvaluatedPart, Evaluation, evaluate, make_inspect, measure
 from edge.evaluation.region_metrics import overlap
 from edge.evaluation.report.charts import curve, histogram, ticks
 from edge.evaluation.report.document import check_writable, write_report
@@ -130,8 +130,8 @@ NAMES = {1.5: "spot", 1.6: "spot", 2.5: "unknown", 2.4: TYPES[1]}
 def result(bundle: Bundle, images: ImageSet) -> Evaluation:
     """As `evaluate` measures it, with the regions named."""
     plain = evaluate(bundle, BrightEngine(), images, no_bar)
-    judge = named(make_judge(bundle, BrightEngine()), NAMES)
-    judged = [Judged(i.sample, judge(i.sample).inspection, i.overlap) for i in plain.judged]
+    judge = named(make_inspect(bundle, BrightEngine()), NAMES)
+    judged = [EvaluatedPart(i.sample, judge(i.sample).inspection, i.overlap) for i in plain.parts]
     return measure(bundle, judged, plain.pixel)
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_judged_ends_the_evaluation(bundle: Bundle, images: Image
         evaluate(bundle, engine, replace(images, test=()), no_bar)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    with pytest.raises(DataError, match="not a readable picture"):
+    with pytest.raises(DataError, match=r"broken\.png: not a picture that OpenCV can decode"):
         evaluate(bundle, engine, replace(images, test=(Sample(broken, "good", "g"),)), no_bar)
 
 
@@ -239,7 +239,7 @@ class Page(HTMLParser):
 def text(result: Evaluation, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("report") / "report.html"
     steps: list[int] = []
-    judge = named(make_judge(bundle, BrightEngine()), NAMES)
+    judge = named(make_inspect(bundle, BrightEngine()), NAMES)
     write_report(file, result, bundle, f"set {EVIL}", judge, steps.append)
     assert len(steps) == shown(result) == 5
     return file.read_text(encoding="utf-8")
@@ -323,7 +323,7 @@ def test_galleries_show_the_most_telling_first(result: Evaluation) -> None:
 
 
 def test_misses_rise_and_false_rejects_fall(bundle: Bundle, result: Evaluation) -> None:
-    def at(item: Judged, score: float) -> Judged:
+    def at(item: EvaluatedPart, score: float) -> EvaluatedPart:
         return replace(item, inspection=replace(item.inspection, score=score))
 
     (miss,), (reject,) = (gallery.parts for gallery in galleries(result)[:2])
@@ -334,7 +334,7 @@ def test_misses_rise_and_false_rejects_fall(bundle: Bundle, result: Evaluation) 
 
 
 def test_long_galleries_are_cut_and_types_take_turns(bundle: Bundle, result: Evaluation) -> None:
-    found = [i for i in result.judged if i.is_rejected and not i.sample.is_good]
+    found = [i for i in result.parts if i.is_rejected and not i.sample.is_good]
     plain = replace(bundle, recipe=bundle.recipe.model_copy(update={"defect_types": ()}))
     many = measure(plain, found * 5, result.pixel)
     (*_, correct) = galleries(many)
@@ -428,7 +428,7 @@ def test_the_real_bundle_is_measured_as_the_line_judges(demo_set: Path) -> None:
         outcome = evaluate(real, engine, read_image_set(demo_set), no_bar)
     assert outcome.image_auroc > 0.9
     assert outcome.per_type["open"]["recall"] == 1.0
-    for item in outcome.judged:
+    for item in outcome.parts:
         assert item.is_rejected == (item.score > outcome.threshold)
         assert bool(item.inspection.regions) == item.is_rejected
         assert item.overlap is None
@@ -447,10 +447,10 @@ def test_the_command_writes_page_and_json(demo_set: Path, tmp_path: Path) -> Non
     done = edge_eval(DEMO / "bundle", "--data", demo_set, "--json", "--report", page)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["defective"] == 12
-    assert "judging demo 18/18" in done.stderr
+    assert "inspecting demo 18/18" in done.stderr
     assert "drawing pictures" in done.stderr
     Page(page.read_text(encoding="utf-8"))
     done = edge_eval(DEMO / "bundle", "--data", demo_set, "--report", tmp_path / "no" / "r.html")
     assert done.returncode == 2
     assert done.stderr.startswith("error: --report")
-    assert "judging" not in done.stderr
+    assert "inspecting" not in done.stderr

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.evaluation.metrics import aupro, auroc, curves, pixel_metrics, rank, rank_pixels
+from edge.evaluation.metrics import auroc, curves, rank, rank_pixels
 
 
 def scene(seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -65,13 +65,16 @@ def test_auroc_is_the_share_of_ordered_pairs() -> None:
 def test_perfect_constant_and_inverted_maps() -> None:
     _, masks = scene()
     level = np.concatenate([mask.ravel() for mask in masks]).mean()
-    ranking, pro = pixel_metrics([mask.astype(float) for mask in masks], masks)
+    pixels = rank_pixels([mask.astype(float) for mask in masks], masks)
+    ranking, pro = pixels.ranking, pixels.aupro
     assert (ranking.auroc, ranking.ap, ranking.f1_max, pro) == pytest.approx((1, 1, 1, 1))
-    ranking, pro = pixel_metrics([np.ones(mask.shape) for mask in masks], masks)
+    pixels = rank_pixels([np.ones(mask.shape) for mask in masks], masks)
+    ranking, pro = pixels.ranking, pixels.aupro
     assert ranking.auroc == pytest.approx(0.5)
     assert ranking.ap == pytest.approx(level)
     assert pro == pytest.approx(0.15)
-    ranking, pro = pixel_metrics([-mask.astype(float) for mask in masks], masks)
+    pixels = rank_pixels([-mask.astype(float) for mask in masks], masks)
+    ranking, pro = pixels.ranking, pixels.aupro
     assert (ranking.auroc, pro) == (0.0, 0.0), "never mirrored"
 
 
@@ -79,11 +82,11 @@ def test_perfect_constant_and_inverted_maps() -> None:
 def test_increasing_transforms_change_nothing(change) -> None:
     maps, masks = scene()
     maps = [m.astype(np.float64) for m in maps]
-    before, after = (pixel_metrics(m, masks) for m in (maps, [change(m) for m in maps]))
+    before, after = (rank_pixels(m, masks) for m in (maps, [change(m) for m in maps]))
     # Maps are compared in single precision; the transforms may merge neighbouring values.
-    assert before[1] == pytest.approx(after[1], abs=1e-6)
-    assert before[0].ap == pytest.approx(after[0].ap, abs=1e-6)
-    assert before[0].auroc == pytest.approx(after[0].auroc, abs=1e-6)
+    assert before.aupro == pytest.approx(after.aupro, abs=1e-6)
+    assert before.ranking.ap == pytest.approx(after.ranking.ap, abs=1e-6)
+    assert before.ranking.auroc == pytest.approx(after.ranking.auroc, abs=1e-6)
 
 
 def brute_force_aupro(maps: list[np.ndarray], masks: list[np.ndarray], limit: float) -> float:
@@ -106,7 +109,9 @@ def brute_force_aupro(maps: list[np.ndarray], masks: list[np.ndarray], limit: fl
 def test_aupro_equals_brute_force() -> None:
     maps, masks = scene(3)
     maps = [np.round(m, 1) for m in maps]  # with ties
-    assert aupro(maps, masks) == pytest.approx(brute_force_aupro(maps, masks, 0.3), abs=2e-4)
+    assert rank_pixels(maps, masks).aupro == pytest.approx(
+        brute_force_aupro(maps, masks, 0.3), abs=2e-4
+    )
 
 
 def test_small_and_large_regions_count_equally() -> None:
@@ -116,21 +121,21 @@ def test_small_and_large_regions_count_equally() -> None:
     level = np.zeros(mask.shape)
     level[5, 5:15] = 1
     # PRO is 0.5 until everything else is taken in one step.
-    assert aupro([level], [mask]) == pytest.approx(0.5 + 0.5 * 0.3 / 2)
+    assert rank_pixels([level], [mask]).aupro == pytest.approx(0.5 + 0.5 * 0.3 / 2)
 
 
 def test_doubling_the_set_changes_nothing() -> None:
     maps, masks = scene()
-    once, twice = pixel_metrics(maps, masks), pixel_metrics(maps * 2, masks * 2)
-    assert once[1] == pytest.approx(twice[1])
-    assert once[0].ap == pytest.approx(twice[0].ap)
+    once, twice = rank_pixels(maps, masks), rank_pixels(maps * 2, masks * 2)
+    assert once.aupro == pytest.approx(twice.aupro)
+    assert once.ranking.ap == pytest.approx(twice.ranking.ap)
 
 
 def test_what_does_not_exist_is_nan() -> None:
     only_good = rank(np.zeros(3, bool), np.arange(3.0))
     assert math.isnan(only_good.auroc)
     assert math.isnan(only_good.ap)
-    assert math.isnan(aupro([np.zeros((4, 4))], [np.zeros((4, 4), bool)]))
+    assert math.isnan(rank_pixels([np.zeros((4, 4))], [np.zeros((4, 4), bool)]).aupro)
     only_bad = rank(np.ones(3, bool), np.arange(3.0))
     assert math.isnan(only_bad.auroc)
     assert only_bad.ap == 1.0

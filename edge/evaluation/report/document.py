@@ -30,7 +30,7 @@ from edge.inspection.inspector import Inspected
 
 
 def check_writable(file: Path) -> None:
-    """Refuse a report path before any picture is judged.
+    """Refuse a report path before any picture is inspected.
 
     Raises:
         ConfigError: the path is a folder, or its folder is missing.
@@ -46,13 +46,13 @@ def write_report(
     result: Evaluation,
     bundle: Bundle,
     name: str,
-    judge: Callable[[Sample], Inspected],
+    inspect: Callable[[Sample], Inspected],
     advance: Callable[[int], None],
 ) -> None:
     """Write the report of `result` on the data set `name`, one file that needs no other.
 
-    The pictures shown are judged once more, since maps are not kept; `advance(1)` is called after
-    each (edge.evaluation.report.galleries.shown says how many they are).
+    The pictures shown are inspected once more, since maps are not kept; `advance(1)` is called
+    after each (edge.evaluation.report.galleries.shown says how many they are).
 
     Raises:
         ConfigError: the file cannot be written.
@@ -62,17 +62,18 @@ def write_report(
     title = f"{bundle.manifest.name} {bundle.manifest.version} on {name}"
     intro = (
         f"{result.good} good and {result.defective} defective parts, {result.masks} of them with "
-        "a mask, judged by the code of the line at the shipped threshold."
+        "a mask, inspected by the code of the line at the shipped threshold."
     )
     if result.left_out:
-        intro += f" {result.left_out} test pictures taught the bundle its types and are left out."
+        left_out = f"{result.left_out} test pictures are left out"
+        intro += f" {left_out}: the bundle's types were trained on them."
     body = [
         fill("<h1>{title}</h1>", title=title),
         paragraph(intro, is_quiet=True),
         _headline(result, bundle),
         section("Curves", _curves(result)),
         *([section("Defect types", *_types(result, bundle))] if result.per_type else []),
-        section("Parts worth a look", *draw_galleries(result, judge, advance)),
+        section("Parts worth a look", *draw_galleries(result, inspect, advance)),
         section("Time per frame", times_table(result)),
         section("Bundle and threshold", identity_table(bundle)),
         section("How it was measured", rules_list()),
@@ -139,8 +140,8 @@ def _box(name: str, value: str, more: str) -> Markup:
 
 
 def _curves(result: Evaluation) -> Markup:
-    labels = np.array([not item.sample.is_good for item in result.judged])
-    scores = np.array([item.score for item in result.judged])
+    labels = np.array([not item.sample.is_good for item in result.parts])
+    scores = np.array([item.score for item in result.parts])
     false_rate, recall, precision = curves(labels, scores)
     above = scores > result.threshold
     found = _share(above & labels, labels)
@@ -167,7 +168,7 @@ def _curves(result: Evaluation) -> Markup:
         ),
         curve(
             result.pixel.overlap_xy,
-            labels=("share of good pixels above the level", "mean overlap per defect"),
+            labels=("false-positive rate of pixels", "mean overlap per defect"),
             caption=f"Per-region overlap, normalised area (AUPRO) {ratio(result.aupro)}.",
             x_limit=0.3,
         ),
@@ -191,9 +192,11 @@ def _types(result: Evaluation, bundle: Bundle) -> list[Markup]:
         paragraph("Defective parts, tinted by their share of the row; right names are framed.",
                   is_quiet=True),
     ]  # fmt: skip
-    strangers = [kind for kind in result.per_type if kind not in bundle.recipe.defect_types]
-    if strangers:
-        text = f"The bundle has no such type: {', '.join(strangers)}. Such parts are never right."
+    unknown_types = [kind for kind in result.per_type if kind not in bundle.recipe.defect_types]
+    if unknown_types:
+        text = (
+            f"The bundle has no such type: {', '.join(unknown_types)}. Such parts are never right."
+        )
         parts.append(paragraph(text))
     return parts
 

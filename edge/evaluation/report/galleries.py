@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edge.data.image_set import Sample
-from edge.evaluation.evaluate import Evaluation, Judged
+from edge.evaluation.evaluate import EvaluatedPart, Evaluation
 from edge.evaluation.report.page import Markup, fill, join, paragraph
 from edge.evaluation.report.pictures import figure, legend, types_said
 from edge.inspection.inspector import Inspected
@@ -21,12 +21,12 @@ class Gallery(NamedTuple):
     title: str
     text: str
     none: str
-    parts: tuple[Judged, ...]
+    parts: tuple[EvaluatedPart, ...]
 
 
 def galleries(result: Evaluation) -> tuple[Gallery, ...]:
     """Choose what to show."""
-    rising = sorted(result.judged, key=lambda item: item.score)
+    rising = sorted(result.parts, key=lambda item: item.score)
     falling = rising[::-1]
     found = [item for item in falling if not item.sample.is_good and item.is_rejected]
     chosen = [
@@ -44,11 +44,11 @@ def galleries(result: Evaluation) -> tuple[Gallery, ...]:
         ),
     ]
     if result.types:
-        found.sort(key=_sureness, reverse=True)
+        found.sort(key=_confidence, reverse=True)
         chosen.append(
             Gallery(
                 "Wrong names",
-                "Found, but named another type, surest first; then those left unknown.",
+                "Found, but named another type, most confident first; then those left unknown.",
                 "Every defect that is found has the right name.",
                 tuple(i for i in found if i.called != i.sample.label),
             )
@@ -57,9 +57,9 @@ def galleries(result: Evaluation) -> tuple[Gallery, ...]:
     chosen.append(
         Gallery(
             "Most confident correct ones",
-            "Found and, where the bundle names types, named right; the types take turns.",
+            "Found and, where the bundle names types, named right; one of each type at a time.",
             "None.",
-            tuple(_in_turn(found)),
+            tuple(_alternating(found)),
         )
     )
     return tuple(chosen)
@@ -71,7 +71,7 @@ def shown(result: Evaluation) -> int:
 
 
 def draw_galleries(
-    result: Evaluation, judge: Callable[[Sample], Inspected], advance: Callable[[int], None]
+    result: Evaluation, inspect: Callable[[Sample], Inspected], advance: Callable[[int], None]
 ) -> list[Markup]:
     """Draw at most SHOWN parts of each gallery."""
     drawn = [legend()] if shown(result) else []
@@ -82,7 +82,7 @@ def draw_galleries(
             continue
         figures = []
         for item in gallery.parts[:SHOWN]:
-            figures.append(_figure(item, result, judge(item.sample)))
+            figures.append(_figure(item, result, inspect(item.sample)))
             advance(1)
         count = f" Shown: {len(figures)} of {len(gallery.parts)}."
         drawn.append(paragraph(gallery.text + count, is_quiet=True))
@@ -90,7 +90,7 @@ def draw_galleries(
     return drawn
 
 
-def _figure(item: Judged, result: Evaluation, inspected: Inspected) -> Markup:
+def _figure(item: EvaluatedPart, result: Evaluation, inspected: Inspected) -> Markup:
     sample, inspection = item.sample, item.inspection
     said = [inspection.verdict.value, f"score {item.score:.3f} at threshold {result.threshold:.3f}"]
     if inspection.detail:
@@ -104,17 +104,17 @@ def _figure(item: Judged, result: Evaluation, inspected: Inspected) -> Markup:
     return figure(sample, inspected, f"{sample.label}/{sample.path.name}", "; ".join(said))
 
 
-def _sureness(item: Judged) -> tuple[bool, float, float]:
+def _confidence(item: EvaluatedPart) -> tuple[bool, float, float]:
     """Unknown ones last, then confidence in the name, then score."""
     scores = [r.type_score or 0.0 for r in item.inspection.regions if r.type == item.called]
     return item.called != UNKNOWN_TYPE, max(scores, default=0.0), item.score
 
 
-def _in_turn(parts: Sequence[Judged]) -> list[Judged]:
+def _alternating(parts: Sequence[EvaluatedPart]) -> list[EvaluatedPart]:
     """The first of every label, then the second of every label, and so on."""
     seen: dict[str, int] = {}
-    turns = []
+    rounds = []
     for item in parts:
-        turns.append(seen.get(item.sample.label, 0))
-        seen[item.sample.label] = turns[-1] + 1
-    return [item for _, item in sorted(zip(turns, parts), key=lambda pair: pair[0])]
+        rounds.append(seen.get(item.sample.label, 0))
+        seen[item.sample.label] = rounds[-1] + 1
+    return [item for _, item in sorted(zip(rounds, parts), key=lambda pair: pair[0])]

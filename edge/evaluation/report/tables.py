@@ -65,7 +65,7 @@ def confusion_table(matrix: Confusion) -> Markup:
 
 def times_table(result: Evaluation) -> Markup:
     """Stage by stage, in milliseconds."""
-    times = [item.inspection.times for item in result.judged]
+    times = [item.inspection.times for item in result.parts]
     stages = {
         "scaling": [t.preprocess_ms for t in times],
         "network": [t.infer_ms for t in times],
