@@ -23,7 +23,7 @@ def evaluate_bundle(
     bundle: Annotated[Path, typer.Argument(help="bundle folder", show_default=False)],
     data: Annotated[Path, typer.Option(help="folder with test/good, test/<type> and ground_truth")],
     product: Annotated[
-        str | None, typer.Option(help="judge as this product of a bundle that serves several")
+        str | None, typer.Option(help="evaluate as this product of a bundle that serves several")
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="0 = physical cores")] = 0,
     report: Annotated[
@@ -32,12 +32,12 @@ def evaluate_bundle(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Judge the test pictures of a data set and print image, pixel and line metrics.
+    """Inspect the test pictures of a data set and print image, pixel and line metrics.
 
     Pixel metrics are taken at the picture's own aspect ratio, longer side at most 512, masks cut at
     one half; AUPRO is exact up to a false-positive rate of 0.3. Type metrics are over detected
     defects; a region hits a defect when their IoU is at least 0.1 or its centre lies inside.
-    Labelled pictures that taught the bundle its types are left out of everything.
+    Labelled pictures that the bundle's types were trained on are left out of everything.
     """
     setup_logging("warning")
     from edge.bundle.store import open_bundle
@@ -45,7 +45,7 @@ def evaluate_bundle(
     from edge.config.station import EngineSettings
     from edge.data.image_set import read_image_set
     from edge.engines.load import load_engine, load_types_engine
-    from edge.evaluation.evaluate import evaluate, make_judge, unseen
+    from edge.evaluation.evaluate import evaluate, make_inspect, unseen
     from edge.evaluation.report.document import check_writable, write_report
     from edge.evaluation.report.galleries import shown
 
@@ -58,12 +58,12 @@ def evaluate_bundle(
     count = len(unseen(opened, images))
     settings = EngineSettings(threads=threads)
     with load_engine(opened, settings) as engine, load_types_engine(opened, settings) as types:
-        with progress(f"judging {images.name}", count) as advance:
+        with progress(f"inspecting {images.name}", count) as advance:
             result = evaluate(opened, engine, images, advance, types)
         if report is not None:
             with progress("drawing pictures", shown(result)) as advance:
-                judge = make_judge(opened, engine, types)
-                write_report(report, result, opened, images.name, judge, advance)
+                inspect = make_inspect(opened, engine, types)
+                write_report(report, result, opened, images.name, inspect, advance)
     if as_json:
         print(json.dumps(result.as_json()))
     else:
