@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.picture_file import SUFFIXES
+from edge.picture_file import is_picture
 
 # The masks of an MVTec data set are pictures, but not of parts.
 _NOT_PARTS = "ground_truth"
@@ -66,9 +66,7 @@ def _give_up(error: OSError) -> None:
 
 def _is_wanted(root: Path, path: str) -> bool:
     *folders, name = path.split("/")
-    if Path(name).suffix.lower() not in SUFFIXES or name.startswith("."):
-        return False
-    return _NOT_PARTS not in folders and (root / path).is_file()
+    return is_picture(name) and _NOT_PARTS not in folders and (root / path).is_file()
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -11,7 +11,6 @@ from time import monotonic_ns, perf_counter
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.bundle.store import Bundle
 from edge.config.station import DecisionSettings
@@ -21,6 +20,7 @@ from edge.errors import EngineLoadError, InferenceError
 from edge.frame import Frame
 from edge.inspection.inspector import Inspector
 from edge.inspection.preprocess import shrink, views
+from edge.picture_file import decode_picture
 
 # Timed stages of a part, in this order. `shrink` is part of `preprocess`. `verdict` is from decoded
 # frame to verdict, which is everything but `decode`. `bare` is the engine alone on a ready input.
@@ -95,7 +95,7 @@ def measure(
         for _ in range(rounds):
             for timed in inspectors:
                 timed.run_round(pictures)
-        height, width = _decode(pictures[0]).shape[:2]
+        height, width = decode_picture(pictures[0]).shape[:2]
         return Measured(
             frame_wh=(width, height),
             parts=rounds * len(pictures),
@@ -138,7 +138,7 @@ class _TimedInspector:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def run_round(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    def run_round(self, pictures: Sequence[bytes]) -> None:
         """Inspect every picture from its bytes on, then run the engine alone as often."""
         for picture in pictures:
             self._inspect(picture)
@@ -151,10 +151,10 @@ class _TimedInspector:
                 self._engine.run({name: ready})
             self._note("bare", start, perf_counter())
 
-    def _inspect(self, picture: NDArray[np.uint8]) -> None:
+    def _inspect(self, picture: bytes) -> None:
         recipe = self._bundle.recipe
         start = perf_counter()
-        pixels = _decode(picture)
+        pixels = decode_picture(picture)
         decoded = perf_counter()
         self._note("decode", start, decoded)
         for tile in views(pixels, recipe.tiles_wh, recipe.overlap):
@@ -194,14 +194,10 @@ def _times(milliseconds: list[float]) -> Times:
     return Times(p50, p95, p99, mean, 1e3 / mean)
 
 
-def _encoded(bundle: Bundle, index: int, frame_wh: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """A golden picture as a camera's or folder's bytes, at the size asked for."""
+def _encoded(bundle: Bundle, index: int, frame_wh: tuple[int, int] | None) -> bytes:
+    """A golden picture as a file's bytes, at the size asked for."""
     image = bundle.golden().images[index]
     if frame_wh is None:
-        return np.frombuffer(bundle.path(image.file).read_bytes(), np.uint8)
+        return bundle.path(image.file).read_bytes()
     pixels = cv2.resize(bundle.golden_pixels(image), frame_wh, interpolation=cv2.INTER_CUBIC)
-    return np.asarray(cv2.imencode(".jpg", pixels)[1])
-
-
-def _decode(encoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+    return cv2.imencode(".jpg", pixels)[1].tobytes()

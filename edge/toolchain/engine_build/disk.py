@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from edge.errors import EngineBuildError
+from edge.atomic_file import write_bytes
+from edge.errors import EngineBuildError, WriteError
 
 # Engine, timing cache and side file. An engine is never much larger than its FP32 graph.
 SPARE_BYTES = 64 * 2**20
@@ -28,17 +28,14 @@ def check_disk(folder: Path, need_bytes: int) -> None:
 
 
 def write_whole(path: Path, data: Any) -> None:
-    """Write a file and sync it to the disk.
+    """Write a file, any object with a buffer, to the disk, or leave what was there.
 
     Raises:
         EngineBuildError: it cannot be written, for example for lack of space.
     """
     try:
-        with path.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
+        write_bytes(path, memoryview(data))
+    except WriteError as error:
         raise EngineBuildError(
-            f"{path}: cannot be written: {error.strerror}; free some space or choose another --out"
+            f"{path}: cannot be written: {error.reason}; free some space or choose another --out"
         ) from error

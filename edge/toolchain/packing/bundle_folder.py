@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 
+from edge import atomic_file
 from edge.bundle.store import MANIFEST, sha256
 from edge.errors import ToolchainError
 
@@ -54,4 +55,4 @@ def write_yaml(path: Path, model: BaseModel) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text that ends with a line break, making its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    atomic_file.write_text(path, text if text.endswith("\n") else text + "\n")

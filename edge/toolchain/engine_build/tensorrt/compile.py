@@ -126,9 +126,7 @@ def _use_timing_cache(config: Any, path: Path) -> None:
 def _keep_timing_cache(config: Any, path: Path) -> None:
     cache = config.get_timing_cache()
     if cache is not None:
-        fresh = path.with_name(f".{path.name}.new")
-        write_whole(fresh, cache.serialize())
-        fresh.replace(path)
+        write_whole(path, cache.serialize())
 
 
 def _say(**event: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import stat
 import sys
@@ -163,8 +165,14 @@ def test_a_build_that_takes_too_much_memory_is_stopped(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_whose_side_file_finds_no_room_does_not_stay(tmp_path: Path) -> None:
-    side_path(tmp_path / "a.engine").symlink_to("/dev/full")
+def test_an_engine_whose_side_file_finds_no_room_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # The engine itself is written by another process.
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(EngineBuildError, match=r"engine\.json: cannot be written: No space"):
         build(tmp_path / "a.engine")
     assert list(tmp_path.iterdir()) == []
