@@ -77,7 +77,7 @@ class Running:
             wait_until(self._can_connect, 20, "the broker")
             self.mes = Commander(self.port, TOPICS)
         before = {r["boot_id"] for r in self.results}
-        wait_until(lambda: sum(r["boot_id"] not in before for r in self.results) > 5, 20, "results")
+        wait_until(lambda: sum(r["boot_id"] not in before for r in self.results) > 5, 60, "results")
         return self.mes
 
     @property
