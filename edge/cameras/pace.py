@@ -1,4 +1,4 @@
-"""When the next frame is due, and a wait that can be broken off."""
+"""Holds the frames of a file back until they are due; the wait can be broken off."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from edge.picture_file import SUFFIXES, read_picture
 class PictureSource:
     """Pictures in natural order of their relative paths.
 
-    The list is made once, at open. A file that is broken, or gone by the time its turn comes, is a
+    The list is made once, at open. A file that is broken, or gone by the time it is read, is a
     frame with a fault. The part's id is the relative path; its label is the folder that holds it,
     as in the MVTec layout (`test/good/x.png` -> good), unless `labels=none`.
     """

@@ -35,7 +35,7 @@ class Query:
                 raise self.problem(f"unknown key {key}{nearest(key, known)}")
 
     def no_misspelling(self, *known: str) -> None:
-        """Refuse a key that is nearly one of `known`; others are somebody else's."""
+        """Refuse a key that is nearly one of `known`; other keys belong to the camera."""
         for key in self._values:
             if key not in known and difflib.get_close_matches(key, known, n=1, cutoff=0.85):
                 raise self.problem(f"unknown key {key}{nearest(key, known)}")

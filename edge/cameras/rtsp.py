@@ -28,7 +28,7 @@ _READ_PATIENCE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where user and password stand; resolved at every open, so that a new secret is taken up."""
+    """Where user and password are found. Each open reads them again, so a new secret is used."""
 
     user: str | None = None
     user_env: str | None = None
@@ -102,7 +102,7 @@ class RtspSource:
     def open(self) -> None:
         """Connect and wait for the stream."""
         userinfo = self._login_or_unavailable()
-        self._knock()
+        self._check_reachable()
         open_s = _OPEN_PATIENCE * self._stall_timeout_s
         timeouts_ms = [
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000)),
@@ -141,8 +141,8 @@ class RtspSource:
         except CameraUnavailable as error:
             raise self._unavailable(str(error)) from error
 
-    def _knock(self) -> None:
-        """Connect and hang up: FFmpeg does not tell an absent host from a wrong path."""
+    def _check_reachable(self) -> None:
+        """Connect and hang up, because FFmpeg reports an absent host and a wrong path alike."""
         try:
             socket.create_connection((self._host, self._port), self._stall_timeout_s / 2).close()
         except OSError as error:
@@ -156,7 +156,7 @@ class RtspSource:
 
 
 def _login(query: Query, user: str | None, password: str | None) -> Login:
-    """Read the keys of the login and refuse what contradicts itself or stands in the open."""
+    """Read the keys of the login; refuse contradictions and a password in the address."""
     if password is not None:
         raise query.problem(
             "a password does not belong into an address, which is logged and shown; name it with "

@@ -1,4 +1,4 @@
-"""`file://` for videos: every frame in order, and a plain word when the recording breaks off."""
+"""`file://` for videos: every frame in order, and a fault where the recording breaks off."""
 
 from __future__ import annotations
 

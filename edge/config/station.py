@@ -25,9 +25,9 @@ class CameraSettings(Settings):
     """Where frames come from.
 
     `source` is an address: file://, v4l2://, rtsp:// or test:// (see docs/cameras.md). `buffer`
-    says what happens when frames come faster than they are judged: `latest` drops the older one,
-    `every` makes the source wait or, for a full queue, refuses with a result; `auto` takes `latest`
-    for live cameras and `every` for files.
+    says what happens when frames come faster than they are inspected. `latest` drops the older
+    frame. `every` makes files wait; a live frame that finds the queue full gets a result that says
+    so. `auto` means `latest` for live cameras and `every` for files.
     """
 
     name: Name = "cam0"
@@ -53,13 +53,13 @@ class CameraSettings(Settings):
 
 
 class DecisionSettings(Settings):
-    """How scores become verdicts at this place.
+    """How scores become verdicts at this station.
 
     `undecided_p`: parts whose p-value lies between the bundle's alpha and this value become
-    `undecided`; off when empty. `types`: a bundle's second graph, which names defect types, runs
-    for the parts that do not pass (`rejected`) or for each (`always`: every part takes as long);
-    verdicts and names are the same. `max_engine_failures`: so many failed inferences in a row stop
-    the process, so that its supervisor restarts it.
+    `undecided`; without it none do. `types`: whether a bundle's second graph, which names defect
+    types, runs for the parts that do not pass (`rejected`) or for each part (`always`, so that
+    every part takes the same time); verdicts and names are the same. `max_engine_failures`: this
+    many failed inferences in a row end the process, so that its supervisor restarts it.
     """
 
     undecided_p: float | None = Field(default=None, gt=0, lt=1)
@@ -98,7 +98,7 @@ class EngineSettings(Settings):
 
 
 class SpoolSettings(Settings):
-    """Limits of the outbox on disk; what exceeds them is dropped oldest first and counted."""
+    """Limits of the outbox on disk. Beyond them the oldest results are dropped and counted."""
 
     max_rows: int = Field(default=200_000, ge=1)
     max_bytes: ByteSize = 512 * 2**20
@@ -106,7 +106,7 @@ class SpoolSettings(Settings):
 
 
 class MqttSettings(Settings):
-    """Where results go. Secrets are named here (a variable, a file), never written down."""
+    """Where results go. Secrets are named by their variable or file; they never stand here."""
 
     broker: Literal["external", "embedded", "none"] = "external"
     host: str = "127.0.0.1"
@@ -163,7 +163,7 @@ class ArchiveSettings(Settings):
 
 
 class RecipeSettings(Settings):
-    """What judges one product: a bundle and, if it serves several products, which of them."""
+    """A bundle and, if it serves several products, the one that is inspected."""
 
     bundle: FilePath
     product: Name | None = None
@@ -185,7 +185,7 @@ class CommandSettings(Settings):
 
 
 class StationConfig(Settings):
-    """One station; relative paths are relative to the file they stand in.
+    """One station. Relative paths start from the folder of the station file.
 
     Either `bundle` (with `product`, if the bundle serves several) or `recipes`, of which `recipe`
     is active at the first start. `language` is that of the findings in results.

@@ -61,7 +61,7 @@ class InspectionLoop:
             EngineError: too many inferences failed in a row.
         """
         frame = self._mailbox.take(TAKE_S) if self._is_live or self._may_take() else None
-        prepared = self._changeover.turn(frame.captured_ns if frame else None)
+        prepared = self._changeover.recipe_for(frame.captured_ns if frame else None)
         if frame is None:
             return not self._mailbox.closed
         job = self._jobs.admit(frame, is_live=self._is_live) if prepared else None

@@ -40,7 +40,7 @@ from edge.station.inspection_loop import InspectionLoop
 from edge.station.outputs import make_sinks, payload_maker
 from edge.station.recipes.changeover import Changeover
 from edge.station.recipes.recipes import Recipes
-from edge.station.recipes.selected_recipe import SelectedRecipe, choice_path
+from edge.station.recipes.selected_recipe import SelectedRecipe, selected_recipe_path
 from edge.station.state_report import StateReport
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Station:
 
     Args:
         config: the station.
-        state_dir: folder of the outbox, the audit log and the choice of recipe.
+        state_dir: folder of the outbox, the audit log and the selected recipe.
         on_result: gets every numbered result after it is stored, in a thread of its own. While it
             blocks, up to a thousand results wait; then they are dropped for it alone, and counted.
         max_frames: stop after so many parts; None runs until the source ends or `request_stop`.
@@ -157,9 +157,9 @@ class Station:
         self._identity = Identity(config.node, config.station, uuid7())
         self._states = StateBoard(self._identity)
         recipes = Recipes(config)
-        path = choice_path(folder, config.node, config.station)
-        choice = SelectedRecipe(path, recipes.first, recipes.all)
-        self._changeover = Changeover(recipes, choice, self._update_report)
+        path = selected_recipe_path(folder, config.node, config.station)
+        selected = SelectedRecipe(path, recipes.first, recipes.all)
+        self._changeover = Changeover(recipes, selected, self._update_report)
         self._cleanup.callback(self._changeover.close)
         self._jobs = JobControl(
             self._mailbox, self.drops, on_change=self._update_report, finish=self._finish

@@ -57,7 +57,7 @@ class Made:
         )
         self.during = lambda: None
         prepared = SimpleNamespace(model=MODEL, inspector=self)
-        self.changeover = SimpleNamespace(current=prepared, turn=lambda _: prepared)
+        self.changeover = SimpleNamespace(current=prepared, recipe_for=lambda _: prepared)
         self.loop = self.make_loop(is_live=True)
 
     def make_loop(self, *, is_live: bool) -> InspectionLoop:

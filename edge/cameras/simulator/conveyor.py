@@ -24,7 +24,7 @@ _CHANCE = 3  # the painter's streams are 0 to 2
 
 @dataclass(slots=True)
 class Belt:
-    """What goes on whatever becomes of the camera: the parts and the failures still to come.
+    """The simulated belt, which runs on whatever happens to the camera.
 
     Attributes:
         index: the next part.
@@ -111,7 +111,7 @@ class ConveyorSource:
         )
 
     def open(self) -> None:
-        """Look at the belt, where it is now."""
+        """Connect to the belt; parts continue from where it is now."""
         with _hanging_lock:
             self._belt = _hanging.pop(self._address, self._belt)
         left_s = self._belt.left_s("lost")
@@ -143,7 +143,7 @@ class ConveyorSource:
         return None
 
     def close(self) -> None:
-        """End a wait for the next part; a simulated hang does not care."""
+        """End a wait for the next part, but not a simulated hang."""
         self._pace.stop()
 
     def _hang(self, seconds: float) -> None:

@@ -72,8 +72,8 @@ class ConveyorPainter:
 
     def _pose(self, random: np.random.Generator) -> NDArray[np.float64]:
         width, height = self._size_wh
-        turn = cv2.getRotationMatrix2D((width / 2, height / 2), random.uniform(-1.5, 1.5), 1.0)
-        pose = np.array(turn, np.float64)
+        rotation = cv2.getRotationMatrix2D((width / 2, height / 2), random.uniform(-1.5, 1.5), 1.0)
+        pose = np.array(rotation, np.float64)
         pose[:, 2] += random.uniform(-3, 3, 2) * self._scale
         return pose
 

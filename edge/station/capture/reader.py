@@ -21,7 +21,7 @@ class Reader:
         is_live: frames are lost unless they are read, so that a call has a time limit.
 
     Attributes:
-        quit: set to end the thread; a reader that was told to quit is never revived.
+        quit: set to end the thread; a reader never starts again after that.
         is_open: the source is open.
         is_abandoned: the thread is stuck, and another reader has taken its place.
         expected_id: frame id that the source should give next; None after a reopening.

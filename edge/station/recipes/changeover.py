@@ -1,4 +1,4 @@
-"""The recipe that judges, and its exchange for another between two frames."""
+"""The active recipe, and its exchange for another one between two frames."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edge.station.recipes.recipes import LoadedRecipe, Recipes
 from edge.station.recipes.selected_recipe import SelectedRecipe
 
 log = logging.getLogger(__name__)
-TURN_S = 0.1
+POLL_S = 0.1
 # Gets None when the exchange is made, or why it was not: the recipe before goes on.
 Done = Callable[[str | None], None]
 
 
 class _Offer:
-    """A recipe for the inspector to take over from a moment on; None to judge with none."""
+    """A recipe that the inspector takes over from a moment on; None leaves it without one."""
 
     def __init__(self, prepared: LoadedRecipe | None):
         self.prepared = prepared
@@ -28,22 +28,22 @@ class _Offer:
 
 
 class Changeover:
-    """Loads recipes beside the running one, in a thread of its own, one at a time.
+    """Loads recipes beside the active one, in a thread of its own, one at a time.
 
-    `turn` is the inspector's; everything else may be called from any thread.
+    `recipe_for` belongs to the inspector's thread; all else may be called from any thread.
 
     Args:
-        recipes: what there is.
-        choice: where the choice is kept for a restart.
+        recipes: the recipes of the station.
+        selected: keeps the selected recipe for a restart.
         on_change: called when a preparation begins and when it is over.
 
     Raises:
         EdgeError: the first recipe cannot be used.
     """
 
-    def __init__(self, recipes: Recipes, choice: SelectedRecipe, on_change: Callable[[], None]):
+    def __init__(self, recipes: Recipes, selected: SelectedRecipe, on_change: Callable[[], None]):
         self._recipes = recipes
-        self._choice = choice
+        self._selected = selected
         self._on_change = on_change
         self._lock = threading.Lock()
         self._offer: _Offer | None = None
@@ -51,7 +51,7 @@ class Changeover:
         self._thread: threading.Thread | None = None
         self._is_busy = False
         self.preparing: str | None = None
-        self.current: LoadedRecipe | None = recipes.load(choice.read())
+        self.current: LoadedRecipe | None = recipes.load(selected.read())
 
     @property
     def is_stopping(self) -> bool:
@@ -63,12 +63,13 @@ class Changeover:
         """Recipes that can be prepared."""
         return tuple(self._recipes.all)
 
-    def turn(self, captured_ns: int | None) -> LoadedRecipe | None:
-        """Return what judges the next frame; None while no recipe is prepared.
+    def recipe_for(self, captured_ns: int | None) -> LoadedRecipe | None:
+        """Return the recipe that inspects the next frame; None while no recipe is prepared.
 
         Args:
-            captured_ns: of that frame (monotonic), None when none waits. Frames captured before a
-                recipe was ready are still judged by the one before: they are of its product.
+            captured_ns: capture time of that frame (monotonic clock); None when none waits. Frames
+                captured before a recipe was ready show the product of the one before, which
+                therefore still inspects them.
         """
         with self._lock:
             offer = self._offer
@@ -78,15 +79,15 @@ class Changeover:
             return self.current
 
     def prepare(self, name: str, by: str, done: Done) -> bool:
-        """Begin to load a recipe and to exchange the running one for it; False while busy."""
+        """Begin to load a recipe and to exchange the active one for it; False while busy."""
         return self._begin(name, lambda: self._prepare(name, by), done)
 
     def set_threshold(self, value: float, done: Done) -> bool:
-        """Begin to judge by another threshold until a recipe is prepared; False while busy."""
+        """Begin to decide by another threshold until a recipe is prepared; False while busy."""
         return self._begin(None, lambda: self._set_threshold(value), done)
 
     def unprepare(self, done: Done) -> bool:
-        """Begin to unload the running recipe; False while busy."""
+        """Begin to unload the active recipe; False while busy."""
         return self._begin(None, lambda: self._exchange(None), done)
 
     def stop(self, timeout_s: float) -> bool:
@@ -97,7 +98,7 @@ class Changeover:
         return self._thread is None or not self._thread.is_alive()
 
     def close(self) -> None:
-        """Free the running engines; after `stop`, and when nothing judges any more."""
+        """Free the engines; after `stop`, and when no frame is inspected any more."""
         if self.current is not None:
             self.current.close()
 
@@ -121,7 +122,7 @@ class Changeover:
         except EdgeError as error:
             problem = "; ".join(str(error).splitlines())
         except Exception as error:
-            # Whatever a new recipe holds, it must not end the line that runs with the old one.
+            # Whatever a new recipe holds, it must not end the station that runs with the old one.
             log.exception("changeover failed")
             problem = f"unforeseen {type(error).__name__}, see the station's log: {error!r}"
         with self._lock:
@@ -131,12 +132,12 @@ class Changeover:
 
     def _prepare(self, name: str, by: str) -> None:
         prepared = self._recipes.load(name, self.current)
-        before = self._choice.save(name, by)
+        before = self._selected.save(name, by)
         try:
             self._exchange(prepared)
         except BaseException:
             with suppress(PublishError):
-                self._choice.restore(before)
+                self._selected.restore(before)
             if self.current is None or prepared.engine is not self.current.engine:
                 prepared.close()
             raise
@@ -147,11 +148,11 @@ class Changeover:
         self._exchange(self._recipes.with_threshold(self.current, value))
 
     def _exchange(self, prepared: LoadedRecipe | None) -> None:
-        """Wait until the inspector has taken `prepared` over, then free what judged before."""
+        """Wait until the inspector has taken `prepared` over, then free the recipe before."""
         old, offer = self.current, _Offer(prepared)
         with self._lock:
             self._offer = offer
-        while not offer.taken.wait(TURN_S):
+        while not offer.taken.wait(POLL_S):
             with self._lock:
                 if self._stop.is_set() and self._offer is offer:
                     self._offer = None

@@ -1,4 +1,4 @@
-"""What a station can judge with: its recipes by name, and each loaded, proven and ready."""
+"""The recipes of a station, and how one is loaded and verified."""
 
 from __future__ import annotations
 
@@ -22,10 +22,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadedRecipe:
-    """A recipe whose engine is loaded and has judged a golden picture as it should.
+    """A recipe whose engine is loaded and has reproduced the verdict of a golden picture.
 
-    `bundle` is of the recipe's product, `whole` the same for all products alike; `types_engine` is
-    loaded if the bundle has a types graph; `set_threshold` stands in for the bundle's, if any.
+    Attributes:
+        name: of the recipe.
+        bundle: the bundle with the thresholds of the recipe's product.
+        whole: the same bundle with the thresholds for all products alike.
+        engine: runs the anomaly graph.
+        types_engine: runs the types graph; None if the bundle has none.
+        inspector: inspects frames with these engines.
+        model: describes the recipe in payloads.
+        set_threshold: the threshold that a command has set; None for the bundle's own.
     """
 
     name: str
@@ -103,7 +110,7 @@ class Recipes:
         return LoadedRecipe(name, bundle, whole, engine, types_engine, inspector, model)
 
     def with_threshold(self, prepared: LoadedRecipe, value: float) -> LoadedRecipe:
-        """Return a recipe that judges by another threshold on the same engines."""
+        """Return a recipe that decides by another threshold, on the same engines."""
         bundle = prepared.bundle.with_threshold(value)
         inspector = Inspector(bundle, prepared.engine, self._config.decision, prepared.types_engine)
         return replace(prepared, bundle=bundle, inspector=inspector, set_threshold=value)

@@ -1,4 +1,4 @@
-"""Which recipe a command has chosen: kept on disk, so that a restart goes on with it."""
+"""The recipe that a command has selected, kept on disk so that a restart continues with it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 
 class SelectedRecipe:
-    """A small JSON file: the recipe chosen, by whom, and the station file's at that time.
+    """A small JSON file with the selected recipe, who selected it, and what the station file said.
 
     Args:
-        path: the file; absent while nothing was chosen.
+        path: the file; it does not exist while no command has selected a recipe.
         first: the recipe that the station file starts with.
-        names: recipes there are.
+        names: the recipes of the station.
     """
 
     def __init__(self, path: Path, first: str, names: Container[str]):
@@ -32,8 +32,8 @@ class SelectedRecipe:
     def read(self) -> str:
         """Return the recipe to start with, and log when it is not the station file's.
 
-        A choice is void once the station file starts with another recipe than when it was made:
-        then the file was edited since, and says what its author wants.
+        A selection is void once the station file starts with another recipe than at the time of
+        the selection: the file was edited since, and its author's wish is the newer one.
 
         Raises:
             PublishError: the file is there and cannot be read.
@@ -62,16 +62,16 @@ class SelectedRecipe:
         return str(name)
 
     def save(self, name: str, by: str) -> bytes | None:
-        """Keep a choice; return what `restore` needs to undo it.
+        """Keep a selection; return what `restore` needs to undo it.
 
         Raises:
             PublishError: it cannot be written.
         """
-        choice = {"recipe": name, "file_recipe": self._first, "by": by, "since": now()}
+        selection = {"recipe": name, "file_recipe": self._first, "by": by, "since": now()}
         before = None
         with suppress(OSError):
             before = self._path.read_bytes()
-        self._write(json.dumps(choice).encode())
+        self._write(json.dumps(selection).encode())
         return before
 
     def restore(self, before: bytes | None) -> None:
@@ -95,6 +95,6 @@ class SelectedRecipe:
             ) from error
 
 
-def choice_path(folder: Path, node: str, station: str) -> Path:
-    """Return where a station's choice lies below the state folder."""
+def selected_recipe_path(folder: Path, node: str, station: str) -> Path:
+    """Return the path of a station's selected recipe below the state folder."""
     return folder / f"{node}.{station}.recipe.json"

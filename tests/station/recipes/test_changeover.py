@@ -91,7 +91,7 @@ class Inspector:
 
     def _run(self) -> None:
         while not self._end.wait(0.005):
-            self._changeover.turn(time.monotonic_ns())
+            self._changeover.recipe_for(time.monotonic_ns())
 
     def stop(self) -> None:
         self._end.set()
@@ -140,17 +140,17 @@ def test_the_exchange_waits_for_frames_that_were_there_before(made: Changeover) 
     done: list[str | None] = []
     assert made.prepare("cover", "mes", done.append)
     wait_until(lambda: made._offer is not None, 20)
-    assert made.turn(captured_ns).name == "housing"
+    assert made.recipe_for(captured_ns).name == "housing"
     assert done == []
-    assert made.turn(time.monotonic_ns()).name == "cover"
+    assert made.recipe_for(time.monotonic_ns()).name == "cover"
     wait_until(lambda: done == [None])
-    assert made.turn(captured_ns).name == "cover"
+    assert made.recipe_for(captured_ns).name == "cover"
 
 
 def test_an_idle_station_exchanges_without_a_frame(made: Changeover) -> None:
     done: list[str | None] = []
     made.prepare("cover", "mes", done.append)
-    wait_until(lambda: made.turn(None).name == "cover", 20)
+    wait_until(lambda: made.recipe_for(None).name == "cover", 20)
     wait_until(lambda: done == [None])
 
 
@@ -214,7 +214,7 @@ def test_a_recipe_that_fails_leaves_everything_as_it_was(
     assert "\n" not in problem
     assert name_of(made) == "housing"
     made.current.inspector.self_test()
-    assert made._choice.read() == "housing"
+    assert made._selected.read() == "housing"
     assert prepare(made, "cover") is None, "and the station can be asked again"
 
 
@@ -222,7 +222,7 @@ def test_only_one_recipe_at_a_time(made: Changeover) -> None:
     done: list[str | None] = []
     assert made.prepare("cover", "mes", done.append)
     assert not made.prepare("lid", "mes", done.append)
-    wait_until(lambda: made.turn(None).name == "cover", 20)
+    wait_until(lambda: made.recipe_for(None).name == "cover", 20)
     wait_until(lambda: done)
     assert done == [None]
 
@@ -234,7 +234,7 @@ def test_a_station_that_ends_before_the_exchange_keeps_its_recipe(made: Changeov
     assert made.stop(5)
     assert done == ["the station is stopping"]
     assert name_of(made) == "housing"
-    assert made._choice.read() == "housing"
+    assert made._selected.read() == "housing"
     assert not made.prepare("cover", "mes", done.append)
 
 

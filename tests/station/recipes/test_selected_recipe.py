@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from edge.errors import PublishError
-from edge.station.recipes.selected_recipe import SelectedRecipe, choice_path
+from edge.station.recipes.selected_recipe import SelectedRecipe, selected_recipe_path
 
 NAMES = ("housing", "cover")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return choice_path(tmp_path, "n", "s")
+    return selected_recipe_path(tmp_path, "n", "s")
 
 
 def test_without_a_choice_the_file_decides_and_nothing_is_written(path: Path, caplog) -> None:
