@@ -1,13 +1,103 @@
-"""The handlers and the table of commands agree."""
+"""What the commands do, and that handlers and table of commands agree."""
 
 from __future__ import annotations
 
 import inspect
 
 from edge.config.commands import COMMANDS
+from edge.drop_counts import DropCounts
+from edge.messages.command import Answer, Command, command_payload
+from edge.messages.state_board import StateBoard
+from edge.station.capture.mailbox import Mailbox
 from edge.station.commands.handlers import CommandHandlers
+from edge.station.commands.jobs import JobControl
+from edge.station.recipes.changeover import Changeover
+from tests.support.brokers import wait_until
+from tests.support.mqtt_results import IDENTITY
 
 
 def test_every_command_of_the_table_has_a_handler_and_no_handler_is_left_over() -> None:
     methods = inspect.getmembers(CommandHandlers, inspect.isfunction)
     assert {name for name, _ in methods if not name.startswith("_")} == set(COMMANDS)
+
+
+class Station:
+    """Handlers over a real changeover, and what they report."""
+
+    def __init__(self, changeover: Changeover):
+        self.finished: dict[str, Answer] = {}
+        self.stops = 0
+        self.board = StateBoard(IDENTITY)
+        self.drops = DropCounts()
+        self.jobs = JobControl(
+            Mailbox("every", 8, self.drops),
+            self.drops,
+            on_change=lambda: None,
+            finish=self.finished.__setitem__,
+        )
+        self.handlers = CommandHandlers(
+            changeover,
+            self.jobs,
+            self.board,
+            retry_camera=lambda: False,
+            request_stop=self._stop,
+            finish=self.finished.__setitem__,
+        )
+
+    def _stop(self) -> None:
+        self.stops += 1
+
+    def ask(self, name: str, **args: str) -> Answer:
+        payload = command_payload(name, "mes", args, lifetime_s=9)
+        return self.handlers.handlers[name](Command.model_validate(payload, strict=False))
+
+    def wait(self, name: str) -> Answer:
+        wait_until(lambda: name in self.finished, 20)
+        return self.finished.pop(name)
+
+
+def test_commands_move_the_station_through_its_states(changeover: Changeover, inspector) -> None:
+    station = Station(changeover)
+    assert station.ask("get_state").status == "done"
+    refused = station.ask("unprepare_recipe", recipe="housing")
+    assert (refused.status, refused.code) == ("rejected", "wrong_state")
+    assert station.ask("stop").status == "done"
+    assert station.jobs.mode == "ready"
+    assert station.ask("unprepare_recipe", recipe="cover").code == "unknown_recipe"
+    assert station.ask("unprepare_recipe", recipe="housing").status == "accepted"
+    assert station.wait("unprepare_recipe").status == "done"
+    assert changeover.current is None
+    assert station.ask("start_continuous").code == "wrong_state"
+    assert station.ask("prepare_recipe", recipe="cup").code == "unknown_recipe"
+    assert station.ask("prepare_recipe", recipe="cover").status == "accepted"
+    assert station.wait("prepare_recipe").status == "done"
+    assert station.jobs.mode == "ready", "a prepared recipe does not start by itself"
+    assert station.ask("start_continuous").status == "done"
+    assert station.jobs.mode == "continuous_execution"
+
+
+def test_a_failed_preparation_is_reported_in_one_line(changeover: Changeover, inspector) -> None:
+    station = Station(changeover)
+    station.ask("prepare_recipe", recipe="gone")
+    failed = station.wait("prepare_recipe")
+    assert (failed.status, failed.code) == ("failed", "recipe_failed")
+    assert failed.message.count("\n") == 0
+    assert "nowhere" in failed.message
+
+
+def test_busy_and_stopping_are_answered_differently(changeover: Changeover) -> None:
+    station = Station(changeover)
+    station.ask("prepare_recipe", recipe="cover")
+    assert station.ask("prepare_recipe", recipe="lid").code == "busy"
+    changeover.stop(5)
+    assert station.wait("prepare_recipe").code == "stopping"
+    assert station.ask("prepare_recipe", recipe="lid").code == "stopping"
+
+
+def test_alerts_are_acknowledged_and_the_process_is_ended(changeover: Changeover) -> None:
+    station = Station(changeover)
+    assert station.ask("acknowledge_alert", code="camera_lost").code == "unknown_alert"
+    station.board.raise_alert("camera_lost", "critical", "")
+    assert station.ask("acknowledge_alert", code="camera_lost").status == "done"
+    assert station.ask("halt").status == "done"
+    assert station.stops == 1
