@@ -9,25 +9,12 @@ import pytest
 
 from edge.cli.command import EPILOG
 from edge.config.commands import COMMANDS, DEFAULT_COMMANDS, CommandSpec
-from edge.config.station import read_station
-from edge.errors import ConfigError
-
-STATION = """
-node: box1
-station: top
-bundle: bundles/pcb
-camera: {source: "file://parts"}
-commands: {allow: [get_state, NAME]}
-"""
+from tests.support.station_file import GOOD, problems
 
 
 def problem(folder: Path, name: str) -> str:
-    path = folder / "station.yaml"
-    path.write_text(STATION.replace("NAME", name), encoding="utf-8")
-    with pytest.raises(ConfigError) as caught:
-        read_station(path)
-    (found,) = caught.value.problems
-    return found.removeprefix(f"{path}:")
+    (found,) = problems(folder, f"{GOOD}commands: {{allow: [get_state, {name}]}}\n")
+    return found
 
 
 def test_every_command_but_set_threshold_is_a_default() -> None:
