@@ -33,6 +33,9 @@ class Mutation(NamedTuple):
 
 
 INSPECTION = "tests/inspection"
+OUTPUTS = "tests/outputs"
+CAPTURE = "tests/station/capture"
+JOBS = "tests/station/commands"
 MUTATIONS = (
     # The six that survived once.
     Mutation(
@@ -135,6 +138,92 @@ MUTATIONS = (
         "return at_least / (1 + len(sorted_scores))",
         "tests/bundle",
     ),
+    # The station.
+    Mutation(
+        "station/capture/capture.py",
+        "            back_off.reset()\n            ",
+        "            ",
+        CAPTURE,
+    ),
+    Mutation(
+        "station/capture/back_off.py",
+        "min(2 * self._nominal_s, self._longest_s)",
+        "2 * self._nominal_s",
+        CAPTURE,
+    ),
+    Mutation(
+        "station/capture/mailbox.py",
+        '            if self._is_full():\n                self._drops.add("mailbox", "overrun")',
+        '            if False:\n                self._drops.add("mailbox", "overrun")',
+        CAPTURE,
+    ),
+    Mutation(
+        "station/capture/mailbox.py",
+        'self._drops.add("mailbox", "superseded")',
+        "pass",
+        CAPTURE,
+    ),
+    Mutation(
+        "station/recipes/changeover.py",
+        "captured_ns is None or captured_ns >= offer.offered_ns",
+        "True",
+        "tests/station/recipes",
+    ),
+    Mutation(
+        "station/commands/jobs.py",
+        "is_wanted = job.aborts == self._aborts",
+        "is_wanted = True",
+        JOBS,
+    ),
+    Mutation(
+        "station/commands/jobs.py",
+        "is_live and frame.captured_ns < job.from_ns",
+        "False",
+        JOBS,
+    ),
+    Mutation(
+        "station/commands/dispatcher.py", "if command.expires_at <= moment:", "if False:", JOBS
+    ),
+    Mutation("station/commands/dispatcher.py", "if known is not None:", "if False:", JOBS),
+    # Outputs.
+    Mutation(
+        "outputs/statistics.py",
+        "self._first_s = self._last_s - inspection.times.processing_ms / 1e3",
+        "self._first_s = self._last_s",
+        OUTPUTS,
+    ),
+    Mutation(
+        "outputs/statistics.py",
+        "is_reject = inspection.verdict is not Verdict.PASS",
+        "is_reject = inspection.verdict is Verdict.FAIL",
+        OUTPUTS,
+    ),
+    Mutation(
+        "outputs/dispatcher.py",
+        '            with self._failures.caught(sink.name, "decided"):\n                ',
+        "            if True:\n                ",
+        OUTPUTS,
+    ),
+    Mutation(
+        "outputs/queued_sink.py",
+        "elif len(self._tasks) >= self._size:",
+        "elif False:",
+        OUTPUTS,
+    ),
+    Mutation("outputs/outbox.py", 'totals["lost"] += dropped', "pass", OUTPUTS),
+    Mutation("outputs/outbox.py", "or size > self._limits.max_bytes):", "or False):", OUTPUTS),
+    Mutation(
+        "outputs/outbox_writer.py",
+        "self._waiting.extendleft(reversed(batch))",
+        "self._waiting.extendleft(batch)",
+        OUTPUTS,
+    ),
+    Mutation(
+        "outputs/picture_archive.py",
+        "self._bytes > self._settings.max_bytes and len(self._files) > 1",
+        "False",
+        OUTPUTS,
+    ),
 )
 
 
@@ -148,10 +237,14 @@ def main() -> int:
         tree.mkdir()
         for name in COPIED:
             copy(ROOT / name, tree / name)
+        for tests in sorted({mutation.tests for mutation in chosen}):
+            if pytest(tree, tests):
+                sys.exit(f"{tests}: fails without a mutation")
         for mutation in chosen:
             outcome = run(tree, mutation)
             survivors += outcome != "died"
-            print(f"{outcome:9} {mutation.file}: {mutation.becomes.strip() or 'line removed'}")
+            changed = " ".join(mutation.becomes.split()) or "line removed"
+            print(f"{outcome:9} {mutation.file}: {changed}", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} mutations died")
     return 1 if survivors else 0
 
@@ -173,32 +266,26 @@ def run(tree: Path, mutation: Mutation) -> str:
             f"{mutation.file}: {mutation.line!r} stands there {text.count(mutation.line)} times"
         )
     path.write_text(text.replace(mutation.line, mutation.becomes), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-m",
-        "not slow",
-        "-p",
-        "no:cacheprovider",
-    ]
+    try:
+        return "died" if pytest(tree, mutation.tests) else "SURVIVED"
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def pytest(tree: Path, tests: str) -> bool:
+    """Run tests in a copy of the tree; True when one of them fails, or never ends."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", *tests.split()]
     environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            [*command, *mutation.tests.split()],
+            [*command, "-p", "no:cacheprovider"],
             cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return "died"  # a test that never ends is noticed, too
-    finally:
-        path.write_text(text, encoding="utf-8")
+        return True
     if done.returncode not in (0, 1):
-        sys.exit(
-            f"{mutation.file}: the tests do not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        )
-    return "died" if done.returncode else "SURVIVED"
+        sys.exit(f"{tests}: do not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 1
 
 
 if __name__ == "__main__":
