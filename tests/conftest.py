@@ -47,9 +47,10 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short lite run on the plates, with the real backbone weights."""
-    from edge.methods.inp_former.fit import Request, fit
+    from edge.methods.inp_former.fit import fit
+    from edge.methods.inp_former.request import Request
+    from edge.methods.inp_former.training_settings import TrainingSettings
     from edge.methods.presets import find_preset
-    from edge.methods.run_record import TrainingSettings
 
     request = Request(
         data=plates,

@@ -1,65 +1,39 @@
-"""A run on disk: what was trained, from what, with which settings, and what it scored.
+"""A run on disk: its record and its network; for the other files see edge.training.run_folder.
 
-RUN/run.yaml              every setting, see records.RunRecord
-RUN/model.safetensors     all weights and constants of the detector
-RUN/calibration.json      scores and frame statistics of the held-out good parts
-RUN/log.jsonl             losses
-RUN/checkpoint.*          only while training is unfinished
-RUN/features/             cached features, only while training is unfinished
+RUN/run.yaml              every setting, see run_record.RunRecord
+RUN/model.safetensors     all weights and constants of the network
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from edge.atomic_file import write_text
 from edge.config.reader import read_settings
 from edge.errors import ConfigError, TrainingError
-from edge.methods.dapo.network import DapoDetector
-from edge.methods.dapo.settings import DapoSettings
-from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.settings import ModelSettings
-from edge.methods.multiads.network import MultiAdsDetector
-from edge.methods.multiads.settings import AlignedSettings
-from edge.methods.promptmad.network import PromptMadDetector
-from edge.methods.promptmad.settings import PromptMadSettings
+from edge.methods.method import Network
+from edge.methods.registry import find_method
 from edge.methods.run_record import RunRecord
+from edge.networks.state_file import write_tensors
+from edge.training.resume import differences, in_one_line
+from edge.training.run_folder import CALIBRATION, MODEL, Calibration
 
 RECORD = "run.yaml"
-MODEL = "model.safetensors"
-CALIBRATION = "calibration.json"
-LOG = "log.jsonl"
-FEATURES = "features"
-
-# The network of a run, by its method.
-Network = Detector | MultiAdsDetector | PromptMadDetector
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What the finished model said of the held-out good parts.
-
-    `files`, `groups`, `scores` and `grey` (mean and deviation of the network input) go together,
-    one entry per frame.
-    """
-
-    files: tuple[str, ...]
-    groups: tuple[str, ...]
-    scores: tuple[float, ...]
-    grey: tuple[tuple[float, float], ...]
+# What may differ when an unfinished run goes on.
+FREE_TO_DIFFER = ("created_by", "created_at")
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
     """Write run.yaml."""
     data = record.model_dump(mode="json")
     text = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100)
-    (folder / RECORD).write_text(text, encoding="utf-8")
+    write_text(folder / RECORD, text)
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -76,37 +50,63 @@ def read_record(folder: Path) -> RunRecord:
         raise TrainingError("; ".join(error.problems)) from error
 
 
+def unfinished_run(folder: Path) -> RunRecord | None:
+    """The record of the run to go on with in `folder`; None where there is no run.
+
+    Raises:
+        TrainingError: the run is finished, or its record is damaged.
+    """
+    if not (folder / RECORD).is_file():
+        return None
+    if (folder / MODEL).is_file():
+        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
+    return read_record(folder)
+
+
 def start_run(folder: Path, record: RunRecord) -> RunRecord:
     """Write the record of a new run, or return the stored one of a run to go on with.
 
     Raises:
-        TrainingError: `folder` holds a finished run, or one with other options.
+        TrainingError: `folder` holds a finished run, or one of other data or options.
     """
-    if not (folder / RECORD).is_file():
+    stored = unfinished_run(folder)
+    if stored is None:
         folder.mkdir(parents=True, exist_ok=True)
         write_record(folder, record)
         return record
-    if (folder / MODEL).is_file():
-        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
-    stored = read_record(folder)
-    if stored.model_copy(update={"created_at": record.created_at}) != record:
-        raise TrainingError(
-            f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
-            "repeat those, choose another folder, or --fresh"
-        )
+    check_same_run(folder, stored, record)
     return stored
 
 
-def write_model(folder: Path, detector: Network) -> None:
+def check_same_run(folder: Path, stored: RunRecord, wanted: RunRecord) -> None:
+    """Refuse to go on with a run that was begun with other data or options.
+
+    Raises:
+        TrainingError: naming what differs.
+    """
+    there, here = (_comparable(record) for record in (stored, wanted))
+    data = there["data"]
+    if data["pictures_sha256"] is None:
+        data["pictures_sha256"] = here["data"]["pictures_sha256"]  # of a run from before the key
+    if found := differences(there, here):
+        raise other_options(folder, found)
+
+
+def other_options(folder: Path, found: list[str]) -> TrainingError:
+    """The refusal to go on with a run; `found` names what differs from it."""
+    return TrainingError(
+        f"--out {folder}: holds an unfinished run with other options: {in_one_line(found)}; "
+        f"repeat those (see {RECORD}), choose another folder, or --fresh"
+    )
+
+
+def write_model(folder: Path, network: Network) -> None:
     """Write model.safetensors."""
-    state = {name: value.contiguous() for name, value in detector.state_dict().items()}
-    aside = folder / f"{MODEL}.part"
-    save_file(state, aside)
-    aside.replace(folder / MODEL)
+    write_tensors(folder / MODEL, network.state_dict())
 
 
 def read_model(folder: Path, record: RunRecord) -> Network:
-    """Build the run's detector with its weights, in evaluation mode.
+    """Build the run's network with its weights, in evaluation mode.
 
     Raises:
         TrainingError: training did not finish, or the weights do not fit the record.
@@ -114,21 +114,10 @@ def read_model(folder: Path, record: RunRecord) -> Network:
     path = folder / MODEL
     if not path.is_file():
         raise TrainingError(f"{folder}: training is not finished; run edge-train again to go on")
-    detector = _network(record.model)
-    _load(detector, load_file(path), path)
-    detector.requires_grad_(False)
-    return detector.eval()
-
-
-def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write calibration.json."""
-    data: dict[str, Any] = {
-        "files": calibration.files,
-        "groups": calibration.groups,
-        "scores": calibration.scores,
-        "grey": calibration.grey,
-    }
-    (folder / CALIBRATION).write_text(json.dumps(data, indent=1), encoding="utf-8")
+    network = find_method(record.model.method).build(record.model)
+    _load(network, load_file(path), path)
+    network.requires_grad_(False)
+    return network.eval()
 
 
 def read_calibration(folder: Path) -> Calibration:
@@ -155,19 +144,13 @@ def read_calibration(folder: Path) -> Calibration:
         raise TrainingError(f"{path}: missing or damaged ({error}); train again") from error
 
 
-def _network(settings: ModelSettings | AlignedSettings | PromptMadSettings) -> Network:
-    if isinstance(settings, PromptMadSettings):
-        return PromptMadDetector(settings)
-    if isinstance(settings, DapoSettings):
-        return DapoDetector(settings)
-    if isinstance(settings, AlignedSettings):
-        return MultiAdsDetector(settings)
-    return Detector(settings)
+def _comparable(record: RunRecord) -> dict[str, Any]:
+    return record.model_dump(mode="json", exclude={*FREE_TO_DIFFER})
 
 
-def _load(detector: Network, state: dict[str, Tensor], path: Path) -> None:
+def _load(network: Network, state: dict[str, Tensor], path: Path) -> None:
     try:
-        detector.load_state_dict(state)
+        network.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise TrainingError(f"{path}: does not fit {RECORD}: {first}") from error

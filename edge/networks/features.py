@@ -39,6 +39,11 @@ class PyramidFeatures(nn.Module):
         if size_wh[0] % coarsest or size_wh[1] % coarsest:
             raise ValueError(f"size_wh: expected multiples of {coarsest}, got {size_wh}")
 
+    @torch.no_grad()
+    def set_scale(self, mean_squares: Tensor) -> None:
+        """Take (G,) mean squares of the groups over training pictures, measured at `rms` 1."""
+        self.rms.copy_(mean_squares.sqrt().clamp_min(1e-6))
+
     def forward(self, image: Tensor) -> Groups:
         """Map a normalised (B, 3, H, W) image to groups (B, N, C_g)."""
         return self.tokens(self.backbone(image))

@@ -14,14 +14,15 @@ from edge.methods.dapo.settings import DapoSettings
 from edge.methods.dapo.towers import PromptTower
 from edge.methods.dapo.trainer import DapoTrainer, trainable
 from edge.methods.dapo.training_settings import DapoTraining
-from edge.methods.multiads.fit import finish_run, prepare_lesson, set_scale, validation_ap
+from edge.methods.multiads.fit import finish_run, set_scale, training_inputs, validation_ap
 from edge.methods.multiads.presets import default_weights
 from edge.methods.multiads.run_record import new_record
 from edge.methods.multiads.training_set import Request, TrainingSet, plan, read_target, target_types
-from edge.methods.run import FEATURES, start_run
+from edge.methods.run import start_run
 from edge.methods.run_record import RunRecord
 from edge.networks.weights import load_backbone
 from edge.training.progress import Progress
+from edge.training.run_folder import FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def _train(
     folder: Path,
     progress: Progress,
 ) -> DapoTrainer:
-    inputs, held = prepare_lesson(folder / FEATURES, detector, training_set, training, progress)
+    inputs, held = training_inputs(folder / FEATURES, detector, training_set, training, progress)
     names = [kind.name for kind in training_set.vocabulary]
     learned = trainable(detector)
     for parameter in learned.values():
@@ -93,7 +94,7 @@ def _train(
 
     def validate() -> float:
         banks = trainer.bank().expand(len(training_set.sets), -1, -1)
-        return validation_ap(detector, held, banks, training_set.rows)
+        return validation_ap(detector, detector.adapters, held, banks, training_set.rows)
 
     total = training.epochs_over(inputs.pictures) * inputs.pictures
     trainer.run(inputs, validate, progress("training", total))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from edge.methods.inp_former.defect_probe import DefectProbe
@@ -15,6 +15,7 @@ from edge.methods.inp_former.network import InpFormer, InpFormerSettings, protot
 from edge.methods.inp_former.plus import ResidualHead, residual
 from edge.methods.inp_former.published_map import PublishedMap
 from edge.methods.inp_former.settings import ModelSettings, PyramidSettings
+from edge.methods.method import Network
 from edge.methods.promptmad.refiner import ReconstructionMask
 from edge.methods.types.network import TypeBranch
 from edge.networks.anomaly_map import CalibratedSum, GroupDistance, SmoothMap, TopMean
@@ -30,7 +31,7 @@ CONTRAST_AROUND = 7
 SUPERVISED = ("probe_before", "probe")
 
 
-class Detector(nn.Module):
+class Detector(Network):
     """Normalisation, frozen features, method, fusion, map and score.
 
     The method's branches meet in `fuse`: today one per INP-Former group.

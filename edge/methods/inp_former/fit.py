@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edge import __version__
 from edge.data.few_shot import FOLDER as SHOTS
 from edge.data.few_shot import write_shots
 from edge.data.frames import InputShape, input_batches
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import Sample, frame_size
 from edge.data.products import Products, read_products
-from edge.errors import TrainingError
 from edge.inspection.frame_quality import grey_statistics
 from edge.methods.inp_former.branch_fitting import (
     align_before,
@@ -28,63 +24,33 @@ from edge.methods.inp_former.branch_fitting import (
     fill_branches,
     trial_pictures,
     weigh_branches,
-    with_branches,
 )
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.mask_refiner import train_refiner, with_refiner
+from edge.methods.inp_former.mask_refiner import train_refiner
+from edge.methods.inp_former.planning import build, network_size, new_record, stored_size
 from edge.methods.inp_former.probe_fitting import synthetic_probes, synthetic_units
-from edge.methods.inp_former.residual_head import head_units, train_head, with_head
+from edge.methods.inp_former.request import Request
+from edge.methods.inp_former.residual_head import head_units, train_head
 from edge.methods.inp_former.settings import ModelSettings
-from edge.methods.inp_former.sizing import best_size, choose_size
 from edge.methods.inp_former.trainer import Trainer
-from edge.methods.presets import Preset, candidate_sizes, model_settings
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.promptmad.refiner import ReconstructionMask
 from edge.methods.run import (
-    FEATURES,
-    MODEL,
-    RECORD,
-    Calibration,
-    read_record,
-    write_calibration,
+    check_same_run,
+    start_run,
+    unfinished_run,
     write_model,
     write_record,
 )
-from edge.methods.run_record import RunRecord, SizeTrial, TrainingSettings
+from edge.methods.run_record import RunRecord
 from edge.networks.features import PyramidFeatures
-from edge.networks.weights import load_backbone
 from edge.training.feature_cache import cache_features, extract
 from edge.training.progress import Progress
+from edge.training.run_folder import FEATURES, Calibration, write_calibration
 
 # Pictures that set the scale of the feature groups.
 SCALE_PICTURES = 64
 JUDGE_BATCH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the caller asks for; None means the preset's choice.
-
-    `size_wh` None chooses by trial on synthetic defects when the preset has several sizes. Several
-    folders in `data` make one model for several products; `head` gives the hidden channels of
-    INP-Former++'s residual head, None leaves it out; `refine` tries PromptMAD's mask in its place;
-    `branches` False lets INP-Former judge alone.
-    """
-
-    data: Path | Sequence[Path]
-    preset: Preset
-    weights: str | None = None
-    size_wh: tuple[int, int] | None = None
-    tiles_wh: tuple[int, int] = (1, 1)
-    overlap: float = 0.0
-    training: TrainingSettings | None = None
-    head: tuple[int, int] | None = None
-    branches: bool = True
-    refine: bool = False
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Data folders, one per product."""
-        return (self.data,) if isinstance(self.data, Path) else tuple(self.data)
 
 
 def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
@@ -95,14 +61,32 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         TrainingError: the folder holds another or a finished run, or training fails.
     """
     training = request.training or TrainingSettings(steps=request.preset.steps)
+    stored = unfinished_run(folder)
     products = read_products(request.folders, training.seed, training.shots)
-    unfinished = _resume(folder, request, training) if (folder / RECORD).is_file() else None
-    train, held_out = _pictures(folder, products, training, is_new=unfinished is None)
-    record = unfinished or _new_record(request, training, products, train, progress)
-    write_record(folder, record)
-    if not isinstance(record.model, ModelSettings):
-        raise TrainingError(f"--out {folder}: holds a run of another method; choose another folder")
-    detector = _build(record.model, record.weights, training.seed)
+    data = products.record(frame_size(products.train))
+    if stored is not None:
+        size_wh, trials = stored_size(request, folder, stored, data)
+        check_same_run(
+            folder, stored, new_record(request, training, products, data, size_wh, trials)
+        )
+    train, held_out = _pictures(folder, products, training, is_new=stored is None)
+    if stored is None:
+        size_wh, trials = network_size(request, training, train, held_out, data, progress)
+        stored = start_run(folder, new_record(request, training, products, data, size_wh, trials))
+    return _train(folder, stored, training, train, held_out, progress)
+
+
+def _train(
+    folder: Path,
+    record: RunRecord,
+    training: TrainingSettings,
+    train: Sequence[Sample],
+    held_out: Sequence[Sample],
+    progress: Progress,
+) -> RunRecord:
+    """Train the run of `record`, and write what belongs to a finished one."""
+    assert isinstance(record.model, ModelSettings)  # noqa: S101 - narrowing only
+    detector = build(record.model, record.weights, training.seed)
     shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
     _set_scale(detector, train, shape)
     identity = f"{record.model.backbone.model_dump_json()} {record.weights}"
@@ -124,11 +108,12 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         probes = synthetic_probes(detector, train, shape, training, advance)
     advance = progress("branches", len(trial_pictures(held_out)))
     detector = weigh_branches(detector, probes, held_out, shape, training.seed, advance)
-    record = record.model_copy(update={"model": detector.settings})
-    write_record(folder, record)
     calibration = calibrate(detector, held_out, shape, progress("calibration", len(held_out)))
     write_calibration(folder, calibration)
     write_golden(folder, held_out, calibration.scores, training.seed)
+    # The record changes only now: until here a stopped training finds the one that it began with.
+    record = record.model_copy(update={"model": detector.settings})
+    write_record(folder, record)
     write_model(folder, detector)
     trainer.clear()
     shutil.rmtree(folder / FEATURES)
@@ -148,82 +133,6 @@ def _pictures(
     return write_shots(folder / SHOTS, products.train), products.held_out
 
 
-def _resume(folder: Path, request: Request, training: TrainingSettings) -> RunRecord:
-    record = read_record(folder)
-    if (folder / MODEL).is_file():
-        raise TrainingError(f"--out {folder}: holds a finished run; choose another, or --fresh")
-    weights = request.weights or request.preset.weights
-    asked = (request.preset.name, weights, request.tiles_wh, request.overlap, training)
-    found = (record.preset, record.weights, record.tiles_wh, record.overlap, record.training)
-    is_other = isinstance(record.model, ModelSettings) and (
-        request.size_wh not in (None, record.model.size_wh)
-        or request.head != record.model.inp_former.head
-        or request.refine != (record.model.refiner is not None or record.refiner is not None)
-    )
-    if asked != found or is_other:
-        raise TrainingError(
-            f"--out {folder}: holds an unfinished run with other options (see {RECORD}); "
-            "repeat those, choose another folder, or --fresh"
-        )
-    if request.refine and isinstance(record.model, ModelSettings):
-        # It may have been stopped after the trial that took the refiner or its steps away.
-        fresh = with_refiner(record.model, record.data.name)
-        return record.model_copy(update={"model": fresh})
-    return record
-
-
-def _new_record(
-    request: Request,
-    training: TrainingSettings,
-    products: Products,
-    train: Sequence[Sample],
-    progress: Progress,
-) -> RunRecord:
-    preset, frame_wh = request.preset, frame_size(products.train)
-    weights = request.weights or preset.weights
-    tile_wh = tuple(side // count for side, count in zip(frame_wh, request.tiles_wh, strict=True))
-    size_wh = request.size_wh
-    trials: tuple[SizeTrial, ...] = ()
-    if size_wh is None:
-        candidates = candidate_sizes(preset, (tile_wh[0], tile_wh[1]))
-        size_wh = candidates[0]
-        if len(candidates) > 1 and request.tiles_wh == (1, 1):
-            trials = choose_size(
-                candidates,
-                lambda size: _build(model_settings(preset, size, weights), weights, 0),
-                train,
-                products.held_out,
-                training.seed,
-                progress("network size", len(candidates)),
-            )
-            size_wh = best_size(trials)
-    model = with_head(model_settings(preset, size_wh, weights), request.head)
-    if request.refine:
-        model = with_refiner(model, products.record(frame_wh).name)
-    return RunRecord(
-        created_by=f"edge-inspection {__version__}",
-        created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        preset=preset.name,
-        weights=weights,
-        data=products.record(frame_wh),
-        tiles_wh=request.tiles_wh,
-        overlap=request.overlap,
-        model=with_branches(
-            model,
-            len({sample.group for sample in products.held_out}) if request.branches else None,
-        ),
-        training=training,
-        size_trials=trials,
-    )
-
-
-def _build(settings: ModelSettings, weights: str, seed: int) -> Detector:
-    torch.manual_seed(seed)
-    detector = Detector(settings)
-    load_backbone(detector.features.backbone, weights)
-    return detector.eval()
-
-
 def _set_scale(detector: Detector, train: Sequence[Sample], shape: InputShape) -> None:
     """Bring the groups of a feature pyramid to unit root mean square."""
     if not isinstance(detector.features, PyramidFeatures):
@@ -235,7 +144,7 @@ def _set_scale(detector: Detector, train: Sequence[Sample], shape: InputShape) -
         groups = extract(detector, inputs)
         total += torch.stack([group.square().mean() for group in groups])
         batches += 1
-    detector.features.rms.copy_((total / batches).sqrt().clamp_min(1e-6))
+    detector.features.set_scale(total / batches)
 
 
 @torch.no_grad()

@@ -29,16 +29,11 @@ from edge.methods.inp_former.checkpoint import (
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.fit import calibrate
 from edge.methods.inp_former.settings import BranchSettings, ModelSettings
-from edge.methods.run import (
-    RECORD,
-    read_model,
-    read_record,
-    write_calibration,
-    write_model,
-    write_record,
-)
-from edge.methods.run_record import Origin, RunRecord, TrainingSettings
+from edge.methods.inp_former.training_settings import TrainingSettings
+from edge.methods.run import RECORD, read_model, read_record, write_model, write_record
+from edge.methods.run_record import Origin, RunRecord
 from edge.training.progress import Progress
+from edge.training.run_folder import MODEL, write_calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +138,7 @@ def reuse_run(
             "data": _data_record(images, settings.size_wh),
             "model": settings,
             "size_trials": (),
-            "origin": Origin(
-                kind="run", name=source.name, sha256=sha256(source / "model.safetensors")
-            ),
+            "origin": Origin(kind="run", name=source.name, sha256=sha256(source / MODEL)),
         }
     )
     _write(folder, record, detector.eval(), images, progress)

@@ -16,6 +16,7 @@ from edge.data.synthetic_defects import add_defect
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.plus import residual
 from edge.methods.inp_former.settings import ModelSettings, PyramidSettings, RefinerNet
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.promptmad.inputs import (
     MaskInputs,
     affordable,
@@ -26,13 +27,13 @@ from edge.methods.promptmad.inputs import (
 )
 from edge.methods.promptmad.refiner import ReconstructionMask
 from edge.methods.promptmad.refiner_fitting import LEAST_GAIN, MaskTrainer, mask_units
-from edge.methods.promptmad.staged_training import StagedTraining
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.promptmad.words import defect_names
-from edge.methods.run_record import RefinerTrial, TrainingSettings
+from edge.methods.run_record import RefinerTrial
 from edge.networks.anomaly_map import CalibratedSum
 from edge.networks.text.bank import TextBank
 from edge.networks.text.minilm import MiniLm
+from edge.training.staged_training import StagedTraining
 
 if TYPE_CHECKING:
     from edge.training.progress import Progress
@@ -88,9 +89,8 @@ def train_refiner(
     advance(count)
     judged = _mask_inputs(detector, held, shape)
     advance(len(held))
-    trainer = MaskTrainer(
-        mask.refiner, mask.text, inputs, judged, StagedTraining(mask, settings, folder=None)
-    )
+    staged = StagedTraining(mask, settings, folder=None)
+    trainer = MaskTrainer(mask.refiner, mask.text, inputs, judged, settings, staged)
     trained = nn.ModuleList([mask.text, mask.refiner.segmentor])
     trial = trainer.train_denoiser(trainer.train_segmentor(trained, advance), advance)
     refiner = net.model_copy(update={"steps": trial.steps})

@@ -24,7 +24,7 @@ from edge.frame import GOOD
 from edge.inspection.preprocess import views
 from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
-from edge.methods.run_record import TrainingSettings
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.training.feature_cache import extract
 
 # Good training pictures that are looked at as they are, and with synthetic defects on them.

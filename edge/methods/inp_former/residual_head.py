@@ -25,8 +25,8 @@ from edge.inspection.preprocess import views
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.plus import residual
 from edge.methods.inp_former.settings import ModelSettings
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.multiads.losses import dice_loss
-from edge.methods.run_record import TrainingSettings
 from edge.training.feature_cache import extract
 
 # Network inputs that are made once, as many of them as the memory holds, and the share of them that

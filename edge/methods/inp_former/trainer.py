@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge.errors import TrainingError
 from edge.methods.inp_former.losses import coherence_loss, soft_mining_loss, squared_mining_loss
 from edge.methods.inp_former.network import InpFormer, prototype_distance
 from edge.methods.inp_former.plus import soft_prototype_distance
-from edge.methods.run import LOG
-from edge.methods.run_record import TrainingSettings
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.networks.features import Groups
+from edge.training.checkpoint import (
+    delete_checkpoint,
+    optimizer_state,
+    read_checkpoint,
+    restore_optimizer,
+    write_checkpoint,
+)
 from edge.training.feature_cache import FeatureCache
 from edge.training.optimizer import StableAdamW, learning_rate
+from edge.training.run_folder import append_log
 
-CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY = 100
 LOG_EVERY = 20
 
@@ -73,7 +77,7 @@ class Trainer:
 
     def clear(self) -> None:
         """Delete the checkpoint once the finished model is written."""
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        delete_checkpoint(self.folder)
 
     def _take_step(self, cache: FeatureCache) -> Tensor:
         settings = self.settings
@@ -111,41 +115,27 @@ class Trainer:
             raise TrainingError(
                 f"step {self.step}: the loss is {loss}; lower the learning rate or check the data"
             )
-        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": self.step, "loss": round(loss, 6)}) + "\n")
+        append_log(self.folder, {"step": self.step, "loss": round(loss, 6)})
 
     def _save(self) -> None:
-        tensors = {f"weight.{name}": value.detach() for name, value in self.parameters.items()}
-        for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"state.{key}.{name}"] = value
-        aside = self.folder / f"{CHECKPOINT}.part"
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()},
-            aside,
-            metadata={"step": str(self.step), "settings": self.settings.model_dump_json()},
+        weights = {name: value.detach() for name, value in self.parameters.items()}
+        write_checkpoint(
+            self.folder,
+            {"weight": weights, "state": optimizer_state(self.optimizer, self.parameters)},
+            self.settings.model_dump_json(),
+            step=str(self.step),
         )
-        aside.replace(self.folder / CHECKPOINT)
 
     def _restore(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
+        stored = read_checkpoint(self.folder, self.settings.model_dump_json())
+        if stored is None:
             return
-        metadata = _metadata(path)
-        if metadata.get("settings") != self.settings.model_dump_json():
-            raise TrainingError(
-                f"{path}: made with other training settings; use the same options, or --fresh"
-            )
-        tensors = load_file(path)
+        weights = stored.part("weight")
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(tensors[f"weight.{name}"])
-        for name, parameter in self.parameters.items():
-            suffix = f".{name}"
-            for key in ("step", "mean", "square", "square_max"):
-                if f"state.{key}{suffix}" in tensors:
-                    self.optimizer.state[parameter][key] = tensors[f"state.{key}{suffix}"]
-        self.step = int(metadata["step"])
+                parameter.copy_(weights[name])
+        restore_optimizer(self.optimizer, self.parameters, stored.part("state"))
+        self.step = int(stored.progress["step"])
 
 
 def batch_indices(count: int, settings: TrainingSettings, step: int) -> list[int]:
@@ -157,10 +147,3 @@ def batch_indices(count: int, settings: TrainingSettings, step: int) -> list[int
         for epoch in {epoch for epoch, _ in positions}
     }
     return [int(orders[epoch][offset]) for epoch, offset in positions]
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import safe_open
-
-    with safe_open(str(path), framework="pt") as file:
-        return dict(file.metadata() or {})

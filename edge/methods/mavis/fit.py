@@ -10,7 +10,7 @@ import torch
 
 from edge.errors import ConfigError
 from edge.frame import GOOD
-from edge.methods.mavis.network import AlignedAdapters, fold
+from edge.methods.mavis.network import AlignedAdapters, folded
 from edge.methods.mavis.texts import product_texts
 from edge.methods.mavis.trainer import ImageAnchors, NegationTrainer
 from edge.methods.mavis.training_settings import NegationTraining, NPairLevel
@@ -19,8 +19,8 @@ from edge.methods.multiads.fit import (
     detector_settings,
     finish_run,
     frame_batches,
-    prepare_lesson,
     set_scale,
+    training_inputs,
     validation_ap,
 )
 from edge.methods.multiads.network import MultiAdsDetector
@@ -29,11 +29,12 @@ from edge.methods.multiads.run_record import new_record
 from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings
 from edge.methods.multiads.trainer import Shapes
 from edge.methods.multiads.training_set import Request, TrainingSet, plan, read_target
-from edge.methods.run import FEATURES, start_run
+from edge.methods.run import start_run
 from edge.methods.run_record import RunRecord
 from edge.networks.residual_adapter import ResidualAdapter
 from edge.networks.text.bank import TextBank
 from edge.training.progress import Progress
+from edge.training.run_folder import FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _train(
     bank: TextBank,
     progress: Progress,
 ) -> NegationTrainer:
-    inputs, held = prepare_lesson(folder / FEATURES, detector, training_set, training, progress)
+    inputs, held = training_inputs(folder / FEATURES, detector, training_set, training, progress)
     texts = [
         product_texts(bank, images.name, training_set.vocabulary) for images in training_set.sets
     ]
@@ -115,16 +116,16 @@ def _train(
     ).requires_grad_(True)
     # The start of MultiADS itself, so that a comparison compares the terms alone.
     aligned.adapters.load_state_dict(detector.adapters.adapters.state_dict())
-    detector.adapters = aligned
     shapes = Shapes(detector.features.grid_hw, detector.map_hw, detector.settings.order)
     trainer = NegationTrainer(aligned, texts, shapes, training, folder, held, images)
     banks = torch.stack([product.rows for product in texts])
     trainer.run(
         inputs,
-        lambda: validation_ap(detector, held, banks, training_set.rows),
+        lambda: validation_ap(detector, aligned, held, banks, training_set.rows),
         progress("training", training.epochs_over(inputs.pictures) * inputs.pictures),
     )
-    fold(aligned, detector)
+    detector.load_state_dict(detector.state_dict() | folded(aligned, detector))
+    detector.requires_grad_(False)
     return trainer
 
 

@@ -70,27 +70,24 @@ class AlignedAdapters(TypeAdapters):
 
 
 @torch.no_grad()
-def fold(aligned: AlignedAdapters, detector: MultiAdsDetector) -> None:
-    """Leave what training found in an ordinary MultiADS detector, at no cost on the line.
+def folded(aligned: AlignedAdapters, detector: MultiAdsDetector) -> dict[str, Tensor]:
+    """What training found as weights of an ordinary MultiADS detector, by their names.
 
     The text adapter goes into the bank, which must hold the rows as encoded, and stays beside it
     for words that are added later. That of the image vector goes into CLIP's projection: the unit
     length after it makes unit(z + 0.1 W z) and the length of z before it one and the same. An image
-    head is the detector's own.
+    head is the detector's own, and was trained in place.
     """
-    adapters = TypeAdapters(
-        detector.features.channels, detector.settings.text_width, aligned.temperature
-    )
-    adapters.adapters.load_state_dict(aligned.adapters.state_dict())
-    detector.adapters = adapters
-    detector.bank.copy_(aligned.text(detector.bank))
-    assert detector.text_adapter is not None  # noqa: S101 - settings.has_text_adapter
-    detector.text_adapter.load_state_dict(aligned.text.state_dict())
+    weights = {"bank": aligned.text(detector.bank)}
+    parts = {"adapters.adapters": aligned.adapters, "text_adapter": aligned.text}
+    for prefix, module in parts.items():
+        weights |= {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
     backbone = detector.features.backbone
     if isinstance(aligned.image, ResidualAdapter) and isinstance(backbone, ClipVision):
         projection = backbone.projection.weight
-        projection.add_(RESIDUAL * aligned.image.weight @ projection)
-    detector.requires_grad_(False)
+        name = "features.backbone.projection.weight"
+        weights[name] = projection + RESIDUAL * aligned.image.weight @ projection
+    return weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ from edge.methods.mavis.network import AlignedAdapters
 from edge.methods.mavis.texts import ProductTexts
 from edge.methods.mavis.training_settings import NegationTraining
 from edge.methods.multiads.inputs import TypedInputs
-from edge.methods.multiads.trainer import CHECKPOINT, LOG, AdapterTrainer, Shapes
+from edge.methods.multiads.trainer import AdapterTrainer, Shapes
 from edge.networks.features import Groups
 from edge.networks.image_head import ImageHead
+from edge.training.checkpoint import CHECKPOINT
+from edge.training.run_folder import LOG, append_log
 
 # A cell is good below the first share of defective pixels, defective above the second.
 GOOD_SHARE, DEFECT_SHARE = 0.05, 0.5
@@ -72,7 +74,7 @@ class NegationTrainer(AdapterTrainer):
     ) -> None:
         """Train; see EpochTrainer. The log begins with the negation error before training."""
         if not (self.folder / CHECKPOINT).is_file():
-            self._write({"epoch": 0, "negation_error": round(self.negation_error(), 6)})
+            append_log(self.folder, {"epoch": 0, "negation_error": round(self.negation_error(), 6)})
         super().run(inputs, validate, advance)
 
     @property
@@ -180,18 +182,8 @@ class NegationTrainer(AdapterTrainer):
         return self.aligned.text(texts.rows), self.aligned.text(texts.sentences)
 
     def _log(self, loss: float, value: float) -> None:
-        self._write(
-            {
-                "epoch": len(self.values),
-                "loss": round(loss, 6),
-                "validation": round(value, 6),
-                "negation_error": round(self.negation_error(), 6),
-            }
-        )
-
-    def _write(self, entry: dict[str, float]) -> None:
-        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        entry = {"epoch": len(self.values), "loss": round(loss, 6), "validation": round(value, 6)}
+        append_log(self.folder, entry | {"negation_error": round(self.negation_error(), 6)})
 
 
 def cell_rows(ids: Tensor, count: int, grid_hw: tuple[int, int]) -> Tensor:

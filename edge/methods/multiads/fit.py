@@ -16,27 +16,20 @@ from edge.data.image_set import ImageSet, Sample, frame_size
 from edge.evaluation.multi_type_segmentation import over_products, segmentation
 from edge.inspection.frame_quality import grey_statistics
 from edge.methods.multiads.inputs import TypedInputs, draw_mosaics, extract, prepare
-from edge.methods.multiads.network import MultiAdsDetector
+from edge.methods.multiads.network import MultiAdsDetector, TypeAdapters
 from edge.methods.multiads.presets import default_weights, multiads_settings, text_encoder
 from edge.methods.multiads.run_record import new_record, with_outcome
 from edge.methods.multiads.settings import MultiAdsSettings
 from edge.methods.multiads.trainer import AdapterTrainer, EpochTrainer, Shapes
 from edge.methods.multiads.training_set import Request, TrainingSet, plan, read_target, target_types
 from edge.methods.multiads.training_settings import AdapterTraining
-from edge.methods.run import (
-    FEATURES,
-    Calibration,
-    read_record,
-    start_run,
-    write_calibration,
-    write_model,
-    write_record,
-)
+from edge.methods.run import read_record, start_run, write_model, write_record
 from edge.methods.run_record import RunRecord
 from edge.networks.features import PyramidFeatures
 from edge.networks.text.bank import TextBank
 from edge.networks.weights import load_backbone
 from edge.training.progress import Progress
+from edge.training.run_folder import FEATURES, Calibration, write_calibration
 
 # Pictures that set the scale of the feature groups.
 SCALE_PICTURES = 64
@@ -126,7 +119,7 @@ def set_scale(detector: MultiAdsDetector, samples: Sequence[Sample]) -> None:
         torch.stack([group.square().mean() for group in extract(detector, inputs)])
         for inputs in frame_batches(detector, some)
     ]
-    features.rms.copy_(torch.stack(squares).mean(0).sqrt().clamp_min(1e-6))
+    features.set_scale(torch.stack(squares).mean(0))
     head = detector.image_head
     if head is not None:
         batches = frame_batches(detector, some)
@@ -161,6 +154,7 @@ def calibrate(
 @torch.no_grad()
 def validation_ap(
     detector: MultiAdsDetector,
+    adapters: TypeAdapters,
     inputs: TypedInputs,
     banks: Tensor,
     rows: Sequence[Sequence[int]],
@@ -168,7 +162,8 @@ def validation_ap(
     """Macro AP of multi-type segmentation, mean over products, each over its own list.
 
     Args:
-        detector: with the adapters to judge.
+        detector: gives the features.
+        adapters: to validate.
         inputs: labelled pictures.
         banks: (P, C, D) over the training vocabulary.
         rows: bank rows of each product's own list, normal (0) first.
@@ -180,7 +175,7 @@ def validation_ap(
         for start in range(0, len(chosen), JUDGE_BATCH):
             cached, ids, _ = inputs.batch([int(i) for i in chosen[start : start + JUDGE_BATCH]])
             groups, _ = detector.resume(cached)
-            logits = detector.adapters(groups, banks[product, list(kept)])
+            logits = adapters(groups, banks[product, list(kept)])
             volumes += list(detector.volume(logits).numpy())
             masks += list(np.searchsorted(kept, ids.numpy()))
         if volumes:
@@ -188,7 +183,7 @@ def validation_ap(
     return over_products(results).ap
 
 
-def prepare_lesson(
+def training_inputs(
     folder: Path,
     detector: MultiAdsDetector,
     training_set: TrainingSet,
@@ -219,13 +214,13 @@ def _train(
     banks = torch.stack(
         [bank.rows(images.name, training_set.vocabulary) for images in training_set.sets]
     )
-    inputs, held = prepare_lesson(folder / FEATURES, detector, training_set, training, progress)
+    inputs, held = training_inputs(folder / FEATURES, detector, training_set, training, progress)
     shapes = Shapes(detector.features.grid_hw, detector.map_hw, detector.settings.order)
     detector.adapters.requires_grad_(True)
     trainer = AdapterTrainer(detector.adapters, banks, shapes, training, folder)
     trainer.run(
         inputs,
-        lambda: validation_ap(detector, held, banks, training_set.rows),
+        lambda: validation_ap(detector, detector.adapters, held, banks, training_set.rows),
         progress("training", training.epochs_over(inputs.pictures) * inputs.pictures),
     )
     detector.adapters.requires_grad_(False)
@@ -245,7 +240,7 @@ def build(settings: MultiAdsSettings, record: RunRecord, bank: TextBank) -> Mult
     torch.manual_seed(record.training.seed)
     detector = MultiAdsDetector(settings)
     load_backbone(detector.features.backbone, record.weights)
-    detector.bank.copy_(bank.rows(settings.product, settings.types))
+    detector.set_texts(bank.rows(settings.product, settings.types))
     return detector.eval().requires_grad_(False)
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from edge.methods.inp_former.network import unit
 from edge.methods.inp_former.settings import PyramidSettings, VitSettings
+from edge.methods.method import Network
 from edge.methods.multiads.settings import AlignedSettings, ClipSettings, SoftmaxOrder
 from edge.networks.anomaly_map import CalibratedSum, TopMean
 from edge.networks.backbones.clip import ClipShape, ClipVision
@@ -98,7 +99,7 @@ def enlarge(grid: Tensor, size_hw: tuple[int, int]) -> Tensor:
     return F.interpolate(grid, size=size_hw, mode="bilinear", align_corners=True)
 
 
-class MultiAdsDetector(nn.Module):
+class MultiAdsDetector(Network):
     """Frames in; anomaly map, score and types out. This is what exports and judges.
 
     Types added after training have text rows of their own, `added`: channels of the type logits,
@@ -250,6 +251,11 @@ class MultiAdsDetector(nn.Module):
         ]
         mean = torch.stack(relative).logsumexp(0) - math.log(self.levels)
         return mean.clamp_min(math.log(LEAST_PROBABILITY)).mT.unflatten(-1, self.features.grid_hw)
+
+    @torch.no_grad()
+    def set_texts(self, rows: Tensor) -> None:
+        """Take the unit text rows (1 + K, D) of normal and the K types."""
+        self.bank.copy_(rows)
 
     @torch.no_grad()
     def set_memory(self, groups: Groups) -> None:

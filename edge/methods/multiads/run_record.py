@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from edge import __version__
 from edge.data.image_set import ImageSet, Sample, frame_size
-from edge.data.record import DataRecord
+from edge.data.record import DataRecord, pictures_digest
 from edge.errors import TrainingError
 from edge.methods.multiads.training_set import Request, TrainingSet
 from edge.methods.run_record import AdapterRecord, RunRecord
@@ -28,6 +28,7 @@ def new_record(
         TrainingError: there are fewer good parts than the memory is to hold.
     """
     good, held_out = parts
+    labelled = [p.sample for p in (*training_set.train, *training_set.validation)]
     if request.memory_frames > len(good):
         raise TrainingError(
             f"--few-shot {request.memory_frames}: only {len(good)} good pictures are left for it"
@@ -45,6 +46,7 @@ def new_record(
             held_out_groups=len({sample.group for sample in held_out}),
             has_groups=target.has_groups,
             frame_wh=frame_size(good),
+            pictures_sha256=pictures_digest((*good, *held_out, *labelled)),
         ),
         model=model,
         training=request.training,

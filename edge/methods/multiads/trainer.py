@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge.errors import TrainingError
@@ -21,9 +19,15 @@ from edge.methods.multiads.network import TypeAdapters, level_volumes
 from edge.methods.multiads.settings import SoftmaxOrder
 from edge.methods.multiads.training_settings import AdapterTraining
 from edge.networks.features import Groups
-
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
+from edge.training.checkpoint import (
+    State,
+    delete_checkpoint,
+    optimizer_state,
+    read_checkpoint,
+    restore_optimizer,
+    write_checkpoint,
+)
+from edge.training.run_folder import append_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class EpochTrainer(ABC):
 
     def clear(self) -> None:
         """Delete the checkpoint once the finished model is written."""
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        delete_checkpoint(self.folder)
 
     def _epoch(self, inputs: TypedInputs, epoch: int, advance: Callable[[int], None]) -> float:
         order = epoch_order(inputs, self.settings, epoch)
@@ -119,49 +123,31 @@ class EpochTrainer(ABC):
 
     def _log(self, loss: float, value: float) -> None:
         entry = {"epoch": len(self.values), "loss": round(loss, 6), "validation": round(value, 6)}
-        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        append_log(self.folder, entry)
 
-    def _take(self, weights: dict[str, Tensor]) -> None:
+    def _take(self, weights: State) -> None:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(weights[name])
 
     def _save(self) -> None:
-        tensors = {f"best.{name}": value for name, value in self.best.items()}
-        for name, parameter in self.parameters.items():
-            tensors[f"weight.{name}"] = parameter.detach()
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"state.{key}.{name}"] = value
-        aside = self.folder / f"{CHECKPOINT}.part"
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()},
-            aside,
-            metadata={
-                "values": json.dumps(self.values),
-                "settings": self.settings.model_dump_json(),
-            },
+        weights = {name: value.detach() for name, value in self.parameters.items()}
+        state = optimizer_state(self.optimizer, self.parameters)
+        write_checkpoint(
+            self.folder,
+            {"best": self.best, "weight": weights, "state": state},
+            self.settings.model_dump_json(),
+            values=json.dumps(self.values),
         )
-        aside.replace(self.folder / CHECKPOINT)
 
     def _restore(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
+        stored = read_checkpoint(self.folder, self.settings.model_dump_json())
+        if stored is None:
             return
-        with safe_open(str(path), framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-        if metadata.get("settings") != self.settings.model_dump_json():
-            raise TrainingError(
-                f"{path}: made with other training settings; use the same options, or --fresh"
-            )
-        tensors = load_file(path)
-        self._take({name: tensors[f"weight.{name}"] for name in self.parameters})
-        self.best = {name: tensors[f"best.{name}"] for name in self.parameters}
-        for name, parameter in self.parameters.items():
-            self.optimizer.state[parameter] = {
-                key: tensors[f"state.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-        self.values = [float(value) for value in json.loads(metadata["values"])]
+        self._take(stored.part("weight"))
+        self.best = stored.part("best")
+        restore_optimizer(self.optimizer, self.parameters, stored.part("state"))
+        self.values = [float(value) for value in json.loads(stored.progress["values"])]
 
 
 class AdapterTrainer(EpochTrainer):

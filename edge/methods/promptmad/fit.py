@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from edge.errors import ConfigError
 from edge.inspection.frame_quality import grey_statistics
 from edge.methods.inp_former.fit import JUDGE_BATCH, SCALE_PICTURES
 from edge.methods.inp_former.settings import PyramidSettings, RefinerNet
-from edge.methods.presets import Preset, candidate_sizes
+from edge.methods.presets import candidate_sizes
 from edge.methods.promptmad.inputs import (
     PromptInputs,
     affordable,
@@ -31,47 +30,24 @@ from edge.methods.promptmad.inputs import (
 from edge.methods.promptmad.network import PromptMadDetector
 from edge.methods.promptmad.reconstruction_fitting import PromptTrainer, medoid
 from edge.methods.promptmad.refiner_fitting import MaskTrainer, mask_units
-from edge.methods.promptmad.settings import PromptMadSettings, PromptNet
-from edge.methods.promptmad.staged_training import StagedTraining
+from edge.methods.promptmad.request import Request
+from edge.methods.promptmad.settings import PromptMadSettings
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.promptmad.words import defect_names
-from edge.methods.run import (
-    Calibration,
-    read_record,
-    start_run,
-    write_calibration,
-    write_model,
-    write_record,
-)
+from edge.methods.run import read_record, start_run, write_model, write_record
 from edge.methods.run_record import RefinerTrial, RunRecord
 from edge.networks.backbones.efficientnet_lite import STAGE_STRIDES
 from edge.networks.text.bank import TextBank
 from edge.networks.text.minilm import MiniLm
 from edge.networks.weights import load_backbone
 from edge.training.progress import Progress
+from edge.training.run_folder import Calibration, write_calibration
+from edge.training.staged_training import StagedTraining
 
 # Held-out pictures of the validation, and inputs drawn from them.
 HELD_PICTURES = 60
 HELD_INPUTS = 120
 LITE = "lite"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the caller asks for.
-
-    Attributes:
-        types: words for the defects that the product may show; empty takes the table's.
-        net: of the reconstruction; the default is the published one.
-    """
-
-    data: Path
-    preset: Preset
-    weights: str | None = None
-    size_wh: tuple[int, int] | None = None
-    types: tuple[str, ...] = ()
-    training: PromptTraining = field(default_factory=PromptTraining)
-    net: PromptNet = field(default_factory=PromptNet)
 
 
 def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
@@ -93,10 +69,9 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         {"text": detector.text, "reconstruction": detector.reconstruction,
          "refiner": detector.refiner}
     )  # fmt: skip
-    stages = StagedTraining(trained, training, folder)
-    trial = _train(detector, inputs, held, stages, progress)
-    refiner = detector.settings.refiner.model_copy(update={"steps": trial.steps})
-    detector.settings = detector.settings.model_copy(update={"refiner": refiner})
+    staged = StagedTraining(trained, training, folder)
+    trial = _train(detector, inputs, held, training, staged, progress)
+    detector.set_refinement_steps(trial.steps)
     advance = progress("calibration", len(products.held_out))
     calibration = calibrate(detector, products.held_out, held, advance)
     write_calibration(folder, calibration)
@@ -104,7 +79,7 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     record = record.model_copy(update={"model": detector.settings, "refiner": trial})
     write_model(folder, detector)
     write_record(folder, record)
-    stages.clear()
+    staged.clear()
     return read_record(folder)
 
 
@@ -143,33 +118,36 @@ def _train(
     detector: PromptMadDetector,
     inputs: PromptInputs,
     held: PromptInputs,
-    stages: StagedTraining,
+    training: PromptTraining,
+    staged: StagedTraining,
     progress: Progress,
 ) -> RefinerTrial:
     """Train reconstruction, segmentor and denoiser, one after another."""
-    training = stages.settings
     prompt = medoid(inputs.good)
     prompter = PromptTrainer(detector, inputs, held, prompt, training)
     advance = progress("reconstruction", training.reconstruction_steps)
-    stages.run(prompter.stage(), advance)
+    staged.run(prompter.stage(), advance)
     detector.set_prompt(prompt)
     advance = progress("mask", mask_units(training))
-    masker = _masker(detector, inputs, held, stages)
+    masker = _masker(detector, inputs, held, training, staged)
     if training.joint:
-        coarse = stages.run(prompter.joint_stage(), advance)
+        coarse = staged.run(prompter.joint_stage(), advance)
         detector.set_prompt(prompt)
-        masker = _masker(detector, inputs, held, stages)
+        masker = _masker(detector, inputs, held, training, staged)
     else:
         coarse = masker.train_segmentor(detector.refiner.segmentor, advance)
     return masker.train_denoiser(coarse, advance)
 
 
 def _masker(
-    detector: PromptMadDetector, inputs: PromptInputs, held: PromptInputs, stages: StagedTraining
+    detector: PromptMadDetector,
+    inputs: PromptInputs,
+    held: PromptInputs,
+    training: PromptTraining,
+    staged: StagedTraining,
 ) -> MaskTrainer:
-    batch = stages.settings.batch
-    seen, judged = (mask_inputs(detector, given, batch) for given in (inputs, held))
-    return MaskTrainer(detector.refiner, detector.text, seen, judged, stages)
+    seen, judged = (mask_inputs(detector, given, training.batch) for given in (inputs, held))
+    return MaskTrainer(detector.refiner, detector.text, seen, judged, training, staged)
 
 
 def _inputs(
@@ -206,7 +184,7 @@ def _build(record: RunRecord, bank: TextBank) -> PromptMadDetector:
     torch.manual_seed(record.training.seed)
     detector = PromptMadDetector(settings)
     load_backbone(detector.features.backbone, record.weights)
-    detector.text.rows.copy_(bank.rows(settings.product, settings.refiner.types))
+    detector.text.set_rows(bank.rows(settings.product, settings.refiner.types))
     return detector.eval().requires_grad_(False)
 
 
@@ -219,7 +197,7 @@ def _set_scale(detector: PromptMadDetector, samples: Sequence[Sample]) -> None:
     for inputs in input_batches(some, InputShape(detector.settings.size_wh)):
         tokens = detector.extract(torch.from_numpy(inputs)).tokens
         squares.append(torch.stack([g.square().mean() for g in tokens.split(channels, -1)]))
-    detector.features.rms.copy_(torch.stack(squares).mean(0).sqrt().clamp_min(1e-6))
+    detector.features.set_scale(torch.stack(squares).mean(0))
 
 
 def _record(request: Request, products: Products, bank: TextBank) -> RunRecord:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.methods.method import Network
 from edge.methods.promptmad.reconstruction import PromptedReconstruction
 from edge.methods.promptmad.refiner import MaskRefiner, TextTokens
 from edge.methods.promptmad.settings import PromptMadSettings
@@ -52,7 +53,7 @@ class PooledMax(nn.Module):
         return means.flatten(1).amax(1)
 
 
-class PromptMadDetector(nn.Module):
+class PromptMadDetector(Network):
     """Frames in, map and score out. This is what exports and judges.
 
     The prompt is part of the weights: it is chosen once, so the same frame always gets the same
@@ -148,6 +149,12 @@ class PromptMadDetector(nn.Module):
     def forward(self, frames: Tensor) -> NetworkOutput:
         """Judge (B, H, W, 3) uint8 RGB frames already at network size."""
         return self.judge(self.branches(self.extract(frames)))
+
+    def set_refinement_steps(self, steps: int) -> None:
+        """Refine the mask in `steps` steps from now on; 0 leaves the denoiser out."""
+        refiner = self.settings.refiner.model_copy(update={"steps": steps})
+        self.settings = self.settings.model_copy(update={"refiner": refiner})
+        self.refiner.set_steps(steps)
 
     @torch.no_grad()
     def set_prompt(self, tokens: Tensor) -> None:

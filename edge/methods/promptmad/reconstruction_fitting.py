@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from edge.methods.promptmad.inputs import PromptInputs, pixel_ap
 from edge.methods.promptmad.losses import mask_loss
 from edge.methods.promptmad.network import PromptMadDetector
-from edge.methods.promptmad.staged_training import Stage
 from edge.methods.promptmad.training_settings import PromptTraining
+from edge.training.staged_training import Stage
 
 JUDGE_BATCH = 16
 

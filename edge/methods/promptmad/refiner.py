@@ -40,6 +40,11 @@ class TextTokens(nn.Module):
         self.register_buffer("rows", torch.zeros(1 + types, text_width))
         self.project = nn.Linear(text_width, width)
 
+    @torch.no_grad()
+    def set_rows(self, rows: Tensor) -> None:
+        """Take the (1 + K, text width) rows of the product."""
+        self.rows.copy_(rows)
+
     def forward(self) -> Tensor:
         """Tokens (1, 1 + K, D)."""
         return self.project(self.rows)[None]
@@ -145,6 +150,12 @@ class MaskRefiner(nn.Module):
         self.segmentor = Segmentor(channels, levels, grid_hw, net.upscaling, text_width)
         self.size_hw = self.segmentor.size_hw
         self.denoiser = Denoiser(FEATURES, text_width) if net.steps else None
+
+    def set_steps(self, steps: int) -> None:
+        """Refine in `steps` steps from now on; 0 leaves the denoiser out."""
+        self.steps = steps
+        if steps == 0:
+            self.denoiser = None
 
     def forward(self, residual: Tensor, levels: tuple[Tensor, ...], text: Tensor) -> Tensor:
         """Logits of a defect, (B, 1, H, W), from the segmentor's inputs."""

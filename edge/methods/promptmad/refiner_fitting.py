@@ -19,9 +19,9 @@ from edge.methods.promptmad.denoiser import STEPS, Denoiser, signal_shares
 from edge.methods.promptmad.inputs import MaskInputs, pixel_ap
 from edge.methods.promptmad.losses import mask_loss, refined_loss
 from edge.methods.promptmad.refiner import Coarse, MaskRefiner, TextTokens, defect_text, refine
-from edge.methods.promptmad.staged_training import Stage, StagedTraining
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.run_record import RefinerTrial
+from edge.training.staged_training import Stage, StagedTraining
 
 # Average precision that refinement must add to the coarse mask, and that a student may lack.
 LEAST_GAIN = 0.005
@@ -34,11 +34,14 @@ DISTIL_RATE = 0.1
 
 
 class MaskTrainer:
-    """Trains one refiner on `inputs`, judged on `held`.
+    """Trains one refiner on `inputs`, validated on `held`.
 
     Args:
         refiner: with a denoiser; changed in place.
         text: its text tokens; trained by whoever owns them.
+        inputs, held: to learn from, and to validate on.
+        settings: of the training.
+        staged: runs the stages; with the same settings.
     """
 
     def __init__(
@@ -47,14 +50,15 @@ class MaskTrainer:
         text: TextTokens,
         inputs: MaskInputs,
         held: MaskInputs,
-        stages: StagedTraining,
+        settings: PromptTraining,
+        staged: StagedTraining,
     ):
         if refiner.denoiser is None:
             raise ValueError("the refiner has no denoiser to train")
         self.refiner, self.text = refiner, text
         self.denoiser: Denoiser = refiner.denoiser
-        self.inputs, self.held, self.stages = inputs, held, stages
-        self.settings: PromptTraining = stages.settings
+        self.inputs, self.held = inputs, held
+        self.settings, self.staged = settings, staged
         self.shares = torch.tensor(signal_shares())
 
     def train_segmentor(self, trained: nn.Module, advance: Callable[[int], None]) -> float:
@@ -69,7 +73,7 @@ class MaskTrainer:
             coarse = self.refiner.segmentor(residual, levels, self.text())
             return mask_loss(coarse.logit[:, 0], masks)
 
-        return self.stages.run(
+        return self.staged.run(
             Stage(
                 "segmentor", trained, loss, lambda: self.value(0), self.settings.mask_steps,
                 self.settings.mask_lr,
@@ -83,7 +87,7 @@ class MaskTrainer:
         Refinement that adds less than LEAST_GAIN to `coarse_ap` is left out.
         """
         settings = self.settings
-        refined = self.stages.run(
+        refined = self.staged.run(
             Stage(
                 "denoiser", self.denoiser, self._denoising_loss, lambda: self.value(STEPS),
                 settings.refiner_steps, settings.mask_lr,
@@ -96,9 +100,7 @@ class MaskTrainer:
             steps = 0
         elif settings.distil:
             steps = self._distil(needed, tried, advance)
-        self.refiner.steps = steps
-        if steps == 0:
-            self.refiner.denoiser = None
+        self.refiner.set_steps(steps)
         values = {count: round(value, 6) for count, value in tried.items()}
         return RefinerTrial(steps=steps, pixel_ap=values)
 
@@ -140,7 +142,7 @@ class MaskTrainer:
     def _distil(
         self, needed: float, tried: dict[int, float], advance: Callable[[int], None]
     ) -> int:
-        """Teach the denoiser to reach in a few steps what it reaches in all of them.
+        """Distil the denoiser: a few steps are to reach what all of them reach.
 
         Adds the values of what it tries to `tried`. Returns the first number of steps that nearly
         keeps the value of all steps; where none does, the largest if it is `needed` at least, else
@@ -154,7 +156,7 @@ class MaskTrainer:
         for steps in DISTILLED:
             self.denoiser.load_state_dict(teacher.state_dict())
             loss = partial(self._distilling_loss, teacher, steps)
-            tried[steps] = self.stages.run(
+            tried[steps] = self.staged.run(
                 Stage(
                     f"distil-{steps}", self.denoiser, loss, partial(self.value, steps),
                     settings.refiner_steps, DISTIL_RATE * settings.mask_lr, keeps_place=False,

@@ -25,15 +25,9 @@ from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.fit import calibrate
 from edge.methods.inp_former.labelled_defects import learn_defects, learning_units
 from edge.methods.inp_former.settings import ModelSettings
-from edge.methods.run import (
-    read_calibration,
-    read_model,
-    read_record,
-    write_calibration,
-    write_model,
-    write_record,
-)
-from edge.methods.run_record import NegationRecord, RunRecord, TrainingSettings, TypesRecord
+from edge.methods.inp_former.training_settings import TrainingSettings
+from edge.methods.run import read_calibration, read_model, read_record, write_model, write_record
+from edge.methods.run_record import NegationRecord, RunRecord, TypesRecord
 from edge.methods.types.network import text_rows
 from edge.methods.types.regions import Regions, labelled_regions
 from edge.methods.types.regression import FOLDS, Negation, solve, unseen
@@ -42,6 +36,7 @@ from edge.networks.text.knowledge import DefectType, own_words, words
 from edge.networks.text.minilm import MiniLm
 from edge.networks.text.negation import defect_sentences, negated_rows
 from edge.training.progress import Progress
+from edge.training.run_folder import write_calibration
 
 # Good parts that show what a false alarm looks like.
 GOOD_PARTS = 60
@@ -151,7 +146,7 @@ def _learn(
     vocabulary = _vocabulary(regions)
     names = names or vocabulary
     bank = TextBank(MiniLm())
-    kinds = worded(bank, {*vocabulary, *names})
+    kinds = types_by_name(bank, {*vocabulary, *names})
     learned = bank.rows(product, [kinds[name] for name in vocabulary])
     text_centre = learned.mean(0)
     rows = text_rows(learned, text_centre)
@@ -188,7 +183,7 @@ def _vocabulary(regions: Regions) -> tuple[str, ...]:
     return tuple(sorted(set(regions.labels) - {GOOD}))
 
 
-def worded(bank: TextBank, names: Sequence[str] | set[str]) -> dict[str, DefectType]:
+def types_by_name(bank: TextBank, names: Sequence[str] | set[str]) -> dict[str, DefectType]:
     """The record behind every name; names that the table takes for one type keep their own words.
 
     Two folders with the same sentences would have the same row, and could not be told apart.

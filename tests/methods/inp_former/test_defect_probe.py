@@ -33,9 +33,9 @@ from edge.methods.inp_former.probe_fitting import (
     synthetic_probes,
 )
 from edge.methods.inp_former.settings import BranchSettings
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import find_preset, model_settings
 from edge.methods.run import read_model, read_record
-from edge.methods.run_record import TrainingSettings
 from edge.networks.neighbourhood import Neighbourhood
 from edge.networks.weights import PACKAGE, load_backbone
 

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.fit import Request, fit
+from edge.methods.inp_former.fit import fit
 from edge.methods.inp_former.losses import coherence_loss, soft_mining_loss, squared_mining_loss
 from edge.methods.inp_former.network import cosine_distance, prototype_distance, unit
 from edge.methods.inp_former.plus import ResidualHead, residual, soft_prototype_distance
+from edge.methods.inp_former.request import Request
 from edge.methods.inp_former.residual_head import covered, with_head
 from edge.methods.inp_former.settings import BranchSettings
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import find_preset, model_settings
 from edge.methods.run import read_model, read_record
-from edge.methods.run_record import TrainingSettings
 
 SIZE = (160, 128)
 

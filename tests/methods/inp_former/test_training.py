@@ -7,62 +7,19 @@ import pytest
 import torch
 
 from edge.errors import TrainingError
-from edge.methods.inp_former.fit import Request, fit
+from edge.methods.inp_former.fit import fit
 from edge.methods.inp_former.network import InpFormer, InpFormerSettings
-from edge.methods.inp_former.sizing import best_size
-from edge.methods.inp_former.trainer import CHECKPOINT, Trainer, batch_indices
-from edge.methods.presets import (
-    PRESETS,
-    candidate_sizes,
-    find_preset,
-    network_size,
-    tap_blocks,
-)
+from edge.methods.inp_former.request import Request
+from edge.methods.inp_former.trainer import Trainer, batch_indices
+from edge.methods.inp_former.training_settings import TrainingSettings
+from edge.methods.presets import find_preset
 from edge.methods.run import read_calibration, read_model, read_record
-from edge.methods.run_record import SizeTrial, TrainingSettings
+from edge.training.checkpoint import CHECKPOINT
 from edge.training.feature_cache import FeatureCache
-from edge.training.optimizer import StableAdamW, learning_rate
 
 
 def no_bar(_stage: str, _total: int):
     return lambda _done: None
-
-
-def test_schedule() -> None:
-    rates = [learning_rate(step, 1000, 1e-3, 1e-4, 100) for step in range(1001)]
-    assert rates[0] == 0
-    assert rates[50] == pytest.approx(5e-4)
-    assert rates[100] == pytest.approx(1e-3)
-    assert rates[550] == pytest.approx((1e-3 + 1e-4) / 2)
-    assert rates[1000] == pytest.approx(1e-4)
-
-
-def test_optimizer_first_step_is_the_formula() -> None:
-    parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
-    parameter.grad = torch.tensor([0.5, 0.25])
-    StableAdamW([parameter], lr=0.1, weight_decay=0.01).step()
-    # First step: moments equal the gradient after bias correction, RMS(g / |g|) is 1.
-    expected = torch.tensor([1.0, -2.0]) * (1 - 0.1 * 0.01) - 0.1 * torch.sign(parameter.grad)
-    assert torch.allclose(parameter.detach(), expected, atol=1e-6)
-
-
-def test_optimizer_shrinks_the_step_when_the_gradient_outgrows_its_history() -> None:
-    parameter = torch.nn.Parameter(torch.zeros(4))
-    optimizer = StableAdamW([parameter], lr=0.1, weight_decay=0.0)
-    for _ in range(50):
-        parameter.grad = torch.full((4,), 1e-3)
-        optimizer.step()
-    before = parameter.detach().clone()
-    parameter.grad = torch.full((4,), 1.0)
-    optimizer.step()
-    surprise = float((parameter.detach() - before).abs().max())
-    plain = torch.nn.Parameter(torch.zeros(4))
-    adamw = torch.optim.AdamW([plain], lr=0.1, weight_decay=0.0, eps=1e-10, amsgrad=True)
-    for value in [1e-3] * 50 + [1.0]:
-        before_plain = plain.detach().clone()
-        plain.grad = torch.full((4,), value)
-        adamw.step()
-    assert surprise < 0.3 * float((plain.detach() - before_plain).abs().max())
 
 
 def test_every_picture_comes_once_per_epoch() -> None:
@@ -131,38 +88,6 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path) -> None:
     cache.arrays[0][:] = np.nan
     with pytest.raises(TrainingError, match="step 20: the loss is nan; lower the learning rate"):
         trainer.run(cache, lambda _: None)
-
-
-def test_network_size_keeps_area_and_aspect() -> None:
-    assert network_size((256, 256), 256, 32) == (256, 256)
-    assert network_size((1280, 1024), 256, 32) == (288, 224)
-    assert network_size((576, 768), 320, 32) == (288, 384)
-    assert network_size((100, 2000), 256, 32) == (64, 1152)
-
-
-def test_candidates_do_not_enlarge_much() -> None:
-    lite = find_preset("lite")
-    assert candidate_sizes(lite, (200, 200)) == ((256, 256),)
-    assert len(candidate_sizes(lite, (2000, 1500))) == len(lite.sides)
-    assert candidate_sizes(lite, (264, 327)) == ((224, 288), (288, 352))
-
-
-def test_the_smallest_size_that_is_nearly_best_is_taken() -> None:
-    trials = [
-        SizeTrial(size_wh=(256, 256), auroc=0.90),
-        SizeTrial(size_wh=(320, 320), auroc=0.945),
-        SizeTrial(size_wh=(448, 448), auroc=0.95),
-    ]
-    assert best_size(trials) == (320, 320)
-    assert best_size(trials[:1]) == (256, 256)
-
-
-def test_taps_are_the_published_ones() -> None:
-    assert tap_blocks(12) == (2, 3, 4, 5, 6, 7, 8, 9)
-    assert tap_blocks(24) == (4, 6, 8, 10, 12, 14, 16, 18)
-    assert PRESETS["standard"].vit == (384, 12, 6)
-    assert PRESETS["accurate"].vit == (768, 12, 12)
-    assert PRESETS["large"].vit == (1024, 24, 16)
 
 
 def test_a_finished_run_holds_everything(run: Path) -> None:

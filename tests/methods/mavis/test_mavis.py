@@ -24,7 +24,7 @@ from edge.methods.mavis.network import (
     AlignedAdapters,
     RegionShape,
     RegionStage,
-    fold,
+    folded,
     fourier,
     gated_map,
     inside,
@@ -155,7 +155,7 @@ def test_a_residual_adapter_starts_as_nothing_and_is_folded_into_the_bank() -> N
     groups = tuple(torch.randn(1, 16, count) for count in detector.features.channels)
     with torch.no_grad():
         expected = aligned(groups, detector.bank.clone())
-    fold(aligned, detector)
+    detector.load_state_dict(detector.state_dict() | folded(aligned, detector))
     with torch.no_grad():
         found = detector.adapters(groups, detector.bank)
     assert type(detector.adapters) is TypeAdapters, "nothing is left of the text adapter"

@@ -28,12 +28,13 @@ from edge.methods.multiads.presets import (
     text_encoder,
 )
 from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings
-from edge.methods.multiads.trainer import CHECKPOINT, AdapterTrainer, Shapes, epoch_order
+from edge.methods.multiads.trainer import AdapterTrainer, Shapes, epoch_order
 from edge.methods.multiads.training_set import Request, plan, target_types
 from edge.methods.multiads.training_settings import AdapterTraining
 from edge.methods.run import read_calibration, read_model, read_record
 from edge.networks.text.minilm import MiniLm
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
+from edge.training.checkpoint import CHECKPOINT
 from edge.training.feature_cache import FeatureCache
 
 
@@ -264,11 +265,13 @@ def test_validation_is_over_each_products_own_list(tmp_path: Path) -> None:
     """A type that no product of the pictures lists takes no part in the softmax."""
     trainer, inputs = toy(tmp_path, epochs=1)
     detector = tiny_detector()
-    detector.adapters, detector.levels = trainer.adapters, 2
+    detector.levels = 2
     detector.features.grid_hw, detector.map_hw = (3, 4), (6, 8)
     banks = torch.cat([trainer.banks, trainer.banks[:, 1:2] * 0.999], 1)
-    with_twin = validation_ap(detector, inputs, banks, [(0, 1, 2)])
-    assert with_twin == pytest.approx(validation_ap(detector, inputs, trainer.banks, [(0, 1, 2)]))
+    with_twin = validation_ap(detector, trainer.adapters, inputs, banks, [(0, 1, 2)])
+    assert with_twin == pytest.approx(
+        validation_ap(detector, trainer.adapters, inputs, trainer.banks, [(0, 1, 2)])
+    )
 
 
 def test_presets() -> None:
@@ -381,7 +384,7 @@ def test_a_run_builds_a_bundle_that_names_types(
     with load_engine(bundle, EngineSettings()) as engine:
         result = evaluate(bundle, engine, read_image_set(plates), lambda _: None)
     assert result.types is not None
-    regions = [region for part in result.judged for region in part.inspection.regions]
+    regions = [region for part in result.parts for region in part.inspection.regions]
     assert regions
     assert all(region.type_score is not None for region in regions)
     assert {region.type for region in regions} <= {*settings.types, "unknown"}

@@ -22,10 +22,11 @@ from edge.methods.inp_former import fit as inp_former
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.mask_refiner import train_refiner, with_refiner, without_mask
 from edge.methods.inp_former.settings import RefinerNet
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import find_preset
 from edge.methods.promptmad import refiner_fitting as refine_module
 from edge.methods.promptmad.denoiser import Denoiser
-from edge.methods.promptmad.fit import Request, fit
+from edge.methods.promptmad.fit import fit
 from edge.methods.promptmad.inputs import MaskInputs, PromptInputs, draws, pixel_ap
 from edge.methods.promptmad.losses import binary_focal_loss, mask_loss
 from edge.methods.promptmad.network import PromptMadDetector
@@ -38,14 +39,14 @@ from edge.methods.promptmad.refiner import (
     refine,
 )
 from edge.methods.promptmad.refiner_fitting import MaskTrainer, distilling_loss
+from edge.methods.promptmad.request import Request
 from edge.methods.promptmad.settings import PromptNet
-from edge.methods.promptmad.staged_training import CHECKPOINT, Stage, StagedTraining
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.promptmad.words import defect_names
 from edge.methods.run import read_calibration, read_model, read_record
-from edge.methods.run_record import TrainingSettings
 from edge.networks.text.knowledge import knowledge
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
+from edge.training.staged_training import StagedTraining
 from tests.support.int8 import calibration_set, check
 
 NET = PromptNet(width=32, depth=1, heads=2, hidden=32)
@@ -112,70 +113,6 @@ def test_words_of_a_product() -> None:
         defect_names("bottle", ("crack", "crack"), table)
 
 
-class Line(nn.Module):
-    """The smallest network with a dropout, so that a step's randomness shows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(6, 1)
-        self.drop = nn.Dropout(0.3)
-
-
-def stage_of(network: Line, seen: list[float], *, stop_at: int | None = None) -> Stage:
-    inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
-    target = inputs @ torch.arange(6.0)
-
-    def loss(rng: np.random.Generator) -> torch.Tensor:
-        if stop_at is not None and len(seen) == stop_at:
-            raise KeyboardInterrupt
-        rows = torch.from_numpy(rng.choice(64, 8))
-        guess = network.layer(network.drop(inputs[rows]))[:, 0]
-        value = (guess - target[rows]).square().mean()
-        seen.append(float(value.detach()))
-        return value
-
-    return Stage("line", network, loss, lambda: float(-seen[-1]), 24, 0.1)
-
-
-def test_a_resumed_stage_takes_the_same_steps(tmp_path: Path) -> None:
-    def make() -> Line:
-        torch.manual_seed(1)
-        return Line()
-
-    whole, alone = make(), tmp_path / "a"
-    alone.mkdir()
-    expected: list[float] = []
-    StagedTraining(whole, PromptTraining(), alone).run(stage_of(whole, expected), lambda _: None)
-    cut, folder = make(), tmp_path / "b"
-    folder.mkdir()
-    first: list[float] = []
-    with pytest.raises(KeyboardInterrupt):
-        StagedTraining(cut, PromptTraining(), folder).run(
-            stage_of(cut, first, stop_at=14), lambda _: None
-        )
-    again, rest = make(), []
-    stages = StagedTraining(again, PromptTraining(), folder)
-    value = stages.run(stage_of(again, rest), lambda _: None)
-    # Eight validations in 24 steps: the last checkpoint before step 14 is after step 12.
-    assert len(rest) == 12
-    assert rest == pytest.approx(expected[12:], rel=1e-6)
-    assert torch.equal(again.layer.weight, whole.layer.weight)
-    assert value == pytest.approx(-min(expected[2::3]))
-    # A third start finds the stage done and takes no step at all.
-    done: list[float] = []
-    third = make()
-    assert (
-        StagedTraining(third, PromptTraining(), folder).run(stage_of(third, done), lambda _: None)
-        == value
-    )
-    assert done == []
-    assert torch.equal(third.layer.weight, whole.layer.weight)
-    with pytest.raises(TrainingError, match="other training settings"):
-        StagedTraining(make(), PromptTraining(seed=1), folder)
-    stages.clear()
-    assert not (folder / CHECKPOINT).exists()
-
-
 def toy_masks(count: int, seed: int) -> MaskInputs:
     """Blocky defects that the residual shows in one channel, and harmless marks in another."""
     rng = np.random.default_rng(seed)
@@ -196,13 +133,10 @@ def trainer(**settings: object) -> MaskTrainer:
     text.rows.copy_(F.normalize(torch.randn(3, 8), dim=-1))
     refiner = MaskRefiner(RefinerNet(text_width=8, types=("crack", "hole")), 6, (), (4, 4))
     given = {"reconstruction_steps": 90, "batch": 8, "mask_lr": 3e-3} | settings
-    stages = StagedTraining(
-        nn.ModuleDict({"text": text, "refiner": refiner}),
-        PromptTraining.model_validate(given),
-        None,
-    )
+    training = PromptTraining.model_validate(given)
+    staged = StagedTraining(nn.ModuleDict({"text": text, "refiner": refiner}), training, None)
     parts = text.requires_grad_(False), refiner.requires_grad_(False).eval()
-    return MaskTrainer(parts[1], parts[0], toy_masks(32, 0), toy_masks(8, 1), stages)
+    return MaskTrainer(parts[1], parts[0], toy_masks(32, 0), toy_masks(8, 1), training, staged)
 
 
 def test_the_segmentor_learns_where_the_residual_points() -> None:
@@ -295,11 +229,11 @@ def test_defects_are_rebuilt_as_good_and_thereby_found() -> None:
     inputs = tiny_prompt_inputs(detector)
     settings = PromptTraining(reconstruction_steps=60, lr=5e-3)
     prompter = PromptTrainer(detector, inputs, inputs, medoid(inputs.good), settings)
-    stages = StagedTraining(detector.reconstruction, settings, None)
+    staged = StagedTraining(detector.reconstruction, settings, None)
     stage = prompter.stage()
     before = stage.validate()
     # A twenty-fourth of all pixels is defective.
-    assert stages.run(stage, lambda _: None) > max(0.5, before + 0.2)
+    assert staged.run(stage, lambda _: None) > max(0.5, before + 0.2)
     assert not any(p.requires_grad for p in detector.parameters())
 
 
@@ -395,7 +329,7 @@ def test_a_run_becomes_a_bundle_that_decides_the_same(
     with OnnxEngine(bundle.folder / graph.file, graph) as engine:
         judged = evaluate(bundle, engine, read_image_set(tiles), lambda _: None)
     assert judged.good == 2
-    assert all(math.isfinite(item.score) for item in judged.judged)
+    assert all(math.isfinite(item.score) for item in judged.parts)
     with pytest.raises(TrainingError, match="holds a finished run"):
         fit(prompt_request(tiles), run, no_bar)
 

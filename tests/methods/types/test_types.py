@@ -23,7 +23,7 @@ from edge.errors import TrainingError
 from edge.evaluation.evaluate import evaluate
 from edge.methods.inp_former import labelled_defects
 from edge.methods.run import read_calibration, read_model, read_record
-from edge.methods.types.fit import Request, fit_types, worded
+from edge.methods.types.fit import Request, fit_types, types_by_name
 from edge.methods.types.network import TypeBranch, text_rows
 from edge.methods.types.regions import Regions, defect_level
 from edge.methods.types.regression import cross_validate, solve
@@ -132,7 +132,7 @@ def test_a_rare_type_weighs_as_much_as_a_common_one() -> None:
 def test_names_that_the_table_merges_keep_their_own_words() -> None:
     bank = TextBank(MiniLm())
     names = ("scratch_head", "scratch_neck", "crack")
-    kinds = worded(bank, names)
+    kinds = types_by_name(bank, names)
     rows = bank.rows("bottle", [kinds[name] for name in names])
     assert float(rows[1] @ rows[2]) < 0.999
     assert kinds["crack"].nouns == bank.table.type_of("crack").nouns

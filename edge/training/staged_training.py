@@ -7,25 +7,44 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge.errors import TrainingError
-from edge.methods.promptmad.training_settings import PromptTraining
+from edge.training.checkpoint import (
+    Checkpoint,
+    State,
+    delete_checkpoint,
+    optimizer_state,
+    read_checkpoint,
+    restore_optimizer,
+    write_checkpoint,
+)
 from edge.training.optimizer import learning_rate
+from edge.training.run_folder import append_log
 
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
 # Validations per stage, each followed by a checkpoint.
 VALIDATIONS = 8
 WARMUP_SHARE = 0.05
 FINAL_RATE = 0.01
 
-State = dict[str, Tensor]
+
+class StageSettings(Protocol):
+    """What every stage of a training shares; `clip` limits the gradient's norm."""
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102 - see the class
+
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102 - see the class
+
+    @property
+    def clip(self) -> float: ...  # noqa: D102 - see the class
+
+    def model_dump_json(self) -> str: ...  # noqa: D102 - see pydantic
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +80,11 @@ class StagedTraining:
         folder: where the checkpoint and the log lie; None keeps neither.
     """
 
-    def __init__(self, network: nn.Module, settings: PromptTraining, folder: Path | None):
+    def __init__(self, network: nn.Module, settings: StageSettings, folder: Path | None):
         self.network, self.settings, self.folder = network, settings, folder
         self.done: dict[str, float] = {}
         self._place: dict[str, object] = {}
-        self._stored: State = {}
+        self._stored: Checkpoint | None = None
         self._restore()
 
     def run(self, stage: Stage, advance: Callable[[int], None]) -> float:
@@ -93,7 +112,7 @@ class StagedTraining:
     def clear(self) -> None:
         """Delete the checkpoint once the finished model is written."""
         if self.folder is not None:
-            (self.folder / CHECKPOINT).unlink(missing_ok=True)
+            delete_checkpoint(self.folder)
 
     def _run(self, stage: Stage, advance: Callable[[int], None]) -> float:
         settings = self.settings
@@ -118,7 +137,7 @@ class StagedTraining:
             if value > best or not kept:
                 best, kept = value, _copy(stage.module)
             if stage.keeps_place:
-                self._save(_place(stage, step, best), _optimizer_state(optimizer, parameters), kept)
+                self._save(_place(stage, step, best), optimizer_state(optimizer, parameters), kept)
         stage.module.load_state_dict(kept)
         return best
 
@@ -146,83 +165,48 @@ class StagedTraining:
         return value
 
     def _log(self, stage: str, step: int, loss: float, value: float) -> None:
-        if self.folder is None:
-            return
-        entry = {
-            "stage": stage, "step": step, "loss": round(loss, 6), "validation": round(value, 6)
-        }  # fmt: skip
-        with (self.folder / LOG).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        if self.folder is not None:
+            entry = {"stage": stage, "step": step}
+            numbers = {"loss": round(loss, 6), "validation": round(value, 6)}
+            append_log(self.folder, entry | numbers)
 
     def _save(
-        self, place: dict[str, object], optimizer: State | None = None, kept: State | None = None
+        self, place: dict[str, object], optimizer: State | None = None, best: State | None = None
     ) -> None:
         if self.folder is None:
             return
-        parts = {"network": self.network.state_dict(), "state": optimizer, "best": kept}
-        tensors = {
-            f"{part}.{name}": value.contiguous()
-            for part, state in parts.items()
-            for name, value in (state or {}).items()
-        }
-        aside = self.folder / f"{CHECKPOINT}.part"
-        metadata = {
-            "settings": self.settings.model_dump_json(),
-            "done": json.dumps(self.done),
-            "place": json.dumps(place),
-        }
-        save_file(tensors, aside, metadata=metadata)
-        aside.replace(self.folder / CHECKPOINT)
+        write_checkpoint(
+            self.folder,
+            {"network": self.network.state_dict(), "state": optimizer or {}, "best": best or {}},
+            self.settings.model_dump_json(),
+            done=json.dumps(self.done),
+            place=json.dumps(place),
+        )
 
     def _restore(self) -> None:
-        path = None if self.folder is None else self.folder / CHECKPOINT
-        if path is None or not path.is_file():
+        if self.folder is None:
             return
-        with safe_open(str(path), framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-        if metadata.get("settings") != self.settings.model_dump_json():
-            raise TrainingError(
-                f"{path}: made with other training settings; use the same options, or --fresh"
-            )
-        self._stored = load_file(path)
-        self.network.load_state_dict(_part(self._stored, "network"))
-        self.done, self._place = json.loads(metadata["done"]), json.loads(metadata["place"])
+        stored = read_checkpoint(self.folder, self.settings.model_dump_json())
+        if stored is not None:
+            self._stored = stored
+            self.network.load_state_dict(stored.part("network"))
+            self.done = json.loads(stored.progress["done"])
+            self._place = json.loads(stored.progress["place"])
 
     def _resume(
         self, stage: Stage, optimizer: torch.optim.AdamW, parameters: dict[str, nn.Parameter]
     ) -> tuple[int, float, State]:
         """Step, best value and best weights so far; fills the optimiser's state."""
-        if self._place.get("stage") != stage.name:
+        if self._stored is None or self._place.get("stage") != stage.name:
             return 0, -np.inf, {}
-        state = _part(self._stored, "state")
-        for name, parameter in parameters.items():
-            found = {key: state.get(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
-            if found["step"] is not None:
-                optimizer.state[parameter] = found
+        restore_optimizer(optimizer, parameters, self._stored.part("state"))
         step, best = int(str(self._place["step"])), float(str(self._place["best"]))
         self._place = {}
-        return step, best, _part(self._stored, "best")
+        return step, best, self._stored.part("best")
 
 
 def _place(stage: Stage, step: int, best: float) -> dict[str, object]:
     return {"stage": stage.name, "step": step, "best": best}
-
-
-def _optimizer_state(optimizer: torch.optim.AdamW, parameters: dict[str, nn.Parameter]) -> State:
-    return {
-        f"{key}.{name}": value
-        for name, parameter in parameters.items()
-        for key, value in optimizer.state[parameter].items()
-    }
-
-
-def _part(tensors: State, part: str) -> State:
-    prefix = f"{part}."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
 
 
 def _copy(module: nn.Module) -> State:

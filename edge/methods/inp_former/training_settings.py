@@ -1,0 +1,43 @@
+"""How INP-Former is trained, as data."""
+
+from __future__ import annotations
+
+from edge.config.reader import Settings
+
+
+class TrainingSettings(Settings):
+    """How the trainable part is trained; defaults follow INP-Former's published protocol.
+
+    Attributes:
+        shots: train on so many good pictures of each product and their 22 changed copies (see
+            few_shot); None takes all pictures as they are.
+        steps: optimiser steps.
+        batch: pictures per step.
+        tokens: random tokens per picture that the decoder rebuilds in a step; the prototypes
+            always see all of them. The decoder works token by token, so a random subset gives an
+            unbiased step at a fraction of the cost. 0 = all.
+        peak_lr, final_lr, warmup: see optimizer.learning_rate.
+        clip: limit of the gradient's norm over everything trained.
+        gamma: exponent of soft mining; `coherence` is the weight of the coherence loss.
+        probe_defects: synthetic defects that the probe learns from.
+        soft_coherence, squared_mining, head_steps: INP-Former++: match tokens to mixtures of
+            prototypes, mine squared errors beside cosines, steps of the residual head if the
+            model has one.
+    """
+
+    seed: int = 0
+    shots: int | None = None
+    steps: int = 1500
+    batch: int = 16
+    tokens: int = 256
+    peak_lr: float = 1e-3
+    final_lr: float = 1e-4
+    warmup: int = 100
+    weight_decay: float = 1e-4
+    clip: float = 0.1
+    gamma: float = 3.0
+    coherence: float = 0.2
+    probe_defects: int = 480
+    soft_coherence: bool = False
+    squared_mining: bool = False
+    head_steps: int = 400

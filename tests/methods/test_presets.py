@@ -1,0 +1,33 @@
+"""Presets of INP-Former: sizes and taps."""
+
+from __future__ import annotations
+
+from edge.methods.presets import (
+    PRESETS,
+    candidate_sizes,
+    find_preset,
+    network_size,
+    tap_blocks,
+)
+
+
+def test_network_size_keeps_area_and_aspect() -> None:
+    assert network_size((256, 256), 256, 32) == (256, 256)
+    assert network_size((1280, 1024), 256, 32) == (288, 224)
+    assert network_size((576, 768), 320, 32) == (288, 384)
+    assert network_size((100, 2000), 256, 32) == (64, 1152)
+
+
+def test_candidates_do_not_enlarge_much() -> None:
+    lite = find_preset("lite")
+    assert candidate_sizes(lite, (200, 200)) == ((256, 256),)
+    assert len(candidate_sizes(lite, (2000, 1500))) == len(lite.sides)
+    assert candidate_sizes(lite, (264, 327)) == ((224, 288), (288, 352))
+
+
+def test_taps_are_the_published_ones() -> None:
+    assert tap_blocks(12) == (2, 3, 4, 5, 6, 7, 8, 9)
+    assert tap_blocks(24) == (4, 6, 8, 10, 12, 14, 16, 18)
+    assert PRESETS["standard"].vit == (384, 12, 6)
+    assert PRESETS["accurate"].vit == (768, 12, 12)
+    assert PRESETS["large"].vit == (1024, 24, 16)
