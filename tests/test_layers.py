@@ -33,7 +33,7 @@ RANKS = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 TRAINING_ROOMS = {"networks", "methods", "training", "toolchain"}
 TRAINING_COMMANDS = {
     "cli/train.py",
-    "cli/train_methods.py",
+    "cli/train_requests.py",
     "cli/build.py",
     "cli/build_engine.py",
     "cli/import_.py",

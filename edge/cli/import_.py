@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.console import make_app, progress, run, setup_logging
+from edge.cli.console import make_app, run, setup_logging
+from edge.cli.stage_bars import stage_bars
+from edge.cli.train_options import pair
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge.methods.run_record import RunRecord
-    from edge.training.progress import Progress
 
 EPILOG = """Examples:\n
   edge-import inp-former model.pth --size base --data good_parts/ --out runs/housing\n
@@ -69,14 +68,14 @@ def inp_former(
         checkpoint=checkpoint,
         size=size,
         data=data,
-        size_wh=_pair(input_size),
+        size_wh=pair(input_size, "--input"),
         chain="published" if chain == "published" else "calibrated",
         is_zero_shot=zero_shot,
         seed=seed,
         is_fresh=fresh,
     )
-    with _bars() as stage:
-        record = import_checkpoint(request, out, stage)
+    with stage_bars() as progress:
+        record = import_checkpoint(request, out, progress)
     _report(out, record)
 
 
@@ -93,8 +92,8 @@ def from_run(
     """Take a trained run over to another product: same weights, thresholds set anew."""
     from edge.methods.inp_former.importing import reuse_run
 
-    with _bars() as stage:
-        record = reuse_run(source, data, out, stage, is_zero_shot=zero_shot, is_fresh=fresh)
+    with stage_bars() as progress:
+        record = reuse_run(source, data, out, progress, is_zero_shot=zero_shot, is_fresh=fresh)
     _report(out, record)
 
 
@@ -110,25 +109,6 @@ def _report(out: Path, record: RunRecord) -> None:
             f"{out}: {record.preset} at {width}x{height}, without threshold: to build a bundle, "
             "import it again with --data GOOD_PICTURES"
         )
-
-
-@contextmanager
-def _bars() -> Iterator[Progress]:
-    """One progress bar per stage; the previous one is full when the next begins."""
-    with ExitStack() as bars:
-
-        def stage(stage: str, total: int) -> Callable[[int], None]:
-            bars.close()
-            return bars.enter_context(progress(stage, total))
-
-        yield stage
-
-
-def _pair(text: str) -> tuple[int, int]:
-    left, _, right = text.lower().partition("x")
-    if not (left.isdecimal() and right.isdecimal() and int(left) > 0 and int(right) > 0):
-        raise ConfigError(f"--input: expected two numbers such as 392x392, got {text}")
-    return int(left), int(right)
 
 
 def main() -> None:

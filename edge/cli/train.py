@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from edge.cli import train_methods as methods
-from edge.cli.console import make_app, progress, run, setup_logging
-from edge.errors import ConfigError, TrainingError
+from edge.cli import console
+from edge.cli.stage_bars import stage_bars
+from edge.cli.train_options import panel, read_options
+from edge.cli.train_report import report
+from edge.cli.train_requests import request
+from edge.errors import TrainingError
 
 EPILOG = """Examples:\n
   edge-train --data data/pcb_traces --out runs/pcb\n
@@ -27,11 +28,7 @@ EPILOG = """Examples:\n
   edge-train --method promptmad --data data/tiles --types "crack,chip" --out runs/tiles\n
   edge-train --method types --run runs/pcb --data data/pcb_traces --labelled 10 --out runs/named
 """
-METHODS = ("inp-former", "multiads", "mavis", "dapo", "promptmad", "types")
-N_PAIR = ("image", "patch")
-WITHOUT = ("text-tokens", "visual-tokens")
-PLUS = ("soft-coherence", "squared-mining", "head")
-app = make_app()
+app = console.make_app()
 
 
 @app.command(epilog=EPILOG)
@@ -50,232 +47,198 @@ def train(
         typer.Option(
             help="inp-former learns good parts, promptmad too from one good picture and words, "
             "multiads defect types with a backbone of its own, mavis them and that a good part "
-            "is none of them, dapo prompts for them inside the text encoder, types teaches a "
-            "finished inp-former run to name defects"
+            "is none of them, dapo prompts for them inside the text encoder, types lets a "
+            "finished inp-former run name defects"
         ),
     ] = "inp-former",
-    source: Annotated[
-        Path | None,
-        typer.Option("--run", help="types: the finished inp-former run that is to name defects"),
-    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="delete what --out holds")] = False,
     preset: Annotated[
-        str, typer.Option(help="lite, standard, accurate or (inp-former) large")
-    ] = "lite",
-    size: Annotated[
-        str, typer.Option(help="network size WIDTHxHEIGHT; auto tries sizes on synthetic defects")
-    ] = "auto",
-    tiles: Annotated[
         str | None,
-        typer.Option(help="inp-former: cut large frames into COLUMNSxROWS overlapping tiles"),
+        typer.Option(
+            help="lite, standard, accurate or (inp-former) large; default lite",
+            rich_help_panel=panel("preset"),
+        ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="backbone weights: file, folder or hub name")
+        str | None,
+        typer.Option(
+            help="backbone weights: file, folder or hub name", rich_help_panel=panel("weights")
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="network size WIDTHxHEIGHT; default auto, which tries sizes on synthetic defects "
+            "(inp-former) or takes one that fits the frames",
+            rich_help_panel=panel("size"),
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="default inp-former 16, others 8",
+            rich_help_panel=panel("batch"),
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="default inp-former the preset's, promptmad 1500",
+            rich_help_panel=panel("steps"),
+        ),
+    ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            help="cut large frames into COLUMNSxROWS overlapping tiles",
+            rich_help_panel=panel("tiles"),
+        ),
     ] = None,
     shots: Annotated[
         int | None,
         typer.Option(
-            min=1, help="inp-former: train on so many good pictures and 22 changed copies of each"
+            min=1,
+            help="train on so many good pictures and 22 changed copies of each",
+            rich_help_panel=panel("shots"),
         ),
     ] = None,
     plus: Annotated[
         list[str] | None,
         typer.Option(
-            help="inp-former: option of INP-Former++, soft-coherence, squared-mining or head; may "
-            "be given several times"
+            help="option of INP-Former++, soft-coherence, squared-mining or head; may be given "
+            "several times",
+            rich_help_panel=panel("plus"),
         ),
     ] = None,
     refine: Annotated[
         bool | None,
         typer.Option(
             "--refine",
-            help="inp-former: try PromptMAD's mask as a branch, and keep it if it wins on "
-            "synthetic defects",
+            help="try PromptMAD's mask as a branch, and keep it if it wins on synthetic defects",
             show_default=False,
+            rich_help_panel=panel("refine"),
         ),
     ] = None,
     branches: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            help="inp-former: try memory, position and image statistics beside INP-Former, and "
-            "keep what helps"
+            "--branches/--no-branches",
+            help="try memory, position and image statistics beside INP-Former, and keep what "
+            "helps, which is the default, or leave them out",
+            show_default=False,
+            rich_help_panel=panel("branches"),
         ),
-    ] = True,
+    ] = None,
     target: Annotated[
         Path | None,
-        typer.Option(help="multiads, mavis, dapo: the product to judge; default the last --data"),
+        typer.Option(
+            help="the product to judge; default the last --data", rich_help_panel=panel("target")
+        ),
+    ] = None,
+    few_shot: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="good pictures to remember, default 0",
+            rich_help_panel=panel("few_shot"),
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="default multiads 10, dapo 5, mavis 3, more for few pictures",
+            rich_help_panel=panel("epochs"),
+        ),
     ] = None,
     types: Annotated[
         str | None,
         typer.Option(
-            help="multiads, mavis, dapo, types: defect types to tell apart, comma between; "
-            "promptmad: defects to describe; default the product's own"
+            help="defect types to tell apart, comma between; promptmad: defects to describe; "
+            "default the product's own",
+            rich_help_panel=panel("types"),
         ),
     ] = None,
     labelled: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="multiads, mavis, dapo, types: labelled defects per type of the judged product to "
-            "learn from",
+            help="labelled defects per type of the judged product to learn from",
+            rich_help_panel=panel("labelled"),
         ),
-    ] = None,
-    few_shot: Annotated[
-        int | None,
-        typer.Option(min=0, help="multiads, mavis, dapo: good pictures to remember, default 0"),
     ] = None,
     n_pair: Annotated[
         list[str] | None,
         typer.Option(
-            help="mavis: level of the N-pair loss, image or patch; may be given several times; "
-            "default patch, with a CLIP both; image on lite trains an image vector"
+            help="level of the N-pair loss, image or patch; may be given several times; default "
+            "patch, with a CLIP both; image on lite trains an image vector",
+            rich_help_panel=panel("n_pair"),
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
-            help="dapo: leave out text-tokens or visual-tokens; may be given several times. "
-            "Without visual-tokens, which lite never has, features are computed once instead of in "
-            "every step"
+            help="leave out text-tokens or visual-tokens; may be given several times. Without "
+            "visual-tokens, which lite never has, features are computed once instead of in every "
+            "step",
+            rich_help_panel=panel("without"),
         ),
     ] = None,
     legacy_text_path: Annotated[
         bool | None,
         typer.Option(
             "--legacy-text-path",
-            help="dapo with a CLIP: text attention in both directions, read as in the released "
-            "code",
+            help="with a CLIP: text attention in both directions, read as in the released code",
             show_default=False,
+            rich_help_panel=panel("legacy_text_path"),
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="the finished inp-former run that is to name defects", rich_help_panel=panel("run")
         ),
     ] = None,
     negation: Annotated[
         bool | None,
         typer.Option(
             "--negation",
-            help="types: learn with denials, too: a good part lies nearer to 'without scratch' "
-            "than to 'scratch'",
+            help="learn with denials, too: a good part lies nearer to 'without scratch' than to "
+            "'scratch'",
             show_default=False,
+            rich_help_panel=panel("negation"),
         ),
     ] = None,
     names_only: Annotated[
         bool | None,
         typer.Option(
             "--names-only",
-            help="types: leave map, score and threshold as they are",
+            help="leave map, score and threshold as they are",
             show_default=False,
+            rich_help_panel=panel("names_only"),
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="inp-former: default the preset's; promptmad: 1500")
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="default multiads 10, dapo 5, mavis 3, more for few pictures"),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="default 16; others 8")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="delete what --out holds")] = False,
 ) -> None:
     """Train a detector; a fifth of the good parts is held out for the threshold.
 
     An interrupted training goes on when the same command is given again.
     """
-    setup_logging("warning")
-    size_wh = methods.pair(size, "--size", auto=True)
-    aligned: dict[str, object] = {
-        "--target": target,
-        "--types": types,
-        "--labelled": labelled,
-        "--few-shot": few_shot,
-        "--epochs": epochs,
-    }
-    options: dict[str, dict[str, object]] = {
-        "inp-former": {
-            "--tiles": tiles,
-            "--steps": steps,
-            "--shots": shots,
-            "--plus": plus or None,
-            "--refine": refine,
-        },
-        "promptmad": {"--types": types, "--steps": steps},
-        "multiads": aligned,
-        "mavis": aligned | {"--n-pair": n_pair or None},
-        "dapo": aligned | {"--without": without or None, "--legacy-text-path": legacy_text_path},
-        "types": {
-            "--run": source,
-            "--types": types,
-            "--labelled": labelled,
-            "--negation": negation,
-            "--names-only": names_only,
-        },
-    }
-    _check_method(method, options)
-    _check_choices("--plus", plus or (), PLUS)
-    _check_choices("--n-pair", n_pair or (), N_PAIR)
-    _check_choices("--without", without or (), WITHOUT)
+    given = dict(locals())  # the options, by name: nothing else is defined yet
+    for general in ("out", "method", "fresh"):
+        del given[general]
+    console.setup_logging("warning")
+    options = read_options(method, given)
+    wanted = request(method, options)
+    from edge.methods.registry import find_method
+
     _clear(out, fresh=fresh)
-    with ExitStack() as bars:
-
-        def stage(stage: str, total: int) -> Callable[[int], None]:
-            bars.close()  # the previous stage's bar is full by now
-            return bars.enter_context(progress(stage, total))
-
-        names = tuple(name.strip() for name in (types or "").split(",") if name.strip())
-        if method == "types":
-            record = methods.types(
-                source, tuple(data), out, names, labelled or 0, seed, stage,
-                negation=bool(negation), names_only=bool(names_only),
-            )  # fmt: skip
-        elif method in ("multiads", "mavis", "dapo"):
-            asked: dict[str, Any] = {
-                "data": tuple(data), "target": target, "preset": preset, "weights": weights,
-                "size_wh": size_wh, "types": names, "memory_frames": few_shot or 0,
-            }  # fmt: skip
-            training = {
-                "seed": seed, "epochs": epochs, "least_steps": None if epochs is None else 0,
-                "batch": batch, "labelled": labelled,
-            }  # fmt: skip
-            if method == "dapo":
-                asked["legacy_text_path"] = bool(legacy_text_path)
-                asked |= {name.replace("-", "_"): 0 for name in without or ()}
-                record = methods.dapo(asked, methods.given(training), out, stage)
-            elif method == "mavis":
-                asked["n_pair"] = tuple(n_pair or ())
-                record = methods.mavis(asked, methods.given(training), out, stage)
-            else:
-                record = methods.multiads(asked, methods.given(training), out, stage)
-        elif method == "promptmad":
-            record = methods.promptmad(
-                tuple(data), out, preset, weights, size_wh, names,
-                {"seed": seed, "reconstruction_steps": steps, "batch": batch}, stage,
-            )  # fmt: skip
-        else:
-            record = methods.inp_former(
-                tuple(data), out, preset, weights, size_wh, tiles or "1x1", plus or (),
-                {"seed": seed, "steps": steps, "batch": batch, "shots": shots}, stage,
-                branches=branches, refine=bool(refine),
-            )  # fmt: skip
-    width, height = record.model.size_wh
-    print(
-        f"{out}: trained on {record.data.train_images} good pictures at {width}x{height}, "
-        f"{record.data.held_out_images} held out; next: edge-build {out} --out BUNDLE"
-    )
-
-
-def _check_choices(option: str, given: Sequence[str], known: Sequence[str]) -> None:
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise ConfigError(f"{option}: expected one of {', '.join(known)}, got {unknown[0]}")
-
-
-def _check_method(method: str, options: Mapping[str, Mapping[str, object]]) -> None:
-    if method not in METHODS:
-        raise ConfigError(f"--method: expected one of {', '.join(METHODS)}, got {method}")
-    allowed = options[method]
-    for other in METHODS:
-        for name, value in options[other].items():
-            if name not in allowed and value is not None:
-                fitting = " or ".join(known for known in METHODS if name in options[known])
-                raise ConfigError(f"{name}: expected with --method {fitting} only, got {method}")
+    with stage_bars() as progress:
+        record = find_method(method).fit(wanted, out, progress)
+    for line in report(out, method, options, record):
+        print(line)
 
 
 def _clear(out: Path, *, fresh: bool) -> None:
@@ -289,4 +252,4 @@ def _clear(out: Path, *, fresh: bool) -> None:
 
 def main() -> None:
     """Entry point."""
-    run(app)
+    console.run(app)

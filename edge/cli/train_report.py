@@ -1,0 +1,96 @@
+"""What edge-train says of a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge.cli.train_options import Options
+    from edge.methods.run_record import RunRecord, TypesRecord
+
+
+def report(out: Path, method: str, options: Options, record: RunRecord) -> list[str]:
+    """Lines of text: what training found, and what to do next."""
+    lines = []
+    if method == "types" and record.types is not None:
+        lines += _types(out, record, record.types, names_only=getattr(options, "names_only", False))
+    elif method == "inp-former":
+        lines += _refined_mask(out, record)
+    else:
+        lines += _own_defects(out, record) + _negation(out, record)
+    width, height = record.model.size_wh
+    lines.append(
+        f"{out}: trained on {record.data.train_images} good pictures at {width}x{height}, "
+        f"{record.data.held_out_images} held out; next: edge-build {out} --out BUNDLE"
+    )
+    return lines
+
+
+def _refined_mask(out: Path, record: RunRecord) -> list[str]:
+    trial = record.refiner
+    if trial is None:
+        return []
+    line = (
+        f"{out}: refined mask {'kept' if trial.is_kept else 'left out'}: pixel AP on synthetic "
+        f"defects {trial.without:.3f} without, {trial.with_mask:.3f} with it"
+    )
+    return [line]
+
+
+def _own_defects(out: Path, record: RunRecord) -> list[str]:
+    """Which pictures test nothing any more."""
+    if record.adapters is None or not record.adapters.own_defects:
+        return []
+    line = (
+        f"{out}: learned from {len(record.adapters.own_defects)} labelled defects of "
+        f"{record.data.name} itself; they test nothing any more (see run.yaml)"
+    )
+    return [line]
+
+
+def _negation(out: Path, record: RunRecord) -> list[str]:
+    learned = record.adapters
+    if learned is None or not learned.negation_errors or learned.best_epoch is None:
+        return []
+    errors, best = learned.negation_errors, learned.best_epoch
+    line = (
+        f"{out}: on validation pictures, good cells nearest to a defect's text "
+        f"{_change(errors[0], errors[best])} (epoch {best})"
+    )
+    return [line]
+
+
+def _types(out: Path, record: RunRecord, found: TypesRecord, *, names_only: bool) -> list[str]:
+    right = "unknown" if found.accuracy is None else f"{found.accuracy:.0%}"
+    named = (
+        f"{out}: names {', '.join(record.model.types)}; {right} of labelled regions right when "
+        f"their part was left out; {len(found.own_defects)} labelled pictures of "
+        f"{record.data.name} itself test nothing any more (see {out.name}/run.yaml)"
+    )
+    lines = [named]
+    if found.probe is not None:
+        trial = found.probe
+        outcome = "the map has learned" if trial.is_kept else "the map does not use what it learned"
+        lines.append(
+            f"{out}: {outcome} from {trial.defects} labelled defects: image AUROC on labelled "
+            f"parts left out {trial.auroc_before:.3f} -> {trial.auroc_after:.3f}"
+        )
+    elif found.own_defects and not names_only:
+        lines.append(
+            f"{out}: verdicts stay as they were: for the map to learn defects, it must be a "
+            "calibrated one, and --data must name the folders of all its products"
+        )
+    if found.negation is not None:
+        changed = found.negation
+        lines.append(
+            f"{out}: on unseen parts, good regions nearest to a defect's text "
+            f"{_change(changed.error_before, changed.error_after)}, nearer to a type than to its "
+            f"denial {_change(changed.denials_before, changed.denials_after)}, types right "
+            f"{_change(changed.accuracy_before, found.accuracy)}"
+        )
+    return lines
+
+
+def _change(before: float | None, after: float | None) -> str:
+    return " -> ".join("unknown" if share is None else f"{share:.1%}" for share in (before, after))
