@@ -2,7 +2,7 @@
 
     python -m benchmarks.precision demo/bundle --data ../shared/data/pcb_traces
 
-The graph is quantised here, on good training pictures of the data set, or on a calibration set.
+The graph is quantized here, on good training pictures of the data set, or on a calibration set.
 Rates: both graphs through the line's own engine, one frame at a time, in short alternating rounds,
 so that a busy machine slows both; the ratio is the median over rounds. Quality: edge-eval's own
 measurement, with the bundle's threshold for both.
@@ -29,7 +29,7 @@ from edge.errors import EdgeError
 from edge.evaluation.evaluate import Evaluation, evaluate
 from edge.toolchain.packing.int8_graphs import split
 from edge.toolchain.quantization.calibration_set import read_calibration_set
-from edge.toolchain.quantization.int8 import Quantised, quantise
+from edge.toolchain.quantization.int8 import QuantizedModel, quantize
 from edge.toolchain.quantization.settings import Int8Settings
 
 METRICS = ("image_auroc", "image_ap", "pixel_auroc", "aupro", "false_reject_rate", "recall")
@@ -54,7 +54,7 @@ def main() -> None:
         form="cpu", calibrator=options.calibrator, weight_bits=options.weight_bits
     )
     model = onnx.load(str(bundle.path(bundle.graph.file)))
-    made = quantise(model, frames, settings, bundle.thresholds.score.value, fresh=fresh)
+    made = quantize(model, frames, settings, bundle.thresholds.score.value, fresh=fresh)
     if options.report:
         options.report.write_text(made.report.as_markdown(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +76,7 @@ def calibration_frames(bundle: Bundle, options: argparse.Namespace) -> np.ndarra
 
 
 def measure(
-    bundle: Bundle, made: Quantised, folder: Path, options: argparse.Namespace
+    bundle: Bundle, made: QuantizedModel, folder: Path, options: argparse.Namespace
 ) -> dict[str, object]:
     path = folder / "int8.onnx"
     onnx.save(made.model, str(path))

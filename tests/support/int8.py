@@ -16,7 +16,7 @@ from edge.data.golden_pictures import read_golden
 from edge.data.image_set import read_image_set, read_pixels
 from edge.errors import ParityError
 from edge.methods.run import read_model, read_record
-from edge.toolchain.packing.golden_set import prove_graphs, reference_outcomes
+from edge.toolchain.packing.golden_set import check_graphs, reference_outcomes
 from edge.toolchain.packing.types_graph import read_types_run
 from edge.toolchain.quantization.calibration_set import CalibrationSet, freeze_calibration_set
 
@@ -52,7 +52,7 @@ def check(bundle: Bundle, run: Path, types_run: Path | None = None) -> None:
                 path = Path(scratch) / graph.file
                 path.parent.mkdir(exist_ok=True)
                 onnx.save(model, str(path))
-            return prove_graphs(
+            return check_graphs(
                 Path(scratch), graphs, bundle.recipe, pictures, reference, threshold
             )
 
@@ -71,7 +71,7 @@ def check(bundle: Bundle, run: Path, types_run: Path | None = None) -> None:
 
 
 def scramble(model: onnx.ModelProto) -> None:
-    """Multiply the scale of every activation's codes by a factor of its own."""
+    """Multiply the scale of every activation by a factor of its own."""
     rng = np.random.default_rng(0)
     scales = {node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"}
     for tensor in model.graph.initializer:

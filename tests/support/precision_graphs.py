@@ -1,4 +1,4 @@
-"""A miniature of what we quantise, written as ONNX: convolutions, tokens, map and score."""
+"""A miniature of what we quantize, written as ONNX: convolutions, tokens, map and score."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from edge.networks.weights import PACKAGE, RANDOM, load_backbone
 from edge.toolchain.packing.export import export_detector, export_types
 from edge.toolchain.packing.types_graph import TypeNamer
 from edge.toolchain.quantization.fp16 import to_fp16
-from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.quantize import calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
 
 TYPES = ("scratch", "dent", "stain")
@@ -186,14 +186,14 @@ def in_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
     if precision == "fp32":
         return model
     if precision == "int8":
-        model = quantised(model)
+        model = quantized(model)
     return to_fp16(model)
 
 
-def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph in INT8 with every layer that can be, the rest still FP32."""
     sides = model.graph.input[0].type.tensor_type.shape.dim
     shape = [side.dim_value for side in sides]
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     calibration = calibrate(model, noise, Int8Settings(form="trt"))
-    return quantised_graph(calibration, calibration.layers)
+    return quantized_graph(calibration, calibration.layers)

@@ -29,7 +29,7 @@ class Examined:
     Attributes:
         layers: of the engine.
         attentions: softmax attentions in the graph; `fused`: those that are one layer.
-        int8: products with quantised inputs in the graph; `as_int8`: those computed in INT8.
+        int8: products with quantized inputs in the graph; `as_int8`: those computed in INT8.
         problems: one line each; empty when the engine is as it must be.
     """
 
@@ -44,7 +44,7 @@ class Examined:
 def examine(model: onnx.ModelProto, layers: Iterable[EngineLayer]) -> Examined:
     """Compare an engine with its graph.
 
-    Attention in half precision must be fused, products with quantised inputs must be INT8 layers,
+    Attention in half precision must be fused, products with quantized inputs must be INT8 layers,
     and no product that the graph has in half or INT8 may read FP32 alone.
     """
     layers = tuple(layers)
@@ -66,7 +66,7 @@ def examine(model: onnx.ModelProto, layers: Iterable[EngineLayer]) -> Examined:
         for name, is_half in attentions.items()
         if is_half and name not in fused
     ]
-    problems += [f"{name}: quantised, not an INT8 layer" for name in sorted(int8 - as_int8)]
+    problems += [f"{name}: quantized, not an INT8 layer" for name in sorted(int8 - as_int8)]
     problems += _stray_floats(layers, products)
     return Examined(
         layers=len(layers),

@@ -79,7 +79,7 @@ def engine_outcome(
     return Outcome(scored.map.copy(), scored.score, None if logits is None else logits.copy())
 
 
-def prove_graphs(
+def check_graphs(
     folder: Path,
     graphs: Sequence[GraphFile],
     recipe: Recipe,

@@ -1,4 +1,4 @@
-"""The INT8 forms of a bundle's graphs: quantised, explained, and held against the trained model."""
+"""The INT8 forms of a bundle's graphs: quantized, explained, and held against the trained model."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from edge.data.image_set import read_pixels
 from edge.errors import PrecisionError
 from edge.methods.method import Network
 from edge.toolchain.packing.export import export_detector, export_types
-from edge.toolchain.packing.golden_set import prove_graphs
+from edge.toolchain.packing.golden_set import check_graphs
 from edge.toolchain.packing.types_graph import TypeNamer
 from edge.toolchain.parity import Outcome
 from edge.toolchain.quantization.calibration_set import CalibrationSet
-from edge.toolchain.quantization.int8 import quantise
+from edge.toolchain.quantization.int8 import quantize
 from edge.toolchain.quantization.quantize import Frames
 from edge.toolchain.quantization.settings import Form, Int8Settings
 from edge.toolchain.quantization.smoothing import has_blocks, smoothed
 
 FORMS: tuple[Form, ...] = get_args(Form)
-# What quantisation did to every layer, and on which pictures.
+# What quantization did to every layer, and on which pictures.
 REPORT = "calibration/int8-{role}-{form}.md"
 ORIGIN = "calibration/int8.json"
 # Pictures enough for steady ranges, and for a steady bias; more only take time.
@@ -72,15 +72,15 @@ def add_int8_graphs(
     Raises:
         DataError: a picture of the set is unreadable.
         ExportError: a smoothed model does not export.
-        PrecisionError: a graph cannot be quantised within its limit.
+        PrecisionError: a graph cannot be quantized within its limit.
         ParityError: INT8 graphs do not decide as the trained model.
     """
     sources = [_source(folder, *pair, recipe, calibration, pictures) for pair in exported]
     graphs, records, biases = [], [], {}
     for form in FORMS:
-        made = [source.quantised(folder, form, threshold) for source in sources]
+        made = [source.quantized(folder, form, threshold) for source in sources]
         coded = [graph for graph, _ in made]
-        records.append(prove_graphs(folder, coded, recipe, pictures, reference, threshold))
+        records.append(check_graphs(folder, coded, recipe, pictures, reference, threshold))
         graphs += coded
         biases[form] = made[0][1]
         advance(1)
@@ -117,11 +117,11 @@ class _Source:
     probes: Frames
     tiles: int
 
-    def quantised(self, folder: Path, form: Form, threshold: float) -> tuple[GraphFile, float]:
+    def quantized(self, folder: Path, form: Form, threshold: float) -> tuple[GraphFile, float]:
         """Write one form and its report; say what was taken off, as a share of the threshold."""
         settings = Int8Settings(form=form)
         try:
-            made = quantise(
+            made = quantize(
                 self.model, self.frames, settings, threshold, self.probes, self.fresh, self.tiles
             )
         except PrecisionError as error:

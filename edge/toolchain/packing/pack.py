@@ -51,7 +51,7 @@ from edge.toolchain.packing.bundle_folder import (
 )
 from edge.toolchain.packing.card import card_text
 from edge.toolchain.packing.export import export_detector, export_types
-from edge.toolchain.packing.golden_set import prove_graphs, reference_outcomes, write_golden_set
+from edge.toolchain.packing.golden_set import check_graphs, reference_outcomes, write_golden_set
 from edge.toolchain.packing.int8_graphs import add_int8_graphs
 from edge.toolchain.packing.product_thresholds import ProductScores, write_products
 from edge.toolchain.packing.thresholds import fit_threshold
@@ -76,7 +76,7 @@ class PackOptions:
         added_types: words that become types beside those that the run learned, see add_type.
         text_weights: where the CLIP behind those types lies, if not where the run found it.
         veto_above, veto_passes: of the recipe.
-        int8: pictures to quantise on; None packs no INT8 graph.
+        int8: pictures to quantize on; None packs no INT8 graph.
     """
 
     name: str | None = None
@@ -104,7 +104,7 @@ def pack_bundle(
         ThresholdError: the held-out good parts cannot support the rate asked for.
         ExportError: the model does not export.
         ParityError: an exported graph does not decide as the trained model.
-        PrecisionError: the graph cannot be quantised.
+        PrecisionError: the graph cannot be quantized.
         ToolchainError: `out` holds something that is not a bundle, the run of the types does not
             fit, or the options of the veto make no sense.
     """
@@ -180,7 +180,7 @@ def _write(
     pictures = read_golden(run)
     reference = reference_outcomes(detector, recipe, pictures, types)
     write_golden_set(folder, pictures, reference, threshold, recipe)
-    parity = [prove_graphs(folder, graphs, recipe, pictures, reference, threshold.value)]
+    parity = [check_graphs(folder, graphs, recipe, pictures, reference, threshold.value)]
     if options.int8 is not None:
         networks: list[Network | TypeNamer] = [detector]
         networks += [] if types is None else [types.namer]

@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 # ONNX Runtime's own defaults for the two histogram calibrators.
 BINS = {"entropy": 128, "percentile": 2048}
-QUANTISED_BINS = 128
+QUANTIZED_BINS = 128
 
 
 def activation_ranges(
@@ -55,7 +55,7 @@ def activation_ranges(
         method=calibrator,
         symmetric=symmetric,
         num_bins=BINS[calibrator],
-        num_quantized_bins=QUANTISED_BINS,
+        num_quantized_bins=QUANTIZED_BINS,
         percentile=percentile,
         scenario="same",
     )

@@ -1,9 +1,9 @@
-"""Take off map and score what coding adds to them on good parts, so that one threshold serves all.
+"""Subtract what quantization adds to map and score on good parts, so that one threshold serves.
 
-Rounding in 8 bits adds noise, and a distance between noisy features is larger: scores rise by about
-the same amount whatever they are. The constant is measured against the FP32 graph and subtracted
-where the graph ends, as bias correction does layer by layer (Nagel et al. 2019, section 4.2). Map
-and score lose the same: a score is above the threshold where places of the map are.
+Rounding to 8 bits adds noise, and distances between noisy features are larger: all scores rise by
+about the same amount. This constant is measured against the FP32 graph and subtracted at the end of
+the graph, as bias correction does layer by layer (Nagel et al. 2019, section 4.2). It is subtracted
+from map and score alike, so that a score exceeds the threshold where the map does.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from edge.toolchain.quantization.graph_runner import Arrays
 
 # Outputs in units of the threshold.
 CORRECTED = ("map", "score")
-# A smaller mean may be chance: taking it off could move other pictures away from FP32.
+# A smaller mean may be chance; its subtraction could move other pictures away from FP32.
 STANDARD_ERRORS = 2
 LEAST_FRAMES = 2
 
 
 def score_bias(reference: Sequence[Arrays], candidate: Sequence[Arrays]) -> float:
-    """Mean difference of the scores of two graphs on the same frames.
+    """Return the mean difference of the scores of two graphs on the same frames.
 
-    0 where it does not stand out from its own scatter, and for graphs without a score.
+    It is 0 if it is not significant, and for graphs without a score.
     """
     if "score" not in reference[0] or len(reference) < LEAST_FRAMES:
         return 0.0
@@ -39,7 +39,7 @@ def score_bias(reference: Sequence[Arrays], candidate: Sequence[Arrays]) -> floa
 
 
 def without_bias(outputs: Arrays, bias: float) -> Arrays:
-    """What a graph would say after `subtract_bias`."""
+    """Return the outputs of a graph as they would be after `subtract_bias`."""
     lowered: dict[str, Any] = {
         name: value - np.float32(bias) for name, value in outputs.items() if name in CORRECTED
     }

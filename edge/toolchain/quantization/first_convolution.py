@@ -1,9 +1,9 @@
 """Let a network's first INT8 convolution read four pixels at a time.
 
-A kernel of three input channels finds no fast INT8 routine: channels come in fours there. A frame
-(H, W, 3) in memory is also (H, W / 4, 12), and a stride-2 convolution over it that makes two
-neighbouring outputs at once, side by side as channels, is the same convolution: its weights are
-laid out twice, shifted by one stride. Exact to the bit, and a third of the time.
+INT8 kernels work on groups of four channels, so that three input channels find no fast one. The
+memory of a frame (H, W, 3) is also (H, W / 4, 12). A stride-2 convolution over it that makes two
+neighbouring outputs at once, as channels, is the same convolution if its weights are laid out
+twice, shifted by one stride. It is exact to the bit and takes a third of the time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from onnx import helper
 
 from edge.toolchain.quantization.graph import Array, Graph, attribute, make_node
 
-# Pixels read at once, and outputs made of them at stride 2.
+# Pixels read at once, and the outputs that they give at stride 2.
 PIXELS = 4
 OUTPUTS = 2
 STRIDE = 2
@@ -22,37 +22,41 @@ TO_NHWC, TO_NCHW = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
 def widen_stem(graph: Graph) -> None:
-    """Rewrite the first convolution if it reads the frame's own codes; else leave the graph."""
+    """Rewrite the first convolution if it reads the frame's own bytes; else leave the graph."""
     for convolution in graph.nodes:
         if convolution.op_type == "Conv":
-            turn = _frame_turn(graph, convolution)
-            if turn is not None and _fits(graph, convolution, turn):
-                _widen(graph, convolution, turn)
+            transpose = _frame_transpose(graph, convolution)
+            if transpose is not None and _fits(graph, convolution, transpose):
+                _widen(graph, convolution, transpose)
             return
 
 
-def _frame_turn(graph: Graph, convolution: onnx.NodeProto) -> onnx.NodeProto | None:
-    """Return the Transpose that brings the uint8 frame to NCHW, right before its decoding."""
-    decode = graph.producer(convolution.input[0])
-    if decode is None or decode.op_type != "DequantizeLinear":
+def _frame_transpose(graph: Graph, convolution: onnx.NodeProto) -> onnx.NodeProto | None:
+    """Return the Transpose of the uint8 frame to NCHW, right before its DequantizeLinear."""
+    dequantize = graph.producer(convolution.input[0])
+    if dequantize is None or dequantize.op_type != "DequantizeLinear":
         return None
-    turn = graph.producer(decode.input[0])
-    if turn is None or turn.op_type != "Transpose" or turn.input[0] not in graph.inputs:
+    transpose = graph.producer(dequantize.input[0])
+    if (
+        transpose is None
+        or transpose.op_type != "Transpose"
+        or transpose.input[0] not in graph.inputs
+    ):
         return None
-    return turn
+    return transpose
 
 
-def _fits(graph: Graph, convolution: onnx.NodeProto, turn: onnx.NodeProto) -> bool:
-    _, _, width, channels = _frame_shape(graph, turn.input[0])
-    kernel = graph.constant(_decoding(graph, convolution.input[1]).input[0]).shape
+def _fits(graph: Graph, convolution: onnx.NodeProto, transpose: onnx.NodeProto) -> bool:
+    _, _, width, channels = _frame_shape(graph, transpose.input[0])
+    kernel = graph.constant(_dequantize_node(graph, convolution.input[1]).input[0]).shape
     pads = attribute(convolution, "pads", [0, 0, 0, 0])
     return (
-        attribute(turn, "perm") == TO_NCHW
+        attribute(transpose, "perm") == TO_NCHW
         and channels == kernel[1] == 3
         and width % PIXELS == 0
         and attribute(convolution, "strides") == [STRIDE, STRIDE]
         and STRIDE * (OUTPUTS - 1) + kernel[3] <= 2 * PIXELS
-        # The right border is met by whole blocks of zeros, the left one is not.
+        # Padding on the right fills whole blocks with zeros; padding on the left would not.
         and isinstance(pads, list)
         and pads[1] == 0
         and pads[3] <= PIXELS
@@ -60,12 +64,12 @@ def _fits(graph: Graph, convolution: onnx.NodeProto, turn: onnx.NodeProto) -> bo
     )
 
 
-def _widen(graph: Graph, convolution: onnx.NodeProto, turn: onnx.NodeProto) -> None:
-    _, height, width, channels = _frame_shape(graph, turn.input[0])
-    weight, bias = (_decoding(graph, name) for name in convolution.input[1:])
-    encode = graph.only_reader(convolution.output[0])
-    assert encode is not None  # noqa: S101 - a coded convolution is read by its own encoding only
-    decode = graph.readers(encode.output[0])[0]
+def _widen(graph: Graph, convolution: onnx.NodeProto, transpose: onnx.NodeProto) -> None:
+    _, height, width, channels = _frame_shape(graph, transpose.input[0])
+    weight, bias = (_dequantize_node(graph, name) for name in convolution.input[1:])
+    quantize = graph.only_reader(convolution.output[0])
+    assert quantize is not None  # noqa: S101 - a QuantizeLinear alone reads a quantized convolution
+    dequantize = graph.readers(quantize.output[0])[0]
     kernel = graph.constant(weight.input[0])
     pads = attribute(convolution, "pads", [0, 0, 0, 0])
     assert isinstance(pads, list)  # noqa: S101 - as the checker has it
@@ -77,23 +81,23 @@ def _widen(graph: Graph, convolution: onnx.NodeProto, turn: onnx.NodeProto) -> N
     blocks, pixels = (
         graph.add_constant(f"stem_{name}", np.array(shape)) for name, shape in shapes.items()
     )
-    frame, coded = graph.new_name("stem_frame"), encode.output[0]
-    before = make_node("Reshape", [turn.input[0], blocks], frame)
-    turn.input[0] = frame
+    frame, quantized = graph.new_name("stem_frame"), quantize.output[0]
+    before = make_node("Reshape", [transpose.input[0], blocks], frame)
+    transpose.input[0] = frame
     _double(graph, weight, _two_at_once(kernel))
     _double(graph, bias, np.tile(graph.constant(bias.input[0]), OUTPUTS))
     _set(convolution, "kernel_shape", [kernel.shape[2], 2])
     _set(convolution, "strides", [STRIDE, 1])
     _set(convolution, "pads", [pads[0], 0, pads[2], 1])
     wide, rows, split = (graph.new_name(f"stem_{name}") for name in ("wide", "rows", "split"))
-    decode.input[0] = coded
-    # The codes are turned, not the floats: the whole detour stays in 8 bits.
+    dequantize.input[0] = quantized
+    # Bytes are transposed, not floats: the whole detour stays in 8 bits.
     after = [
         make_node("Transpose", [wide], rows, perm=TO_NHWC),
         make_node("Reshape", [rows, pixels], split),
-        make_node("Transpose", [split], coded, perm=TO_NCHW),
+        make_node("Transpose", [split], quantized, perm=TO_NCHW),
     ]
-    encode.output[0] = wide
+    quantize.output[0] = wide
     graph.rewrite([*graph.nodes, before, *after])
 
 
@@ -107,18 +111,18 @@ def _two_at_once(kernel: Array) -> Array:
     return laid.transpose(0, 4, 1, 2, 3).reshape(-1, PIXELS * channels, height, 2)
 
 
-def _double(graph: Graph, decode: onnx.NodeProto, codes: Array) -> None:
-    """Give a constant's decoding new codes, and its scales and zero points twice."""
-    name = decode.input[0]
-    decode.input[0] = graph.add_constant(f"{name}_wide", codes)
+def _double(graph: Graph, dequantize: onnx.NodeProto, values: Array) -> None:
+    """Give a DequantizeLinear new values, and repeat its scales and zero points."""
+    name = dequantize.input[0]
+    dequantize.input[0] = graph.add_constant(f"{name}_wide", values)
     for place in (1, 2):
-        values = np.tile(graph.constant(decode.input[place]), OUTPUTS)
-        decode.input[place] = graph.add_constant(f"{decode.input[place]}_wide", values)
+        repeated = np.tile(graph.constant(dequantize.input[place]), OUTPUTS)
+        dequantize.input[place] = graph.add_constant(f"{dequantize.input[place]}_wide", repeated)
 
 
-def _decoding(graph: Graph, name: str) -> onnx.NodeProto:
+def _dequantize_node(graph: Graph, name: str) -> onnx.NodeProto:
     node = graph.producer(name)
-    assert node is not None  # noqa: S101 - weight and bias of a coded convolution are decoded
+    assert node is not None  # noqa: S101 - a quantized convolution has these for weight and bias
     return node
 
 

@@ -1,7 +1,7 @@
-"""FP32 graph -> mixed half-precision graph, every type explicit, inputs and outputs as they were.
+"""Rewrite an FP32 graph in mixed half precision with explicit types; inputs and outputs stay.
 
-TensorRT builds such a file as it stands, on any version, without a precision flag. It also takes
-files with quantise/dequantise nodes: their float parts become half.
+Every version of TensorRT builds such a file without a precision flag. Graphs with QuantizeLinear
+and DequantizeLinear nodes are taken too: their float parts become half.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Convert a checked FP32 model, with or without quantise/dequantise nodes.
+    """Convert a checked FP32 model, with or without QuantizeLinear and DequantizeLinear nodes.
 
-    Norms, sums, softmax, the frame's normalisation and everything that judges stay in FP32, see
-    islands. A tensor is cast at most once to each type.
+    Norms, sums, softmax, the frame's normalisation and the computation of map and score stay
+    in FP32, see fp32_islands.py. A tensor is cast at most once to each type.
 
     Raises:
         PrecisionError: a type cannot be inferred, a node has a subgraph, a scale would vanish.
@@ -35,7 +35,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Conversion:
-    """One rewriting of one graph."""
+    """The conversion of one graph."""
 
     def __init__(self, graph: Graph, types: dict[str, int]):
         self._graph, self._types = graph, types
@@ -45,7 +45,7 @@ class _Conversion:
         self._casts: dict[tuple[str, int], str] = {}
 
     def run(self) -> None:
-        """Convert every node and hand the graph its new ones."""
+        """Convert every node of the graph."""
         for node in self._graph.nodes:
             if any(entry.HasField("g") or entry.graphs for entry in node.attribute):
                 raise PrecisionError(f"{node.name}: {node.op_type} with a graph of its own")
@@ -57,7 +57,7 @@ class _Conversion:
 
     def _wanted(self, node: onnx.NodeProto, schema: defs.OpSchema) -> int:
         if node.op_type == "QuantizeLinear":
-            # Codes are integers: a cast before them would only round twice.
+            # Its output is integer: a cast before it would only round twice.
             return self._types[node.input[0]]
         is_half = node.name not in self._kept and _takes_half(schema, node)
         return HALF if is_half else FLOAT
@@ -86,7 +86,7 @@ class _Conversion:
     def _cast(self, name: str, wanted: int) -> str:
         suffix = "half" if wanted == HALF else "float"
         if self._graph.is_constant(name):
-            # A second one: another node may read the first in FP32.
+            # A copy: another node may read the constant in FP32.
             half = self._graph.constant(name).astype(np.float16)
             return self._graph.add_constant(f"{name}_{suffix}", half)
         output = self._graph.new_name(f"{name}_{suffix}")
@@ -94,7 +94,7 @@ class _Conversion:
         return output
 
     def _restore(self, name: str) -> None:
-        """Give a graph output its FP32 back."""
+        """Cast a graph output back to FP32."""
         if self._types[name] != HALF:
             return
         inner = self._graph.new_name(f"{name}_half")
@@ -108,12 +108,12 @@ class _Conversion:
 
 
 def _takes_half(schema: defs.OpSchema, node: onnx.NodeProto) -> bool:
-    """Say whether the operator is defined for half at all."""
+    """Return whether the operator is defined for half precision."""
     return any(_may_be_half(schema, place) for place in range(len(node.input)))
 
 
 def _may_be_half(schema: defs.OpSchema, place: int) -> bool:
-    """Say whether an input's type is free: the scales of a Resize, say, are always FP32."""
+    """Return whether an input may be half; the scales of a Resize, for example, are always FP32."""
     formal = schema.inputs[min(place, len(schema.inputs) - 1)]
     return "tensor(float16)" in formal.types
 
@@ -126,5 +126,5 @@ def _check_scales(graph: Graph) -> None:
         if least < LEAST_HALF_SCALE:
             raise PrecisionError(
                 f"{node.name}: expected scales of at least {LEAST_HALF_SCALE:.2g}, which survive "
-                f"half precision, found {least:.2g}; quantise in the form trt"
+                f"half precision, found {least:.2g}; quantize in the form trt"
             )

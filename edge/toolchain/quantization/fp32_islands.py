@@ -1,4 +1,4 @@
-"""Which nodes stay in FP32 when a graph goes to half precision."""
+"""Choose the nodes that stay in FP32 when a graph goes to half precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge.toolchain.quantization.graph import Graph
 HALF_MAX = 65504.0
 HALF_LEAST_NORMAL = 2.0**-14
 
-# Sums of many squares leave half's range, and what follows a norm needs its digits.
+# Sums of many squares exceed the range of half precision; what follows a norm needs its digits.
 ALWAYS = frozenset(
     {
         "LayerNormalization", "Softmax", "LpNormalization", "Pow", "Sqrt", "Reciprocal",
@@ -18,23 +18,23 @@ ALWAYS = frozenset(
     }
 )  # fmt: skip
 NORMS = frozenset({"ReduceL2", "Sqrt", "Reciprocal"})
-# Where the frame's normalisation ends: at weights, or at codes of what they read.
+# The normalisation of the frame ends at weights, or at their dequantized input.
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul", "DequantizeLinear"})
 
 
 def single_precision_nodes(graph: Graph) -> set[str]:
-    """Names of the nodes that stay in FP32: sums and norms, both ends, and extreme constants."""
-    kept = _before_weights(graph) | _judging(graph)
+    """Return the names of these nodes: sums, norms, both ends, and users of extreme constants."""
+    kept = _before_weights(graph) | _scoring(graph)
     for node in graph.nodes:
-        makers = {producer.op_type for name in node.input if (producer := graph.producer(name))}
-        is_scaled = node.op_type in {"Div", "Mul"} and makers & NORMS
+        producers = {producer.op_type for name in node.input if (producer := graph.producer(name))}
+        is_scaled = node.op_type in {"Div", "Mul"} and producers & NORMS
         if node.op_type in ALWAYS or is_scaled or _has_extreme_constant(graph, node):
             kept.add(node.name)
     return kept
 
 
 def _before_weights(graph: Graph) -> set[str]:
-    """Nodes between the frame and the first weights: mean and deviation have more digits."""
+    """Nodes between the frame and the first weights, whose mean and deviation need FP32."""
     kept: set[str] = set()
     reached = set(graph.inputs)
     for node in graph.nodes:
@@ -45,7 +45,7 @@ def _before_weights(graph: Graph) -> set[str]:
     return kept
 
 
-def _judging(graph: Graph) -> set[str]:
+def _scoring(graph: Graph) -> set[str]:
     """Nodes between the network's last layers and the outputs.
 
     Distances are differences of nearly equal numbers: of features and their reconstruction, of a
@@ -65,7 +65,7 @@ def _judging(graph: Graph) -> set[str]:
 
 def _is_network(graph: Graph, node: onnx.NodeProto) -> bool:
     if node.op_type in {"LayerNormalization", "Gelu", "Relu", "Clip", "Softmax", "Gemm"}:
-        # Clip and Relu with nothing learned behind them cut off distances.
+        # Clip and Relu without weights before them limit distances.
         return node.op_type not in {"Clip", "Relu"} or _follows_weights(graph, node)
     if node.op_type == "Conv":
         return _size(graph, node.input[1]) > 1
@@ -91,7 +91,7 @@ def _size(graph: Graph, name: str) -> int:
 
 
 def _has_extreme_constant(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Say whether half would make a constant infinite, or all of it vanish."""
+    """Return whether half precision would make a constant infinite, or all of it zero."""
     for name in node.input:
         if not graph.is_constant(name):
             continue

@@ -1,4 +1,4 @@
-"""An ONNX graph with what its passes ask for: constants, who makes a tensor, who reads it."""
+"""An ONNX graph with look-ups for its passes: constants, producers and readers of tensors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Array = NDArray[np.generic]
 
 
 class Graph:
-    """A private copy of a model under rewriting.
+    """A private copy of a model for rewriting.
 
-    A pass reads `nodes` and gives the new list to `rewrite`, which brings the indices up to date,
-    drops what no output needs any more and puts the nodes in order.
+    A pass reads `nodes` and gives the new list to `rewrite`. That updates the look-ups, drops what
+    no output needs and sorts the nodes.
     """
 
     def __init__(self, model: onnx.ModelProto):
@@ -50,7 +50,7 @@ class Graph:
         return [value.name for value in self.model.graph.output]
 
     def is_constant(self, name: str) -> bool:
-        """Say whether `name` is an initializer."""
+        """Return whether `name` is an initializer."""
         return name in self._proto
 
     def constant(self, name: str) -> Array:
@@ -58,7 +58,7 @@ class Graph:
         return numpy_helper.to_array(self._proto[name])
 
     def producer(self, name: str) -> onnx.NodeProto | None:
-        """Node that makes a tensor; None for inputs and constants."""
+        """Node that has a tensor as output; None for inputs and constants."""
         return self._producers.get(name)
 
     def readers(self, name: str) -> list[onnx.NodeProto]:
@@ -88,7 +88,7 @@ class Graph:
         return name
 
     def rewrite(self, nodes: Iterable[onnx.NodeProto]) -> None:
-        """Take `nodes` in any order as the whole computation."""
+        """Replace all nodes by `nodes`, given in any order."""
         kept = _ordered(list(nodes), [*self.inputs, *self._proto, ""], self.outputs)
         del self.model.graph.node[:]
         self.model.graph.node.extend(kept)
@@ -103,7 +103,7 @@ class Graph:
         """Return the model after a full check.
 
         Raises:
-            PrecisionError: a pass left it invalid.
+            PrecisionError: it is invalid.
         """
         try:
             onnx.checker.check_model(self.model, full_check=True)
@@ -155,7 +155,7 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor that inference can tell; 0 stands for an unknown side."""
+    """Shape of every tensor, as far as it can be inferred; 0 stands for an unknown side."""
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     values = (*inferred.input, *inferred.output, *inferred.value_info)
     return {
@@ -165,7 +165,7 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _name_nodes(nodes: list[onnx.NodeProto]) -> None:
-    """Give nameless nodes, and those whose name is taken, one of their own."""
+    """Name nodes that have no name, or the name of an earlier node."""
     taken: set[str] = set()
     for number, node in enumerate(nodes):
         if not node.name or node.name in taken:
@@ -179,7 +179,7 @@ def _ordered(
     """Nodes that the outputs depend on, each after what it reads.
 
     Raises:
-        PrecisionError: a tensor is read that nothing makes.
+        PrecisionError: a tensor is read that has no producer.
     """
     producers = {name: node for node in nodes for name in node.output}
     known, done, order = set(given), set[int](), list[onnx.NodeProto]()
@@ -196,6 +196,6 @@ def _ordered(
             continue
         for name in reversed(missing):
             if name not in producers:
-                raise PrecisionError(f"{node.name}: reads {name}, which nothing makes")
+                raise PrecisionError(f"{node.name}: reads {name}, which has no producer")
             pending.append(producers[name])
     return order

@@ -1,4 +1,4 @@
-"""Run a graph on the host's CPU and read any of its tensors."""
+"""Run a graph on the CPU and read any of its tensors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 class Runner:
-    """One graph loaded from memory.
+    """A graph loaded from memory.
 
     Args:
         model: with one input, the frame.
-        tensors: to be read besides, or instead of, the graph's outputs; None reads the outputs.
+        tensors: names of the tensors to read; None reads the graph's outputs.
     """
 
     def __init__(self, model: onnx.ModelProto, tensors: Sequence[str] | None = None):

@@ -1,4 +1,4 @@
-"""Which products of a graph have constant weights and are large enough to be worth INT8."""
+"""Find the layers of a graph that have constant weights and are large enough for INT8."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from edge.toolchain.quantization.graph import Graph, attribute, tensor_shapes
 
 # Fewer outputs, or terms of a sum, fill no INT8 kernel.
 LEAST_WIDTH = 8
-# A smaller matrix product is over sooner than its input is coded. Convolutions hang together: one
-# left out costs two conversions.
+# A smaller matrix product takes less time than the quantization of its input. Convolutions form
+# chains: one left out costs two conversions.
 LEAST_PRODUCTS = 500_000
 
 
@@ -22,7 +22,7 @@ class Layer:
 
     Attributes:
         node: name of its node.
-        label: module path in the trained model, as far as the graph still tells it.
+        label: module path in the trained model, if the graph still has it.
         axis: of the weight, along which its output channels lie.
         bias: constant of its third input, or None.
     """
@@ -37,7 +37,7 @@ class Layer:
 
 
 def weighted_layers(graph: Graph) -> list[Layer]:
-    """Layers in order of computation; products between activations are never among them."""
+    """Return the layers in order of computation, without products of two activations."""
     shapes = tensor_shapes(graph.model)
     found = []
     for node in graph.nodes:

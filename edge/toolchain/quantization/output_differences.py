@@ -1,4 +1,4 @@
-"""What a rewritten graph says otherwise than the one it was made from, on the same frames."""
+"""Compare the outputs of a rewritten graph with those of its original, on the same frames."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edge.toolchain.quantization.graph_runner import Arrays
 
 Floats = NDArray[np.float32]
 
-# What Runner runs on.
+# Description of Runner's engine.
 HERE = EngineInfo("onnxruntime", ort.__version__, "int8", "CPU", 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What a rewritten graph says otherwise than the FP32 graph, over all frames.
+class OutputDifference:
+    """Differences between a rewritten graph and the FP32 graph, over all frames.
 
     Map and score are in units of the decision threshold.
 
@@ -32,9 +32,9 @@ class Effect:
             threshold; 0 for a graph without one.
         shift: mean difference of the scores.
         correlation: lowest of any frame's maps (or types).
-        types: largest difference of a type's probability; 0 for a graph that names none.
+        types: largest difference of a type's probability; 0 for a graph without types.
         flips: verdicts that change; `probe_flips` among the probes.
-        refusal: how far the probes are off, if they do not pass the parity gate; else empty.
+        refusal: differences of the probes if they fail the parity gate; else empty.
     """
 
     error: float
@@ -47,37 +47,37 @@ class Effect:
     refusal: str
 
 
-def effect_of(
+def output_difference(
     reference: Sequence[Arrays],
     candidate: Sequence[Arrays],
     threshold: float,
     probes: int = 0,
     tiles: int = 1,
-) -> Effect:
+) -> OutputDifference:
     """Compare the outputs of two graphs on the same frames; the last `probes` are probes.
 
-    Those are `tiles` of a picture each.
+    Every `tiles` probes are one picture.
     """
     unit = unit_of(threshold)
     scores = np.array([[_score(a), _score(b)] for a, b in zip(reference, candidate, strict=True)])
     moved = (scores[:, 1] - scores[:, 0]) / unit
     share = moved * unit / np.maximum(unit, np.abs(scores[:, 0]))
-    turned = (scores[:, 0] > threshold) != (scores[:, 1] > threshold)
+    flipped = (scores[:, 0] > threshold) != (scores[:, 1] > threshold)
     pairs = [(_picture(a, unit), _picture(b, unit)) for a, b in zip(reference, candidate)]
-    return Effect(
+    return OutputDifference(
         error=float(np.sqrt(np.mean([np.mean((a - b) ** 2) for a, b in pairs]))),
         score=float(np.abs(share).max()),
         shift=float(moved.mean()),
         correlation=min(correlation(a, b) for a, b in pairs),
         types=max(_types_apart(a, b) for a, b in zip(reference, candidate)),
-        flips=int(turned.sum()),
-        probe_flips=int(turned[len(turned) - probes :].sum()),
+        flips=int(flipped.sum()),
+        probe_flips=int(flipped[len(flipped) - probes :].sum()),
         refusal=_refusal(reference, candidate, threshold, probes, tiles),
     )
 
 
 def unit_of(threshold: float) -> float:
-    """Of map and score in an Effect."""
+    """Return the unit of map and score in an OutputDifference."""
     return max(abs(threshold), 1e-6)
 
 
@@ -88,7 +88,7 @@ def _refusal(
     probes: int,
     tiles: int,
 ) -> str:
-    """What the parity gate has against the last `probes` frames."""
+    """Return the reason why the parity gate refuses the last `probes` frames, or nothing."""
     if not probes:
         return ""
     starts = range(len(reference) - probes, len(reference), tiles)
@@ -101,7 +101,7 @@ def _refusal(
 
 
 def _outcome(places: Sequence[Arrays]) -> Outcome:
-    """What a graph says of a picture by its tiles; types are named on whole frames only."""
+    """Join the outputs for the tiles of a picture; types are named on whole frames only."""
     first = places[0]
     maps = [place["map"][0] for place in places if "map" in place]
     named = "type_logits" in first and len(places) == 1
@@ -124,7 +124,7 @@ def _types_apart(a: Arrays, b: Arrays) -> float:
 
 
 def _picture(outputs: Arrays, unit: float) -> Floats:
-    """What a graph says place by place."""
+    """Return the map in units of the threshold, or the type probabilities."""
     if "map" in outputs:
         return outputs["map"][0] / np.float32(unit)
     return type_probabilities(outputs["type_logits"][0])

@@ -1,9 +1,11 @@
-"""Insert quantise/dequantise nodes around chosen layers, in the form each runtime is fast with.
+"""Insert QuantizeLinear and DequantizeLinear around layers, in the form that suits a runtime.
 
-`cpu` is what ONNX Runtime turns into QLinearConv and MatMulIntegerToFloat: uint8 activations with a
-zero point; a convolution's output is coded too, so that a whole backbone stays in 8 bits, residual
-sums included. `trt` is what TensorRT takes: int8 symmetric, inputs and weights of the layers only,
-float bias. In both, everything else keeps reading the float tensors.
+ONNX Runtime compiles the form `cpu` to QLinearConv and MatMulIntegerToFloat. Activations are uint8
+with a zero point. Outputs of convolutions are quantized too, so that a whole backbone stays in 8
+bits, residual sums included. The form `trt` is for TensorRT: inputs and weights of the layers are
+int8 and symmetric, biases are float. In both forms all other nodes read float tensors.
+
+Names of new tensors are part of a bundle's hashes and stay as they are.
 """
 
 from __future__ import annotations
@@ -15,26 +17,26 @@ import numpy as np
 import onnx
 
 from edge.toolchain.quantization.graph import Array, Graph, make_node
-from edge.toolchain.quantization.input_pixels import PixelQuantization, pixel_codes
+from edge.toolchain.quantization.input_pixels import PixelQuantization, pixel_quantization
 from edge.toolchain.quantization.layers import Layer
 from edge.toolchain.quantization.parameters import (
     QuantizationParameters,
     QuantizedWeight,
-    code_bias,
+    quantize_bias,
 )
 from edge.toolchain.quantization.settings import Form
 
 
 @dataclass(slots=True)
 class Plan:
-    """Tensors to be coded.
+    """Tensors to be quantized.
 
     Attributes:
-        shared: coded for everyone who reads them, with the name of the node that makes each:
-            outputs of convolutions, behind their rectifier, and sums of such.
-        own: coded for the chosen layers alone.
-        pixels: the frame's own codes, where the first layer reads plainly scaled pixels.
-        dropped: nodes that coding makes superfluous, by name.
+        shared: quantized for all readers, with the name of the producer of each. These are outputs
+            of convolutions, after their activation, and sums of such outputs.
+        own: quantized for the chosen layers alone.
+        pixels: the frame's own bytes, if the first layer reads them shifted and scaled.
+        dropped: names of nodes that quantization makes superfluous.
     """
 
     shared: dict[str, str] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class Plan:
 
 
 def make_plan(graph: Graph, layers: Sequence[Layer], form: Form) -> Plan:
-    """Find what must be coded for `layers`."""
+    """Find the tensors that must be quantized for `layers`."""
     plan = Plan()
     if form == "cpu":
         _plan_chain(graph, layers, plan)
@@ -67,8 +69,8 @@ def insert_qdq(
 ) -> None:
     """Rewrite `graph` so that `layers` compute in 8 bits.
 
-    `activations` has codes for every tensor in the plan of `layers`, `weights` those of every one
-    of `layers`, by node.
+    `activations` has parameters for every tensor in the plan of `layers`; `weights` has the weight
+    of every layer by node.
     """
     insertion = _Insertion(graph, make_plan(graph, layers, form), activations, form)
     insertion.run({layer.node: layer for layer in layers}, weights)
@@ -79,10 +81,10 @@ def _plan_chain(graph: Graph, layers: Sequence[Layer], plan: Plan) -> None:
     for node in graph.nodes:
         output = node.output[0]
         if node.name in convolutions:
-            plan.pixels = plan.pixels or pixel_codes(graph, node.input[0])
+            plan.pixels = plan.pixels or pixel_quantization(graph, node.input[0])
             reader = graph.only_reader(output)
-            if reader is not None and _is_rectifier(graph, reader):
-                # Its bounds are those of the codes: the conversion itself clips.
+            if reader is not None and _is_activation(graph, reader):
+                # The range of the quantized values has its bounds: quantization clips.
                 plan.dropped.add(reader.name)
                 output = reader.output[0]
             plan.shared[output] = node.name
@@ -92,7 +94,7 @@ def _plan_chain(graph: Graph, layers: Sequence[Layer], plan: Plan) -> None:
         plan.dropped.add(plan.pixels.node)
 
 
-def _is_rectifier(graph: Graph, node: onnx.NodeProto) -> bool:
+def _is_activation(graph: Graph, node: onnx.NodeProto) -> bool:
     if node.op_type == "Relu":
         return True
     if node.op_type != "Clip" or not all(graph.is_constant(name) for name in node.input[1:]):
@@ -101,7 +103,7 @@ def _is_rectifier(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 class _Insertion:
-    """One rewriting of one graph."""
+    """The insertion into one graph."""
 
     def __init__(
         self,
@@ -111,73 +113,75 @@ class _Insertion:
         form: Form,
     ):
         self._graph, self._plan, self._form = graph, plan, form
-        self._codes = activations
+        self._activations = activations
         self._nodes: list[onnx.NodeProto] = []
         # What a layer reads in place of its input.
-        self._decoded = {name: name for name in plan.shared}
+        self._dequantized = {name: name for name in plan.shared}
 
     def run(self, layers: Mapping[str, Layer], weights: Mapping[str, QuantizedWeight]) -> None:
-        """Insert everything and hand the graph its new nodes."""
+        """Insert all nodes and rewrite the graph."""
         pixels = self._plan.pixels
         if pixels:
-            self._decoded[pixels.tensor] = pixels.tensor
-            self._decode(pixels.source, pixels.tensor, pixels.codes)
+            self._dequantized[pixels.tensor] = pixels.tensor
+            self._dequantize(pixels.source, pixels.tensor, pixels.parameters)
         made = {producer: name for name, producer in self._plan.shared.items()}
         for node in self._graph.nodes:
             if node.name in self._plan.dropped:
                 continue
             if node.name in layers:
-                self._code_layer(node, layers[node.name], weights[node.name])
+                self._quantize_layer(node, layers[node.name], weights[node.name])
             self._nodes.append(node)
             if node.name in made:
                 name = made[node.name]
                 node.output[0] = self._graph.new_name(f"{name}_float")
-                self._decode(self._encode(node.output[0], name), name, self._codes[name])
+                self._dequantize(
+                    self._quantize(node.output[0], name), name, self._activations[name]
+                )
         self._graph.rewrite(self._nodes)
 
-    def _code_layer(self, node: onnx.NodeProto, layer: Layer, coded: QuantizedWeight) -> None:
-        node.input[0] = self._through_codes(layer.input)
-        node.input[1] = self._constant(layer.weight, coded.codes, coded.scales, layer.axis)
-        if layer.bias is None or coded.bias is None:
+    def _quantize_layer(self, node: onnx.NodeProto, layer: Layer, weight: QuantizedWeight) -> None:
+        node.input[0] = self._dequantized_input(layer.input)
+        node.input[1] = self._constant(layer.weight, weight.values, weight.scales, layer.axis)
+        if layer.bias is None or weight.bias is None:
             return
         if self._form == "trt":
-            node.input[2] = self._graph.add_constant(f"{layer.bias}_corrected", coded.bias)
+            node.input[2] = self._graph.add_constant(f"{layer.bias}_corrected", weight.bias)
             return
-        scales = coded.scales * self._codes[layer.input].scale
-        node.input[2] = self._constant(layer.bias, code_bias(coded.bias, scales), scales, 0)
+        scales = weight.scales * self._activations[layer.input].scale
+        node.input[2] = self._constant(layer.bias, quantize_bias(weight.bias, scales), scales, 0)
 
-    def _through_codes(self, name: str) -> str:
-        """Return what stands for `name` after its codes; made once."""
-        if name not in self._decoded:
-            decoded = self._graph.new_name(f"{name}_decoded")
-            self._decode(self._encode(name, name), decoded, self._codes[name])
-            self._decoded[name] = decoded
-        return self._decoded[name]
+    def _dequantized_input(self, name: str) -> str:
+        """Return the tensor of `name` after quantization and dequantization; made once."""
+        if name not in self._dequantized:
+            output = self._graph.new_name(f"{name}_decoded")
+            self._dequantize(self._quantize(name, name), output, self._activations[name])
+            self._dequantized[name] = output
+        return self._dequantized[name]
 
-    def _encode(self, source: str, name: str) -> str:
+    def _quantize(self, source: str, name: str) -> str:
         output = self._graph.new_name(f"{name}_codes")
-        inputs = [source, *self._parameters(name, self._codes[name])]
+        inputs = [source, *self._constants(name, self._activations[name])]
         self._nodes.append(make_node("QuantizeLinear", inputs, output))
         return output
 
-    def _decode(self, source: str, output: str, codes: QuantizationParameters) -> None:
-        inputs = [source, *self._parameters(output, codes)]
+    def _dequantize(self, source: str, output: str, parameters: QuantizationParameters) -> None:
+        inputs = [source, *self._constants(output, parameters)]
         self._nodes.append(make_node("DequantizeLinear", inputs, output))
 
-    def _parameters(self, name: str, codes: QuantizationParameters) -> list[str]:
+    def _constants(self, name: str, parameters: QuantizationParameters) -> list[str]:
         add = self._graph.add_constant
         return [
-            add(f"{name}_scale", np.asarray(codes.scale)),
-            add(f"{name}_zero_point", np.asarray(codes.zero_point)),
+            add(f"{name}_scale", np.asarray(parameters.scale)),
+            add(f"{name}_zero_point", np.asarray(parameters.zero_point)),
         ]
 
-    def _constant(self, name: str, codes: Array, scales: Array, axis: int) -> str:
-        """Store codes and scales of a constant and return the tensor that decodes them."""
+    def _constant(self, name: str, values: Array, scales: Array, axis: int) -> str:
+        """Store a quantized constant and return the tensor of its dequantization."""
         add, output = self._graph.add_constant, self._graph.new_name(f"{name}_decoded")
         inputs = [
-            add(f"{name}_codes", codes),
+            add(f"{name}_codes", values),
             add(f"{name}_scale", scales),
-            add(f"{name}_zero_point", np.zeros(scales.shape, codes.dtype)),
+            add(f"{name}_zero_point", np.zeros(scales.shape, values.dtype)),
         ]
         self._nodes.append(make_node("DequantizeLinear", inputs, output, axis=axis))
         return output

@@ -1,4 +1,4 @@
-"""What calibration frames tell of a graph's layers, and the graph with some of them in 8 bits."""
+"""Calibrate the layers of a graph, and quantize some of them to 8 bits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge.toolchain.quantization.activation_ranges import activation_ranges
 from edge.toolchain.quantization.first_convolution import widen_stem
 from edge.toolchain.quantization.graph import Graph
+from edge.toolchain.quantization.input_transpose import transpose_bytes
 from edge.toolchain.quantization.layers import Layer, weighted_layers
 from edge.toolchain.quantization.parameters import (
     LEAST_HALF_SCALE,
@@ -19,15 +20,14 @@ from edge.toolchain.quantization.parameters import (
     QuantizedWeight,
     along,
     least_scale_for,
-    nearest_codes,
-    signed_codes,
-    unsigned_codes,
+    round_to_nearest,
+    signed_parameters,
+    unsigned_parameters,
     weight_scales,
 )
 from edge.toolchain.quantization.qdq import insert_qdq, make_plan
 from edge.toolchain.quantization.settings import Int8Settings
-from edge.toolchain.quantization.transposes import turn_bytes
-from edge.toolchain.quantization.upsampling import enlarge_by_product
+from edge.toolchain.quantization.upsampling import upsample_by_matmul
 from edge.toolchain.quantization.weight_rounding import (
     Moments,
     input_moments,
@@ -40,7 +40,7 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Everything measured on the calibration frames, for all layers that could be quantised."""
+    """Quantization parameters and weights of all layers that can be quantized."""
 
     model: onnx.ModelProto
     settings: Int8Settings
@@ -59,8 +59,8 @@ def calibrate(model: onnx.ModelProto, frames: Frames, settings: Int8Settings) ->
     """
     graph = Graph(model)
     if settings.form == "cpu":
-        turn_bytes(graph)
-        enlarge_by_product(graph)
+        transpose_bytes(graph)
+        upsample_by_matmul(graph)
     layers = weighted_layers(graph)
     plan = make_plan(graph, layers, settings.form)
     ranges = activation_ranges(
@@ -71,19 +71,19 @@ def calibrate(model: onnx.ModelProto, frames: Frames, settings: Int8Settings) ->
         settings.percentile,
         symmetric=settings.form == "trt",
     )
-    make = unsigned_codes if settings.form == "cpu" else signed_codes
-    activations = {name: make(*limits) for name, limits in ranges.items()}
+    parameters = unsigned_parameters if settings.form == "cpu" else signed_parameters
+    activations = {name: parameters(*limits) for name, limits in ranges.items()}
     if plan.pixels:
-        activations[plan.pixels.tensor] = plan.pixels.codes
+        activations[plan.pixels.tensor] = plan.pixels.parameters
     moments = input_moments(graph.model, layers, frames)
     weights = {
-        layer.node: _code(graph, layer, activations, moments.get(layer.node), settings)
+        layer.node: _quantized_weight(graph, layer, activations, moments.get(layer.node), settings)
         for layer in layers
     }
     return Calibration(graph.model, settings, tuple(layers), activations, weights)
 
 
-def quantised_graph(calibration: Calibration, layers: Sequence[Layer]) -> onnx.ModelProto:
+def quantized_graph(calibration: Calibration, layers: Sequence[Layer]) -> onnx.ModelProto:
     """Return the calibrated graph with `layers` in 8 bits.
 
     Raises:
@@ -97,7 +97,7 @@ def quantised_graph(calibration: Calibration, layers: Sequence[Layer]) -> onnx.M
     return graph.checked()
 
 
-def _code(
+def _quantized_weight(
     graph: Graph,
     layer: Layer,
     activations: dict[str, QuantizationParameters],
@@ -106,16 +106,16 @@ def _code(
 ) -> QuantizedWeight:
     weight = np.asarray(graph.constant(layer.weight), np.float32)
     bias = None if layer.bias is None else np.asarray(graph.constant(layer.bias), np.float32)
-    largest = settings.largest_code
+    largest = settings.largest_value
     least: NDArray[np.float32] | float = LEAST_HALF_SCALE if settings.form == "trt" else 0.0
     if bias is not None and settings.form == "cpu":
         least = least_scale_for(bias, activations[layer.input].scale)
     scales = weight_scales(weight, layer.axis, largest, least)
     if moments is None:
-        codes = nearest_codes(weight, scales, layer.axis, largest)
+        values = round_to_nearest(weight, scales, layer.axis, largest)
     else:
-        codes = round_weight(weight, scales, moments, largest)
+        values = round_weight(weight, scales, moments, largest)
         if bias is not None:
-            rounded = codes * along(scales, layer.axis, weight.ndim)
+            rounded = values * along(scales, layer.axis, weight.ndim)
             bias = bias - mean_error(weight, rounded, moments)
-    return QuantizedWeight(codes.astype(np.int8), scales, bias)
+    return QuantizedWeight(values.astype(np.int8), scales, bias)

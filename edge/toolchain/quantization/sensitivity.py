@@ -1,10 +1,9 @@
-"""Which layers hurt in 8 bits: measured one by one, on what the graph says of frames."""
+"""Measure how much each layer in 8 bits changes the outputs, and choose which stay float."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -12,32 +11,36 @@ import onnx
 from edge.errors import PrecisionError
 from edge.toolchain.quantization.bias_correction import score_bias, without_bias
 from edge.toolchain.quantization.graph_runner import Arrays, Runner
-from edge.toolchain.quantization.image_branch_centre import PooledCentre
+from edge.toolchain.quantization.image_branch_centre import CentreCorrection
 from edge.toolchain.quantization.layers import Layer
-from edge.toolchain.quantization.output_differences import Effect, effect_of, unit_of
-from edge.toolchain.quantization.quantize import Calibration, Frames, quantised_graph
+from edge.toolchain.quantization.output_differences import (
+    OutputDifference,
+    output_difference,
+    unit_of,
+)
+from edge.toolchain.quantization.quantize import Calibration, Frames, quantized_graph
 
-# Frames on which layers are measured one by one; their sum is measured on all.
+# Frames on which layers are measured one by one. All layers together are measured on all frames.
 LAYER_FRAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class LayerEffect:
-    """What one layer does when it alone is in 8 bits."""
+class LayerSensitivity:
+    """Differences that one layer makes when it alone is in 8 bits."""
 
     label: str
     op: str
-    effect: Effect
+    difference: OutputDifference
     is_excluded: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SensitivityReport:
-    """Outcome of the pass: `every` is with all layers in 8 bits, `chosen` without the excluded.
+    """Result of the measurement: `every` has all layers in 8 bits, `chosen` all but the excluded.
 
-    `shift` of every effect is the bias; all else is measured after it was taken off map and score,
-    see bias_correction.py. `frames` are good parts, the last `fresh` of them those that
-    nothing was fitted to: they give the bias, or all do where there are none.
+    `shift` of a difference is the bias. Everything else is measured after the bias was subtracted
+    from map and score, see bias_correction.py. `frames` are good parts; the last `fresh` of them
+    were not used for calibration. These give the bias, or all frames do if there are none.
     """
 
     form: str
@@ -46,9 +49,9 @@ class SensitivityReport:
     probes: int
     threshold: float
     limit: float
-    every: Effect
-    chosen: Effect
-    layers: tuple[LayerEffect, ...]
+    every: OutputDifference
+    chosen: OutputDifference
+    layers: tuple[LayerSensitivity, ...]
 
     @property
     def excluded(self) -> tuple[str, ...]:
@@ -60,17 +63,13 @@ class SensitivityReport:
         """What the chosen layers add to scores of good parts, in the unit of the score."""
         return self.chosen.shift * unit_of(self.threshold)
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
     def as_markdown(self) -> str:
-        """A table of all layers, worst first, under the two sums."""
-        worst = sorted(self.layers, key=lambda layer: -layer.effect.error)
+        """Return a table of all layers, worst first, below the two totals."""
+        worst = sorted(self.layers, key=lambda layer: -layer.difference.error)
         rows = [
             ("all layers", "", self.every, ""),
             ("without the excluded", "", self.chosen, ""),
-            *((x.label, x.op, x.effect, "float" if x.is_excluded else "") for x in worst),
+            *((x.label, x.op, x.difference, "float" if x.is_excluded else "") for x in worst),
         ]
         summary = (
             f"INT8 ({self.form}) against FP32 on {self.frames} frames and {self.probes} probes; "
@@ -85,10 +84,10 @@ class SensitivityReport:
             "| layer | op | map error | worst score | bias | correlation | types | flips | |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
-        for label, op, effect, note in rows:
+        for label, op, found, note in rows:
             lines.append(
-                f"| {label} | {op} | {effect.error:.4f} | {effect.score:.4f} | {effect.shift:+.4f} "
-                f"| {effect.correlation:.4f} | {effect.types:.4f} | {effect.flips} | {note} |"
+                f"| {label} | {op} | {found.error:.4f} | {found.score:.4f} | {found.shift:+.4f} "
+                f"| {found.correlation:.4f} | {found.types:.4f} | {found.flips} | {note} |"
             )
         return "\n".join(lines) + "\n"
 
@@ -100,34 +99,34 @@ def choose_layers(
     probes: Frames | None = None,
     fresh: Frames | None = None,
     tiles: int = 1,
-    centre: PooledCentre | None = None,
+    centre: CentreCorrection | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[tuple[Layer, ...], SensitivityReport]:
-    """Leave the layers out that hurt most, until all keep the limit and probes pass the gate.
+    """Exclude the worst layers until all frames keep the limit and the probes pass the gate.
 
     Args:
-        calibration: of the graph and all layers that could be quantised.
+        calibration: of the graph and all layers that could be quantized.
         frames: (n, H, W, 3) uint8 RGB network inputs to judge by. One may stand at the threshold,
-            where any rounding turns its verdict.
+            where any rounding flips its verdict.
         threshold: of the score.
-        probes: more of them, which have to pass the parity gate: their verdicts may not turn.
-        fresh: more good parts, which the calibration has not seen: they give the bias.
+        probes: more of them, which have to pass the parity gate: their verdicts may not flip.
+        fresh: more good parts, which the calibration has not seen. They give the bias.
         tiles: of a picture, one after the other in `probes`.
-        centre: brings that of the image branch to what a coded graph pools.
+        centre: correction of the image branch's centre.
         advance: called with 1 after each layer; there are `len(calibration.layers)`.
 
     Raises:
-        PrecisionError: half of the layers left out do not help.
+        PrecisionError: it does not suffice to exclude half of the layers.
     """
-    some = _Judge(calibration, threshold, frames[:LAYER_FRAMES])
+    few = _Comparison(calibration, threshold, frames[:LAYER_FRAMES])
     alone = []
     for layer in calibration.layers:
-        alone.append(some.effect((layer,)))
+        alone.append(few.difference((layer,)))
         advance(1)
     order = sorted(range(len(alone)), key=lambda index: -alone[index].error)
-    judge = _Judge(calibration, threshold, frames, fresh, probes, tiles, centre)
-    every = judge.effect(calibration.layers)
-    excluded, chosen = _leave_out(calibration, judge, every, order)
+    comparison = _Comparison(calibration, threshold, frames, fresh, probes, tiles, centre)
+    every = comparison.difference(calibration.layers)
+    excluded, chosen = _leave_out(calibration, comparison, every, order)
     report = SensitivityReport(
         form=calibration.settings.form,
         frames=len(frames) + _count(fresh),
@@ -138,21 +137,21 @@ def choose_layers(
         every=every,
         chosen=chosen,
         layers=tuple(
-            LayerEffect(layer.label, layer.op, effect, index in excluded)
-            for index, (layer, effect) in enumerate(zip(calibration.layers, alone, strict=True))
+            LayerSensitivity(layer.label, layer.op, difference, index in excluded)
+            for index, (layer, difference) in enumerate(zip(calibration.layers, alone, strict=True))
         ),
     )
     return _without(calibration.layers, excluded), report
 
 
 def _leave_out(
-    calibration: Calibration, judge: _Judge, every: Effect, order: Sequence[int]
-) -> tuple[set[int], Effect]:
-    """Leave out as few of the layers in `order` as it takes, from its front."""
+    calibration: Calibration, comparison: _Comparison, every: OutputDifference, order: Sequence[int]
+) -> tuple[set[int], OutputDifference]:
+    """Exclude as few layers as necessary, from the front of `order`."""
     limit = calibration.settings.limit
     excluded: set[int] = set()
     chosen = every
-    # Written so that values that are not numbers keep no limit.
+    # Written so that NaN exceeds the limit.
     while not (chosen.score <= limit and chosen.types <= limit and not chosen.refusal):
         if 2 * len(excluded) >= len(order):
             probes = chosen.refusal or "within the parity gate"
@@ -163,12 +162,12 @@ def _leave_out(
                 "calibrate on more frames, or stay with FP16"
             )
         excluded.add(order[len(excluded)])
-        chosen = judge.effect(_without(calibration.layers, excluded))
+        chosen = comparison.difference(_without(calibration.layers, excluded))
     return excluded, chosen
 
 
-class _Judge:
-    """Measures quantised graphs, without their bias, against the FP32 graph on the same frames."""
+class _Comparison:
+    """Compares quantized graphs, without their bias, with the FP32 graph on the same frames."""
 
     def __init__(
         self,
@@ -178,25 +177,28 @@ class _Judge:
         fresh: Frames | None = None,
         probes: Frames | None = None,
         tiles: int = 1,
-        centre: PooledCentre | None = None,
+        centre: CentreCorrection | None = None,
     ):
         self._calibration, self._threshold = calibration, threshold
         self._tiles, self._centre = tiles, centre
         self._probes = _count(probes)
         good = len(frames) + _count(fresh)
-        # The frames that give the bias.
-        self._level = slice(good - (_count(fresh) or good), good)
+        self._bias_frames = slice(good - (_count(fresh) or good), good)
         kinds = (frames, fresh, probes)
         self._frames = np.concatenate([kind for kind in kinds if kind is not None])
         self._reference = self._outputs(calibration.model)
 
-    def effect(self, layers: tuple[Layer, ...]) -> Effect:
-        coded = quantised_graph(self._calibration, layers)
-        candidate = self._outputs(coded if self._centre is None else self._centre.moved(coded))
-        bias = score_bias(self._reference[self._level], candidate[self._level])
+    def difference(self, layers: tuple[Layer, ...]) -> OutputDifference:
+        quantized = quantized_graph(self._calibration, layers)
+        candidate = self._outputs(
+            quantized if self._centre is None else self._centre.apply(quantized)
+        )
+        bias = score_bias(self._reference[self._bias_frames], candidate[self._bias_frames])
         lowered = [without_bias(outputs, bias) for outputs in candidate]
-        effect = effect_of(self._reference, lowered, self._threshold, self._probes, self._tiles)
-        return replace(effect, shift=bias / unit_of(self._threshold))
+        found = output_difference(
+            self._reference, lowered, self._threshold, self._probes, self._tiles
+        )
+        return replace(found, shift=bias / unit_of(self._threshold))
 
     def _outputs(self, model: onnx.ModelProto) -> list[Arrays]:
         return list(Runner(model).each(self._frames))

@@ -1,4 +1,4 @@
-"""How to quantise, as data."""
+"""Settings of the INT8 quantization."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Calibrator = Literal["minmax", "entropy", "percentile"]
 
 
 class Int8Settings(Settings):
-    """One INT8 graph.
+    """Settings of one INT8 graph.
 
     Attributes:
-        form: for which runtime, see qdq.
-        calibrator: how activation ranges are found, see ranges.
+        form: of the graph, by runtime; see qdq.py.
+        calibrator: how activation ranges are found; see activation_ranges.py.
         percentile: share of values that the calibrator of that name keeps.
-        weight_bits: None is 7 for `cpu`, 8 for `trt`. Products with 7 cannot overflow on x86
-            without VNNI: ONNX Runtime takes its fast kernels there.
+        weight_bits: None is 7 for `cpu`, 8 for `trt`. Products of 7 bits cannot overflow on x86
+            without VNNI, so that ONNX Runtime takes its fast kernels there.
         limit: largest difference of a score, as a share of the threshold, and of a type's
             probability, on the frames that layers are chosen by.
     """
@@ -32,7 +32,7 @@ class Int8Settings(Settings):
     limit: float = Field(default=0.2, gt=0)
 
     @property
-    def largest_code(self) -> int:
-        """Of weights; codes are symmetric about 0."""
+    def largest_value(self) -> int:
+        """Largest quantized value of a weight; values are symmetric about 0."""
         bits = self.weight_bits or (7 if self.form == "cpu" else 8)
         return 2 ** (bits - 1) - 1

@@ -1,7 +1,7 @@
 """Move outlier channels of a transformer's activations into the weights that follow, before export.
 
-A few channels far above the rest set the one scale of an activation's codes, and the rest is lost
-in rounding. Each channel j is divided by s_j = max|x_j|^a / max|w_j|^(1 - a) where it is made, and
+A few channels far above the rest set the one scale of an activation, and the rest is lost in
+rounding. Each channel j is divided by s_j = max|x_j|^a / max|w_j|^(1 - a) where it is made, and
 the columns of the next layer are multiplied by it (SmoothQuant, Xiao et al. 2023, eq. 4). Made by a
 LayerNorm, that is its gain and offset; behind attention, the rows of the values. The function stays
 the same, and so does the number of operators. The second layer of an MLP follows a GELU, through
@@ -45,7 +45,7 @@ def has_blocks(network: nn.Module) -> bool:
 
 @torch.no_grad()
 def smoothed(network: Network, frames: Sequence[Tensor], alpha: float = ALPHA) -> Network:
-    """Return a copy of `network` whose transformer blocks quantise better.
+    """Return a copy of `network` whose transformer blocks quantize better.
 
     Args:
         network: holds blocks of DINOv2 or CLIP's image tower, wherever; takes one frame.

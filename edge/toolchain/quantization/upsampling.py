@@ -1,9 +1,9 @@
-"""Enlarge coarse features by a matrix product that gives tokens at once.
+"""Upsample coarse features by a matrix product whose result is tokens.
 
-Where INT8 convolutions keep their outputs channels-last, a Resize of floats takes several times as
-long as in FP32, and turning its result into tokens as long again. Bilinear interpolation is linear:
-with rows of weights for every place of the fine grid it is one small product of the coarse tokens,
-and the scale of the group goes into the weights.
+INT8 convolutions leave their outputs channels-last. There a Resize of floats takes several times as
+long as in FP32, and the transpose of its result to tokens as long again. Bilinear interpolation is
+linear: it is one small product of the coarse tokens with interpolation weights, one row for every
+place of the fine grid. The weights include the divisor behind the interpolation.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class _Chain:
         return self.nodes[-1].output[0]
 
 
-def enlarge_by_product(graph: Graph) -> None:
-    """Replace every such chain; equal up to the rounding of FP32."""
+def upsample_by_matmul(graph: Graph) -> None:
+    """Replace every Resize to tokens; the result is equal up to the rounding of FP32."""
     shapes = tensor_shapes(graph.model)
     made: list[onnx.NodeProto] = []
     replaced: set[str] = set()
@@ -55,7 +55,7 @@ def enlarge_by_product(graph: Graph) -> None:
 
 
 def interpolation(coarse: int, fine: int) -> Doubles:
-    """Weights (fine, coarse) of linear interpolation between pixel centres, borders repeated."""
+    """Return (fine, coarse) weights of linear interpolation at pixel centres, borders repeated."""
     places = (np.arange(fine) + 0.5) * coarse / fine - 0.5
     left = np.floor(places).astype(int)
     share = places - left

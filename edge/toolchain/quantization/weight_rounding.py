@@ -1,10 +1,10 @@
-"""Round the weights of convolutions against what they see, not each to its nearest code.
+"""Round the weights of convolutions with regard to their inputs, instead of each to the nearest.
 
-Rounding errors of a kernel's weights add up where its inputs go together. Weights are therefore
-rounded one after the other, and each error is made up for by those still to come (GPTQ, Frantar et
-al. 2023, on the covariance of the inputs over calibration frames); what remains on average goes
-into the bias (Nagel et al. 2019, section 4.2). It matters most for depthwise kernels, whose few
-weights act on values that hardly differ: there it divides the error by more than ten.
+Rounding errors of a kernel's weights add up where its inputs are correlated. Weights are therefore
+rounded one after the other, and the later ones compensate each error (GPTQ, Frantar et al. 2023, on
+the covariance of the inputs over calibration frames). The remaining mean error goes into the bias
+(Nagel et al. 2019, section 4.2). This matters most for depthwise kernels, whose few weights act on
+similar values: there it divides the error by more than ten.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from edge.toolchain.quantization.layers import Layer
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-# Positions of a frame that count, about; neighbours say the same.
+# Approximate number of positions used of a frame; neighbours are alike.
 POSITIONS = 1024
-# Share of the mean variance added to every input, so that constant ones do no harm.
+# Share of the mean variance that is added to every input, so that constant inputs do no harm.
 DAMPING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Inputs of a convolution as its kernels see them.
+    """Moments of the inputs of a convolution's kernels.
 
     Attributes:
         mean: (G, K) for G groups of K = inputs per group x kernel size.
@@ -82,27 +82,27 @@ def round_weight(weight: Floats, scales: Floats, moments: Moments, largest: int)
     groups, size = moments.mean.shape
     rest = weight.reshape(groups, -1, size).astype(np.float64)
     steps = scales.reshape(groups, -1).astype(np.float64)
-    codes = np.zeros_like(rest)
-    spread = _spread(moments.covariance)
+    values = np.zeros_like(rest)
+    shares = _error_shares(moments.covariance)
     for k in range(size):
-        codes[:, :, k] = np.rint(rest[:, :, k] / steps).clip(-largest, largest)
-        error = (rest[:, :, k] - codes[:, :, k] * steps) / spread[:, k, k, None]
-        rest[:, :, k:] -= error[:, :, None] * spread[:, None, k, k:]
-    return codes.reshape(weight.shape).astype(np.float32)
+        values[:, :, k] = np.rint(rest[:, :, k] / steps).clip(-largest, largest)
+        error = (rest[:, :, k] - values[:, :, k] * steps) / shares[:, k, k, None]
+        rest[:, :, k:] -= error[:, :, None] * shares[:, None, k, k:]
+    return values.reshape(weight.shape).astype(np.float32)
 
 
 def mean_error(weight: Floats, rounded: Floats, moments: Moments) -> Floats:
-    """What rounding adds to each output on average, (O,)."""
+    """Return the mean error of each output after rounding, (O,)."""
     groups, size = moments.mean.shape
     error = (rounded - weight).reshape(groups, -1, size)
     return np.einsum("gok,gk->go", error, moments.mean).ravel().astype(np.float32)
 
 
-def _spread(covariance: Doubles) -> Doubles:
+def _error_shares(covariance: Doubles) -> Doubles:
     """Upper Cholesky factor of the inverse: how an error in one input is shared by later ones."""
     size = covariance.shape[-1]
-    level = np.trace(covariance, axis1=1, axis2=2) / size * DAMPING + 1e-9
-    damped = covariance + level[:, None, None] * np.eye(size)
+    damping = np.trace(covariance, axis1=1, axis2=2) / size * DAMPING + 1e-9
+    damped = covariance + damping[:, None, None] * np.eye(size)
     return np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
 
 
@@ -121,7 +121,7 @@ def _geometry(graph: Graph, node: onnx.NodeProto) -> _Geometry | None:
 
 
 def _patches(values: Floats, geometry: _Geometry) -> Floats:
-    """Cut (1, C, H, W) into what kernels see, (G, positions, K)."""
+    """Cut (1, C, H, W) into the inputs of kernels, (G, positions, K)."""
     top, left, bottom, right = geometry.pads
     padded = np.pad(values[0], ((0, 0), (top, bottom), (left, right)))
     windows = sliding_window_view(padded, geometry.kernel, (1, 2))

@@ -17,7 +17,7 @@ from edge.errors import ParityError
 from edge.inspection.preprocess import to_network
 from edge.toolchain.engine_build.device_parity import check_parity, reference_outcomes
 from edge.toolchain.parity import Outcome
-from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.quantize import calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
 
 BUNDLE = Path(__file__).resolve().parents[3] / "demo" / "bundle"
@@ -34,7 +34,7 @@ def reference() -> list[Outcome]:
 
 
 @cache
-def coded() -> bytes:
+def int8_graph() -> bytes:
     """The demo's graph in 8 bits, all layers, calibrated on its own good golden pictures."""
     width, height = bundle().recipe.size_wh
     good = [image for image in bundle().golden().images if image.label == "good"]
@@ -42,7 +42,7 @@ def coded() -> bytes:
     for frame, image in zip(frames, good, strict=True):
         to_network(bundle().golden_pixels(image), (width, height), frame)
     found = calibrate(fp32(), frames, Int8Settings(form="cpu"))
-    return quantised_graph(found, found.layers).SerializeToString()
+    return quantized_graph(found, found.layers).SerializeToString()
 
 
 def fp32() -> onnx.ModelProto:
@@ -71,7 +71,7 @@ def change(tensor: onnx.TensorProto, how: Callable[[np.ndarray], np.ndarray]) ->
 
 def test_what_is_whole_passes(tmp_path: Path) -> None:
     assert judge(fp32(), tmp_path).passed
-    assert judge(onnx.load_from_string(coded()), tmp_path, "int8").passed
+    assert judge(onnx.load_from_string(int8_graph()), tmp_path, "int8").passed
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -92,7 +92,7 @@ def test_a_broken_layer_is_caught(tmp_path: Path, layer: int, how, precision: st
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_scales_are_caught(tmp_path: Path, seed: int) -> None:
-    model = onnx.load_from_string(coded())
+    model = onnx.load_from_string(int8_graph())
     rng = np.random.default_rng(seed)
     scales = {n.input[1] for n in model.graph.node if n.op_type == "QuantizeLinear"}
     found = [tensor for tensor in model.graph.initializer if tensor.name in scales]

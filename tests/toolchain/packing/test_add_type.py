@@ -128,15 +128,15 @@ def test_the_command_adds_a_type_and_moves_nothing_else(
 
 
 def test_graphs_that_are_left_out_are_told(bundle: Bundle, naming: Path, tmp_path: Path) -> None:
-    """INT8 graphs are coded anew only if pictures for that are given."""
-    coded = tmp_path / "coded"
-    shutil.copytree(bundle.folder, coded)
-    manifest = json.loads((coded / "bundle.json").read_text())
+    """INT8 graphs are made anew only if pictures for that are given."""
+    quantized = tmp_path / "quantized"
+    shutil.copytree(bundle.folder, quantized)
+    manifest = json.loads((quantized / "bundle.json").read_text())
     twin = {**manifest["graphs"][0], "file": "models/x.int8-cpu.onnx", "precision": "int8"}
-    shutil.copyfile(coded / manifest["graphs"][0]["file"], coded / twin["file"])
-    edit_json(coded / "bundle.json", graphs=[*manifest["graphs"], {**twin, "form": "cpu"}])
+    shutil.copyfile(quantized / manifest["graphs"][0]["file"], quantized / twin["file"])
+    edit_json(quantized / "bundle.json", graphs=[*manifest["graphs"], {**twin, "form": "cpu"}])
     out = tmp_path / "b2"
-    command = ["add-type", str(sign(coded)), "rust", "--run", str(naming), "--out", str(out)]
+    command = ["add-type", str(sign(quantized)), "rust", "--run", str(naming), "--out", str(out)]
     result = CliRunner().invoke(app, command)
     assert result.exception is None, result.output
     assert "holds no INT8 graphs" in result.output.replace("\n", " ")

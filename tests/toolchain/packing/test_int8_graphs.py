@@ -51,10 +51,10 @@ def test_codes_and_bias_come_from_different_pictures() -> None:
     """Each kind has all places of a picture; more than enough frames are thinned out."""
     for pictures, tiles, expected in ((16, 1, (12, 4)), (64, 4, (48, 48)), (2, 1, (2, 0))):
         number = np.arange(pictures * tiles).reshape(-1, 1, 1, 1)
-        coded, fresh = split(number.astype(np.uint8), tiles)
-        assert (len(coded), len(fresh)) == expected
-        assert not set((coded // tiles).ravel()) & set((fresh // tiles).ravel())
-        for kind in (coded, fresh)[: 1 + bool(len(fresh))]:
+        fitted, fresh = split(number.astype(np.uint8), tiles)
+        assert (len(fitted), len(fresh)) == expected
+        assert not set((fitted // tiles).ravel()) & set((fresh // tiles).ravel())
+        for kind in (fitted, fresh)[: 1 + bool(len(fresh))]:
             assert set((kind % tiles).ravel()) == set(range(tiles))
 
 
@@ -87,10 +87,10 @@ def test_int8_forms_are_packed_with_evidence_and_run(
 ) -> None:
     options = PackOptions(int8=calibration)
     bundle = pack_bundle(run, tmp_path / "bundle", options, lambda _: None)
-    coded = [graph for graph in bundle.manifest.graphs if graph.precision == "int8"]
-    assert [graph.form for graph in coded] == ["cpu", "trt"]
+    int8 = [graph for graph in bundle.manifest.graphs if graph.precision == "int8"]
+    assert [graph.form for graph in int8] == ["cpu", "trt"]
     assert [record.passed for record in bundle.manifest.parity] == [True] * 3
-    sizes = [bundle.path(graph.file).stat().st_size for graph in (bundle.graph, *coded)]
+    sizes = [bundle.path(graph.file).stat().st_size for graph in (bundle.graph, *int8)]
     assert max(sizes[1:]) < 0.5 * sizes[0]
     origin = json.loads(bundle.path(ORIGIN).read_text())
     assert origin["calibration_set"] == calibration.id
@@ -98,12 +98,12 @@ def test_int8_forms_are_packed_with_evidence_and_run(
     for form in ("cpu", "trt"):
         assert "| layer |" in bundle.path(REPORT.format(role="detect", form=form)).read_text()
 
-    # One threshold serves all precisions: on good parts that the codes were not fitted to, scores
+    # One threshold serves all precisions: on good parts that the weights were not fitted to, scores
     # are on average those of FP32.
     kept = [read_pixels(calibration.folder / p.file) for p in calibration.manifest.pictures]
     fresh = kept[FRESH_EVERY - 1 :: FRESH_EVERY]
     assert origin["frames_for_bias"] == len(fresh) == 8
-    for place in coded:
+    for place in int8:
         assert origin["bias"][place.form] > 0, "or there is nothing to see"
         assert shift(bundle, place, fresh) == pytest.approx(0, abs=1e-4)
 
@@ -111,7 +111,7 @@ def test_int8_forms_are_packed_with_evidence_and_run(
     engines = tmp_path / "engines"
     backend = find_backend("cpu", target, engines)
     built = build_engines(bundle.folder, target, backend, engines)
-    assert built.verified.record.engines["detect"].file == coded[0].file
+    assert built.verified.record.engines["detect"].file == int8[0].file
     settings = EngineSettings(backend="auto", folder=engines)
     with load_engine(bundle, settings) as engine:
         assert engine.info.precision == "int8"

@@ -1,4 +1,4 @@
-"""What coding adds to scores of good parts is measured, and taken off in the graph."""
+"""What quantization adds to scores of good parts is measured, and subtracted in the graph."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from edge.toolchain.quantization.bias_correction import score_bias, subtract_bia
 from edge.toolchain.quantization.fp16 import to_fp16
 from edge.toolchain.quantization.graph import element_types
 from edge.toolchain.quantization.graph_runner import Runner
-from edge.toolchain.quantization.int8 import quantise
-from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.int8 import quantize
+from edge.toolchain.quantization.quantize import calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
 from tests.support.precision_graphs import small_frames, small_network, with_outliers
 
@@ -22,7 +22,7 @@ THRESHOLD = 6.0
 
 @pytest.fixture(scope="module")
 def model() -> onnx.ModelProto:
-    """Coding moves its scores by far more than they scatter."""
+    """Quantization moves its scores by far more than they scatter."""
     return with_outliers()
 
 
@@ -57,15 +57,15 @@ def test_what_names_types_alone_has_none(frames: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("form", ["cpu", "trt"])
-def test_a_quantised_graph_scores_good_parts_as_fp32_on_average(
+def test_a_quantized_graph_scores_good_parts_as_fp32_on_average(
     model: onnx.ModelProto, frames: np.ndarray, form: str
 ) -> None:
     """Told by fresh frames, it holds on others that the rounding has not seen."""
     settings = Int8Settings.model_validate({"form": form, "limit": 2.0})
     fresh, unseen = small_frames(24, seed=5), small_frames(24, seed=6)
-    made = quantise(model, frames, settings, THRESHOLD, fresh=fresh)
+    made = quantize(model, frames, settings, THRESHOLD, fresh=fresh)
     calibration = calibrate(model, frames, settings)
-    plain = quantised_graph(calibration, calibration.layers)
+    plain = quantized_graph(calibration, calibration.layers)
 
     def added(graph: onnx.ModelProto, pictures: np.ndarray) -> float:
         return score_bias(said(model, pictures), said(graph, pictures))
@@ -82,9 +82,9 @@ def test_without_fresh_frames_all_good_ones_tell_it(
     model: onnx.ModelProto, frames: np.ndarray
 ) -> None:
     """Probes never do: they may show defects, whose scores move otherwise."""
-    alone = quantise(model, frames, LOOSE, THRESHOLD)
+    alone = quantize(model, frames, LOOSE, THRESHOLD)
     probes = 255 - small_frames(3, seed=9)
-    beside = quantise(model, frames, LOOSE, THRESHOLD, probes=probes).report
+    beside = quantize(model, frames, LOOSE, THRESHOLD, probes=probes).report
     assert score_bias(said(model, frames), said(alone.model, frames)) == pytest.approx(0, abs=1e-5)
     assert beside.every.shift == alone.report.every.shift != 0
     assert (beside.frames, beside.fresh, beside.probes) == (6, 0, 3)
@@ -100,13 +100,13 @@ def test_what_may_be_chance_is_left(frames: np.ndarray) -> None:
     assert score_bias(level, scores([-0.3, -0.4, -0.5, -0.4])) == pytest.approx(-0.4)
     assert score_bias(level, scores([0.9, -0.1, -0.1, 0.9])) == 0.0
     assert score_bias(level[:1], scores([0.4])) == 0.0
-    steady = quantise(small_network(), frames, LOOSE, THRESHOLD, fresh=small_frames(24, seed=5))
+    steady = quantize(small_network(), frames, LOOSE, THRESHOLD, fresh=small_frames(24, seed=5))
     assert steady.report.bias == 0.0
     assert "bias" not in {entry.name for entry in steady.model.graph.initializer}
 
 
 def test_it_is_taken_off_in_fp32(model: onnx.ModelProto, frames: np.ndarray) -> None:
-    made = quantise(model, frames, LOOSE, THRESHOLD)
+    made = quantize(model, frames, LOOSE, THRESHOLD)
     half = to_fp16(made.model)
     types = element_types(half)
     ends = [node for node in half.graph.node if node.output[0] in ("map", "score")]

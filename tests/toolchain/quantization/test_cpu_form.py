@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from edge.toolchain.quantization.first_convolution import widen_stem
 from edge.toolchain.quantization.graph import Graph
 from edge.toolchain.quantization.graph_runner import Runner
-from edge.toolchain.quantization.input_pixels import pixel_codes
+from edge.toolchain.quantization.input_pixels import pixel_quantization
+from edge.toolchain.quantization.input_transpose import transpose_bytes
 from edge.toolchain.quantization.qdq import insert_qdq
 from edge.toolchain.quantization.quantize import Calibration, calibrate
 from edge.toolchain.quantization.settings import Int8Settings
-from edge.toolchain.quantization.transposes import turn_bytes
-from edge.toolchain.quantization.upsampling import enlarge_by_product, interpolation
+from edge.toolchain.quantization.upsampling import interpolation, upsample_by_matmul
 from tests.support.precision_graphs import small_frames, small_network
 
 
@@ -38,13 +38,13 @@ def calibration() -> Calibration:
 
 def test_pixels_are_their_own_codes() -> None:
     graph = Graph(small_network())
-    turn_bytes(graph)
-    found = pixel_codes(graph, "image")
+    transpose_bytes(graph)
+    found = pixel_quantization(graph, "image")
     assert found is not None
-    assert (found.codes.zero_point, float(found.codes.scale)) == (127, 1 / 128)
+    assert (found.parameters.zero_point, float(found.parameters.scale)) == (127, 1 / 128)
     graph = Graph(small_network(mean=123.675))
-    turn_bytes(graph)
-    assert pixel_codes(graph, "image") is None, "no whole number stands for that mean"
+    transpose_bytes(graph)
+    assert pixel_quantization(graph, "image") is None, "no whole number stands for that mean"
 
 
 def test_the_wide_stem_is_the_same_convolution(calibration: Calibration) -> None:
@@ -72,8 +72,8 @@ def test_interpolation_is_that_of_the_model(coarse: int, fine: int) -> None:
     assert np.allclose(interpolation(coarse, fine) @ line[0, 0].numpy(), expected.numpy())
 
 
-def enlarging(**resize) -> onnx.ModelProto:
-    """Frame (1, 4, 6, 3) as 3 channels -> enlarged 2x -> tokens (1, 96, 3), divided by 0.7."""
+def upsampling(**resize) -> onnx.ModelProto:
+    """Frame (1, 4, 6, 3) as 3 channels -> upsampled 2x -> tokens (1, 96, 3), divided by 0.7."""
     attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel", **resize}
     nodes = [
         helper.make_node("Cast", ["frame"], ["level"], to=TensorProto.FLOAT),
@@ -90,14 +90,14 @@ def enlarging(**resize) -> onnx.ModelProto:
     ]
     frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, (1, 4, 6, 3))
     tokens = helper.make_tensor_value_info("tokens", TensorProto.FLOAT, (1, 96, 3))
-    graph = helper.make_graph(nodes, "enlarging", [frame], [tokens], constants)
+    graph = helper.make_graph(nodes, "upsampling", [frame], [tokens], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def test_a_product_enlarges_as_resize_does() -> None:
-    model = enlarging()
+def test_a_product_upsamples_as_resize_does() -> None:
+    model = upsampling()
     graph = Graph(model)
-    enlarge_by_product(graph)
+    upsample_by_matmul(graph)
     product = graph.checked()
     assert {"Resize", "Div"}.isdisjoint(node.op_type for node in product.graph.node)
     frame = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
@@ -109,8 +109,8 @@ def test_a_product_enlarges_as_resize_does() -> None:
     "other", [{"mode": "nearest"}, {"coordinate_transformation_mode": "align_corners"}]
 )
 def test_another_resize_is_left_alone(other: dict[str, str]) -> None:
-    graph = Graph(enlarging(**other))
-    enlarge_by_product(graph)
+    graph = Graph(upsampling(**other))
+    upsample_by_matmul(graph)
     assert "Resize" in {node.op_type for node in graph.nodes}
 
 

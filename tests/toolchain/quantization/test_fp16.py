@@ -15,7 +15,7 @@ from edge.inspection.preprocess import to_network
 from edge.toolchain.parity import Outcome, compare
 from edge.toolchain.quantization.fp16 import to_fp16
 from edge.toolchain.quantization.graph import element_types
-from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.quantize import calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
 from tests.support.bundles import DEMO_BUNDLE
 from tests.support.precision_graphs import small_frames, small_network
@@ -141,16 +141,16 @@ def test_a_tensor_may_be_output_and_go_on(tmp_path) -> None:
         assert np.allclose(found[name], value, atol=2e-3)
 
 
-def test_a_quantised_file_becomes_int8_with_half_around_it() -> None:
+def test_a_quantized_file_becomes_int8_with_half_around_it() -> None:
     calibration = calibrate(small_network(), small_frames(), Int8Settings(form="trt"))
-    quantised = quantised_graph(calibration, calibration.layers)
-    mixed = to_fp16(quantised)
+    quantized = quantized_graph(calibration, calibration.layers)
+    mixed = to_fp16(quantized)
     types = element_types(mixed)
     scales = [node for node in mixed.graph.node if node.op_type == "DequantizeLinear"]
     assert {types[node.output[0]] for node in scales} == {TensorProto.FLOAT16}
     assert {types[node.input[0]] for node in scales} == {TensorProto.INT8}
     frame = small_frames(1, seed=5)[0]
-    expected, found = (run(graph, frame)["map"] for graph in (quantised, mixed))
+    expected, found = (run(graph, frame)["map"] for graph in (quantized, mixed))
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.999
 
 
@@ -162,7 +162,7 @@ def test_scales_that_would_vanish_are_refused() -> None:
     weight.CopyFrom(numpy_helper.from_array(value, weight.name))
     frames = small_frames()
     made = {form: calibrate(model, frames, Int8Settings(form=form)) for form in ("cpu", "trt")}
-    to_fp16(quantised_graph(made["trt"], made["trt"].layers))
+    to_fp16(quantized_graph(made["trt"], made["trt"].layers))
     with pytest.raises(PrecisionError, match=r"scales of at least 6.1e-05.*form trt") as it:
-        to_fp16(quantised_graph(made["cpu"], made["cpu"].layers))
+        to_fp16(quantized_graph(made["cpu"], made["cpu"].layers))
     assert "\n" not in str(it.value)

@@ -1,4 +1,4 @@
-"""The image branch of a coded graph is centred on what that graph pools."""
+"""The image branch of an INT8 graph is centred on that graph's own mean features."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from edge.toolchain.quantization.graph_runner import Runner
-from edge.toolchain.quantization.image_branch_centre import CENTRE, PooledCentre
-from edge.toolchain.quantization.int8 import quantise
-from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.image_branch_centre import CENTRE, CentreCorrection
+from edge.toolchain.quantization.int8 import quantize
+from edge.toolchain.quantization.quantize import calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
 from tests.support.precision_graphs import SIZE, Writer, small_frames, small_network
 
@@ -58,7 +58,7 @@ def model() -> onnx.ModelProto:
 
 
 def shifted(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph as if coding had moved every channel by a little of its own."""
+    """The graph as if quantization had moved every channel by a little of its own."""
     moved = onnx.ModelProto()
     moved.CopyFrom(model)
     for entry in moved.graph.initializer:
@@ -73,23 +73,23 @@ def scores_of(model: onnx.ModelProto, frames: np.ndarray) -> list[float]:
 
 
 def test_what_moves_every_frame_alike_is_taken_off(model: onnx.ModelProto) -> None:
-    coded, unseen = shifted(model), small_frames(6, seed=8)
-    assert scores_of(coded, unseen) != pytest.approx(scores_of(model, unseen), rel=0.1)
-    moved = PooledCentre(model, small_frames(4)).moved(coded)
+    quantized, unseen = shifted(model), small_frames(6, seed=8)
+    assert scores_of(quantized, unseen) != pytest.approx(scores_of(model, unseen), rel=0.1)
+    moved = CentreCorrection(model, small_frames(4)).apply(quantized)
     assert scores_of(moved, unseen) == pytest.approx(scores_of(model, unseen), rel=1e-3)
-    assert np.array_equal(centre_of(coded), centre_of(model)), "what was given stays"
+    assert np.array_equal(centre_of(quantized), centre_of(model)), "what was given stays"
 
 
-def test_a_quantised_graph_has_its_own_centre(model: onnx.ModelProto) -> None:
+def test_a_quantized_graph_has_its_own_centre(model: onnx.ModelProto) -> None:
     frames, fresh = small_frames(6), small_frames(4, seed=5)
-    made = quantise(model, frames, SETTINGS, threshold=10.0, fresh=fresh)
+    made = quantize(model, frames, SETTINGS, threshold=10.0, fresh=fresh)
     calibration = calibrate(model, frames, SETTINGS)
-    plain = quantised_graph(calibration, calibration.layers)
-    expected = PooledCentre(model, np.concatenate([frames, fresh])).moved(plain)
+    plain = quantized_graph(calibration, calibration.layers)
+    expected = CentreCorrection(model, np.concatenate([frames, fresh])).apply(plain)
     assert np.allclose(centre_of(made.model), centre_of(expected), atol=1e-6)
     assert not np.array_equal(centre_of(made.model), centre_of(model))
 
 
 def test_a_graph_without_the_branch_stays_as_it_is() -> None:
     plain = small_network()
-    assert PooledCentre(plain, small_frames(2)).moved(plain) is plain
+    assert CentreCorrection(plain, small_frames(2)).apply(plain) is plain

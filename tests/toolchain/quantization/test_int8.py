@@ -18,9 +18,9 @@ from edge.inspection.preprocess import to_network
 from edge.toolchain.quantization.activation_ranges import activation_ranges
 from edge.toolchain.quantization.graph import Graph
 from edge.toolchain.quantization.layers import weighted_layers
-from edge.toolchain.quantization.parameters import LEAST_HALF_SCALE, nearest_codes, weight_scales
+from edge.toolchain.quantization.parameters import LEAST_HALF_SCALE, round_to_nearest, weight_scales
 from edge.toolchain.quantization.qdq import make_plan
-from edge.toolchain.quantization.quantize import Calibration, calibrate, quantised_graph
+from edge.toolchain.quantization.quantize import Calibration, calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
 from edge.toolchain.quantization.weight_rounding import Moments, mean_error, round_weight
 from tests.support.bundles import DEMO_BUNDLE
@@ -84,7 +84,7 @@ def small() -> dict[str, Calibration]:
 
 
 def test_the_real_network_computes_every_layer_in_8_bits(lite: Calibration, tmp_path: Path) -> None:
-    running = optimised(quantised_graph(lite, lite.layers), tmp_path)
+    running = optimised(quantized_graph(lite, lite.layers), tmp_path)
     counts = Counter(node.op_type for node in running.graph.node)
     assert counts["QLinearConv"] == 48
     assert counts["Conv"] == 0
@@ -95,14 +95,14 @@ def test_the_real_network_computes_every_layer_in_8_bits(lite: Calibration, tmp_
     for node in running.graph.node:
         if node.op_type == "DequantizeLinear":
             assert node.input[0] not in constants, (
-                f"{node.name}: a weight is decoded for each frame"
+                f"{node.name}: a weight is dequantized for each frame"
             )
 
 
 def test_without_the_option_weights_would_be_decoded_for_each_frame(
     lite: Calibration, tmp_path: Path
 ) -> None:
-    running = optimised(quantised_graph(lite, lite.layers), tmp_path, precision="fp32")
+    running = optimised(quantized_graph(lite, lite.layers), tmp_path, precision="fp32")
     assert Counter(node.op_type for node in running.graph.node)["MatMulIntegerToFloat"] < 5
 
 
@@ -110,7 +110,7 @@ def test_the_real_network_still_decides_as_before(
     bundle: Bundle, demo: onnx.ModelProto, lite: Calibration, golden: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "int8.onnx"
-    onnx.save(quantised_graph(lite, lite.layers), str(path))
+    onnx.save(quantized_graph(lite, lite.layers), str(path))
     graph = bundle.graph.model_copy(update={"precision": "int8"})
     threshold = bundle.thresholds.score.value
     with (
@@ -131,19 +131,19 @@ def test_the_real_network_still_decides_as_before(
 def test_weights_for_cpus_leave_room_for_sums_in_16_bits(
     small: dict[str, Calibration], settings: Int8Settings, largest: int
 ) -> None:
-    """Two products of a weight and a code up to 255 are added there where VNNI is missing."""
+    """Two products of a weight and a value up to 255 are added there where VNNI is missing."""
     calibration = small[settings.form]
-    constants = initializers(quantised_graph(calibration, calibration.layers))
-    codes = [
+    constants = initializers(quantized_graph(calibration, calibration.layers))
+    values = [
         np.abs(v.astype(int)).max() for v in constants.values() if v.dtype == np.int8 and v.ndim
     ]
-    assert max(codes) == largest
+    assert max(values) == largest
 
 
 @pytest.mark.parametrize("form", ["cpu", "trt"])
 def test_the_small_network_gives_the_same_map(small: dict[str, Calibration], form: str) -> None:
     calibration = small[form]
-    model = quantised_graph(calibration, calibration.layers)
+    model = quantized_graph(calibration, calibration.layers)
     assert len(calibration.layers) == 7
     for frame in small_frames(3, seed=9):
         expected, found = exact(small_network(), frame)["map"], exact(model, frame)["map"]
@@ -153,7 +153,7 @@ def test_the_small_network_gives_the_same_map(small: dict[str, Calibration], for
 
 def test_files_for_tensorrt_hold_what_its_parser_takes(small: dict[str, Calibration]) -> None:
     calibration = small["trt"]
-    model = quantised_graph(calibration, calibration.layers)
+    model = quantized_graph(calibration, calibration.layers)
     constants = initializers(model)
     graph = Graph(model)
     weights = 0
@@ -186,7 +186,7 @@ def test_tiny_channels_get_scales_that_half_can_hold() -> None:
     calibration = calibrate(model, small_frames(2), TRT)
     layer = next(layer for layer in calibration.layers if layer.label == "expand")
     assert calibration.weights[layer.node].scales[3] == np.float32(LEAST_HALF_SCALE)
-    assert not calibration.weights[layer.node].codes[3].any(), "coded again with that scale"
+    assert not calibration.weights[layer.node].values[3].any(), "quantized again with that scale"
 
 
 @pytest.mark.parametrize("form", ["cpu", "trt"])
@@ -197,17 +197,17 @@ def test_layers_left_out_stay_float(
     calibration = small[form]
     kept = [layer for layer in calibration.layers if layer.label != label]
     (left_out,) = (layer for layer in calibration.layers if layer.label == label)
-    model = quantised_graph(calibration, kept)
+    model = quantized_graph(calibration, kept)
     node = next(node for node in model.graph.node if node.name == left_out.node)
     weight = initializers(model)[node.input[1]]
     assert np.array_equal(weight, Graph(small_network()).constant(left_out.weight))
-    coded = {
+    found = {
         reader.name
         for reader in model.graph.node
         if reader.op_type in {"Conv", "MatMul"} and reader.input[1] not in initializers(model)
     }
-    assert coded == {layer.node for layer in kept}
-    # ONNX Runtime must leave it alone too: by default it quantises such a weight on its own.
+    assert found == {layer.node for layer in kept}
+    # ONNX Runtime must leave it alone too: by default it quantizes such a weight on its own.
     frame = small_frames(1, seed=4)[0]
     session = ort.InferenceSession(
         model.SerializeToString(), session_options(1, "int8"), providers=["CPUExecutionProvider"]
@@ -231,11 +231,11 @@ def test_rounding_against_the_inputs_beats_nearest() -> None:
     )
     scales = weight_scales(weight, 0, 15)
     steps = scales[:, None, None, None]
-    nearest = nearest_codes(weight, scales, 0, 15) * steps
-    codes = round_weight(weight, scales, moments, 15)
-    assert np.abs(codes).max() <= 15
-    assert np.array_equal(codes, np.rint(codes))
-    rounded = codes * steps
+    nearest = round_to_nearest(weight, scales, 0, 15) * steps
+    values = round_weight(weight, scales, moments, 15)
+    assert np.abs(values).max() <= 15
+    assert np.array_equal(values, np.rint(values))
+    rounded = values * steps
     errors = {}
     for name, value in (("nearest", nearest), ("rounded", rounded)):
         off = inputs @ (value - weight).reshape(64, 9).T

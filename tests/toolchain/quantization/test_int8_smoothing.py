@@ -1,4 +1,4 @@
-"""edge-build --int8 smooths a vision transformer before it codes it, and leaves FP32 alone."""
+"""edge-build --int8 smooths a vision transformer before it quantizes it, and leaves FP32 alone."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from edge.toolchain.packing.int8_graphs import ORIGIN
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
 from edge.toolchain.quantization.calibration_set import freeze_calibration_set, read_calibration_set
 from edge.toolchain.quantization.graph_runner import Runner
-from edge.toolchain.quantization.int8 import quantise
-from edge.toolchain.quantization.output_differences import effect_of
+from edge.toolchain.quantization.int8 import quantize
+from edge.toolchain.quantization.output_differences import output_difference
 from edge.toolchain.quantization.settings import Int8Settings
 from edge.toolchain.quantization.smoothing import has_blocks
 from tests.support.int8 import check
@@ -96,11 +96,11 @@ def test_both_int8_forms_are_of_the_smoothed_network(packed) -> None:
         assert np.array_equal(gain, state[name].numpy())
         assert reach(gain) > 20
     for form in ("cpu", "trt"):
-        coded = graph(bundle, "int8", form)
-        smooth = gains(coded)
+        quantized = graph(bundle, "int8", form)
+        smooth = gains(quantized)
         assert smooth.keys() == plain.keys()
         assert max(reach(gain) for gain in smooth.values()) < 10
-        named = {entry.key: entry.value for entry in coded.metadata_props}
+        named = {entry.key: entry.value for entry in quantized.metadata_props}
         assert named["weights_sha256"]
     assert json.loads(bundle.path(ORIGIN).read_text())["is_smoothed"] == {"detect": True}
 
@@ -117,10 +117,10 @@ def test_the_map_is_nearer_to_fp32_than_without(packed, form: str) -> None:
     fp32 = graph(bundle, "fp32")
     settings = Int8Settings.model_validate({"form": form, "limit": 1e3})
     calibration = read_calibration_set(bundle.folder.parent / "set").frames(InputShape(SIZE_WH))
-    plain = quantise(fp32, calibration, settings, threshold).model
+    plain = quantize(fp32, calibration, settings, threshold).model
     reference = list(Runner(fp32).each(unseen))
     errors = [
-        effect_of(reference, list(Runner(model).each(unseen)), threshold).error
+        output_difference(reference, list(Runner(model).each(unseen)), threshold).error
         for model in (graph(bundle, "int8", form), plain)
     ]
     assert errors[0] < 0.3 * errors[1]

@@ -14,8 +14,8 @@ from edge.errors import PrecisionError
 from edge.networks.backbones.clip import ClipShape, ClipVision
 from edge.networks.backbones.dinov2 import DinoV2, VitShape
 from edge.toolchain.quantization.graph_runner import Runner
-from edge.toolchain.quantization.output_differences import effect_of
-from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.output_differences import output_difference
+from edge.toolchain.quantization.quantize import calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
 from edge.toolchain.quantization.smoothing import smoothed
 from tests.support.precision_graphs import small_frames
@@ -112,8 +112,10 @@ def test_it_loses_less_in_int8(frames: np.ndarray, tmp_path: Path) -> None:
         if reference is None:
             reference = list(Runner(model).each(frames[4:]))
         calibration = calibrate(model, frames[:4], Int8Settings(form="trt"))
-        quantised = quantised_graph(calibration, calibration.layers)
-        errors[name] = effect_of(reference, list(Runner(quantised).each(frames[4:])), 1.0).error
+        quantized = quantized_graph(calibration, calibration.layers)
+        errors[name] = output_difference(
+            reference, list(Runner(quantized).each(frames[4:])), 1.0
+        ).error
     assert errors["smooth"] < 0.5 * errors["plain"]
 
 

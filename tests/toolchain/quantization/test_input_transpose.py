@@ -1,4 +1,4 @@
-"""On a CPU the frame's bytes are turned, not its floats; nothing else changes."""
+"""On a CPU the frame's bytes are transposed, not its floats; nothing else changes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from onnx import TensorProto, helper
 
 from edge.engines.onnx.engine import session_options
 from edge.toolchain.quantization.graph import Graph
-from edge.toolchain.quantization.quantize import calibrate, quantised_graph
+from edge.toolchain.quantization.input_transpose import transpose_bytes
+from edge.toolchain.quantization.quantize import calibrate, quantized_graph
 from edge.toolchain.quantization.settings import Int8Settings
-from edge.toolchain.quantization.transposes import turn_bytes
 
 SHAPES = {"image": [1, 16, 62, 46], "level": []}
 
@@ -53,7 +53,7 @@ def frame() -> np.ndarray:
 
 def test_bytes_are_turned_and_the_result_is_the_same_to_the_bit(frame: np.ndarray) -> None:
     graph = Graph(first_steps())
-    turn_bytes(graph)
+    transpose_bytes(graph)
     assert [node.op_type for node in graph.nodes][:3] == ["Transpose", "Cast", "Sub"]
     assert graph.nodes[0].input[0] == "frame"
     (expected,), (found,) = run(first_steps(), frame), run(graph.checked(), frame)
@@ -63,7 +63,7 @@ def test_bytes_are_turned_and_the_result_is_the_same_to_the_bit(frame: np.ndarra
 def test_floats_that_someone_else_reads_stay_as_they_are() -> None:
     mean = helper.make_node("ReduceMean", ["float"], ["level"], "level", keepdims=0)
     graph = Graph(first_steps(mean, outputs=("image", "level")))
-    turn_bytes(graph)
+    transpose_bytes(graph)
     assert [node.op_type for node in graph.nodes][:2] == ["Cast", "Transpose"]
 
 
@@ -71,7 +71,7 @@ def test_floats_that_someone_else_reads_stay_as_they_are() -> None:
 def test_only_the_cpu_form_reads_bytes(frame: np.ndarray, form: str, reads_bytes: bool) -> None:
     calibration = calibrate(first_steps(), frame, Int8Settings(form=form))
     assert calibration.layers
-    model = quantised_graph(calibration, calibration.layers)
+    model = quantized_graph(calibration, calibration.layers)
     types = {node.output[0]: node.op_type for node in model.graph.node}
     decoders = [n for n in model.graph.node if n.op_type == "DequantizeLinear"]
     assert any(types.get(n.input[0]) == "Transpose" for n in decoders) == reads_bytes
