@@ -24,6 +24,7 @@ from edge.engines.onnx.engine import OnnxEngine
 from edge.engines.onnx.gpu_engine import OnnxGpuEngine
 from edge.engines.onnx.library import gpu_name
 from edge.errors import EdgeError
+from edge.picture_file import read_picture
 from edge.toolchain.compile_check.preset_graphs import PRESET_GRAPHS, in_precision
 
 PICTURES = sorted(Path("demo/images").rglob("*.png"))[::12]
@@ -48,7 +49,7 @@ def measure(name: str, folder: Path) -> None:
     PRESET_GRAPHS[name].export(path)
     graph = describe(path)
     shape = graph.inputs[0].shape
-    frames = [cv2.resize(cv2.imread(str(p)), shape[2:0:-1])[None] for p in PICTURES]
+    frames = [cv2.resize(read_picture(p), shape[2:0:-1])[None] for p in PICTURES]
     with OnnxEngine(path, graph) as engine:
         expected = [outputs(engine, graph, frame) for frame in frames]
     half = folder / "fp16.onnx"

@@ -12,12 +12,12 @@ import torch
 
 from edge.data.few_shot import COPIES, DEGREES, augment, choose_shots, write_shots
 from edge.data.image_set import Sample, read_image_set, read_pixels
-from edge.data.products import read_products
 from edge.errors import DataError
-from edge.methods.inp_former.fit import Request, fit
+from edge.methods.inp_former.fit import fit
+from edge.methods.inp_former.request import Request
+from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import find_preset
 from edge.methods.run import read_calibration, read_record
-from edge.methods.run_record import TrainingSettings
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
 
 
@@ -105,26 +105,6 @@ def two_products(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     for path in (other / "train" / "good").iterdir():
         cv2.imwrite(str(path), cv2.imread(str(path))[..., ::-1])
     return plates, other
-
-
-def test_every_product_gives_training_and_held_out_parts(two_products: tuple[Path, Path]) -> None:
-    products = read_products(two_products, seed=0)
-    assert products.names == ("plates", "blue_plates")
-    for part in (products.train, products.held_out):
-        kinds = {sample.group.partition("/")[0] for sample in part}
-        assert kinds == {"plates", "blue_plates"}
-    one = read_products(two_products[:1], seed=0)
-    assert len(products.train) == 2 * len(one.train)
-    few = read_products(two_products, seed=0, shots=2)
-    assert len(few.train) == 4
-    assert set(few.train) <= set(products.train)
-    assert few.held_out == products.held_out
-    with pytest.raises(DataError, match="two folders are named plates"):
-        read_products([two_products[0], two_products[0]], seed=0)
-    odd = two_products[1].parent / "blue plates"
-    shutil.copytree(two_products[1], odd)
-    with pytest.raises(DataError, match=r"'blue plates' cannot name a product.*rename it"):
-        read_products([two_products[0], odd], seed=0)
 
 
 @pytest.mark.slow

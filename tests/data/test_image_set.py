@@ -117,3 +117,12 @@ def test_masks_are_not_fattened(tmp_path: Path) -> None:
     good = Sample(tmp_path / "x.png", "good", "g")
     assert not read_mask(good, (5, 7)).any()
     assert read_mask(good, (5, 7)).shape == (7, 5)
+
+
+def test_a_mask_begins_at_half_brightness_and_more_than_half_of_a_pixel(tmp_path: Path) -> None:
+    mask = np.array([[127, 128, 255, 0, 255, 255]] * 2, np.uint8)
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
+    sample = Sample(tmp_path / "x.png", "hole", "g", tmp_path / "m.png")
+    assert read_mask(sample, (6, 2))[0].tolist() == [False, True, True, False, True, True]
+    # The first two columns are covered by exactly one half.
+    assert read_mask(sample, (3, 1))[0].tolist() == [False, False, True]

@@ -3,13 +3,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from edge.data.labelled_pictures import mosaic
-from edge.evaluation.multi_type_segmentation import over_products, segmentation
 from edge.methods.inp_former.settings import PyramidSettings, VitSettings
 from edge.methods.multiads.losses import dice_loss, focal_loss, type_loss
 from edge.methods.multiads.network import (
@@ -289,59 +286,3 @@ def test_the_loss_is_summed_over_levels_and_pulls_every_adapter() -> None:
     for parameter in adapters.parameters():
         assert parameter.grad is not None
         assert float(parameter.grad.abs().sum()) > 0
-
-
-def test_a_mosaic_keeps_every_tiles_own_ids() -> None:
-    pictures = [np.full((40, 60, 3), 10 * n, np.uint8) for n in range(4)]
-    ids = [np.zeros((20, 30), np.uint8) for _ in range(4)]
-    ids[1][5:15, 10:20] = 3
-    ids[2][:, :] = 7
-    picture, mask = mosaic(pictures, ids)
-    assert picture.shape == (40, 60, 3)
-    assert [int(picture[y, x, 0]) for y in (0, 39) for x in (0, 59)] == [0, 10, 20, 30]
-    assert set(np.unique(mask[:10, 15:])) == {0, 3}, "the second tile shows its own type"
-    assert set(np.unique(mask[10:, :15])) == {7}
-    assert not mask[:10, :15].any()
-    assert not mask[10:, 15:].any()
-    assert np.argwhere(mask[:10, 15:] == 3).min(0).tolist() == [3, 5]
-
-
-def test_segmentation_of_a_perfect_and_a_blind_volume() -> None:
-    truth = np.random.default_rng(0).integers(0, 3, (2, 8, 8))
-    perfect = np.eye(3)[truth].transpose(0, 3, 1, 2)
-    result = segmentation(list(perfect), list(truth), ("normal", "crack", "hole"))
-    assert (result.auroc, result.ap, result.f1, result.skipped) == (1, 1, 1, 0)
-    blind = segmentation(list(np.ones((2, 3, 8, 8))), list(truth), ("normal", "crack", "hole"))
-    assert blind.auroc == pytest.approx(0.5)
-    assert blind.ap == pytest.approx(1 / 3)
-    assert blind.per_type["crack"].f1 == 0
-
-
-def test_segmentation_by_hand() -> None:
-    """Two classes, four pixels: ranks as metrics.md section 8, and one wrong pixel."""
-    defect = np.array([0.9, 0.8, 0.7, 0.1])
-    volume = np.stack([1 - defect, defect]).reshape(2, 2, 2)
-    truth = np.array([[1, 0], [1, 0]])
-    result = segmentation([volume], [truth], ("normal", "hole"))
-    assert result.per_type["hole"].auroc == pytest.approx(0.75)
-    assert result.per_type["hole"].ap == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert result.per_type["hole"].f1 == pytest.approx(2 * 2 / (2 + 3))
-    assert result.per_type["normal"].f1 == pytest.approx(2 * 1 / (2 + 1))
-    assert result.f1 == pytest.approx((0.8 + 2 / 3) / 2)
-
-
-def test_a_class_without_pixels_is_skipped_and_counted() -> None:
-    truth = np.zeros((1, 4, 4), int)
-    truth[0, :2] = 1
-    volume = np.eye(3)[truth].transpose(0, 3, 1, 2)
-    one = segmentation(list(volume), list(truth), ("normal", "crack", "hole"))
-    assert one.skipped == 1
-    assert set(one.per_type) == {"normal", "crack"}
-    truth[0, 2] = 2
-    volume = np.eye(3)[np.ones_like(truth)].transpose(0, 3, 1, 2)
-    other = segmentation(list(volume), list(truth), ("normal", "crack", "hole"))
-    both = over_products([one, other])
-    assert both.skipped == 1
-    assert both.auroc == pytest.approx((one.auroc + other.auroc) / 2)
-    assert both.per_type["hole"] == other.per_type["hole"]
-    assert both.per_type["crack"].f1 == pytest.approx((1 + other.per_type["crack"].f1) / 2)

@@ -13,9 +13,9 @@ from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, hold_out, read_image_set, read_pixels
-from edge.data.labelled_pictures import TypedPicture, labelled, read_ids, split
+from edge.data.labelled_pictures import TypedPicture
 from edge.engines.load import load_engine
-from edge.errors import ConfigError, DataError, TrainingError
+from edge.errors import ConfigError, TrainingError
 from edge.evaluation.evaluate import evaluate
 from edge.frame import GOOD
 from edge.methods.multiads.fit import fit, validation_ap
@@ -46,29 +46,6 @@ def sample(label: str, group: str, mask: Path | None = Path("m.png")) -> Sample:
     return Sample(Path(f"{label}-{group}.png"), label, group, None if label == GOOD else mask)
 
 
-def test_shots_are_drawn_per_type_from_defects_with_a_mask() -> None:
-    samples = [sample("crack", str(n)) for n in range(8)] + [
-        sample("hole", str(n)) for n in range(2)
-    ]
-    samples += [sample(GOOD, str(n)) for n in range(5)] + [sample("hole", "x", mask=None)]
-    rng = np.random.default_rng(0)
-    chosen = labelled(samples, 3, rng)
-    assert [s.label for s in chosen] == ["crack"] * 3 + ["hole"] * 2
-    assert len(labelled(samples, 0, rng)) == 10
-    assert labelled(samples, 3, np.random.default_rng(1)) != labelled(samples, 3, rng)
-
-
-def test_validation_takes_whole_parts_and_a_fifth_of_every_label() -> None:
-    samples = [sample(label, f"part {n}") for label in ("crack", GOOD) for n in range(10)]
-    samples += [sample("crack", f"part {n}") for n in range(10)]
-    samples += [sample("rare", f"rare {n}") for n in range(2)]
-    train, validation = split(samples, np.random.default_rng(0))
-    assert not {s.group for s in train} & {s.group for s in validation}
-    assert len({s.group for s in validation}) == 2
-    assert {s.label for s in validation} == {"crack", GOOD}
-    assert sum(s.label == "rare" for s in train) == 2, "too few to share out"
-
-
 @pytest.fixture
 def flawed(tmp_path: Path) -> Sample:
     mask = np.zeros((40, 60), np.uint8)
@@ -76,16 +53,6 @@ def flawed(tmp_path: Path) -> Sample:
     cv2.imwrite(str(tmp_path / "m.png"), mask)
     cv2.imwrite(str(tmp_path / "p.png"), np.full((40, 60, 3), 90, np.uint8))
     return Sample(tmp_path / "p.png", "crack", "1", tmp_path / "m.png")
-
-
-def test_id_masks_hold_nothing_but_ids(flawed: Sample) -> None:
-    ids = read_ids(TypedPicture(flawed, 0, 5), (25, 17))
-    assert ids.shape == (17, 25)
-    assert set(np.unique(ids)) == {0, 5}
-    good = Sample(flawed.path, GOOD, "1")
-    assert not read_ids(TypedPicture(good, 0, 0), (25, 17)).any()
-    with pytest.raises(DataError, match="expected a mask below ground_truth, found none"):
-        read_ids(TypedPicture(Sample(flawed.path, "crack", "1"), 0, 5), (25, 17))
 
 
 def tiny_detector() -> MultiAdsDetector:
