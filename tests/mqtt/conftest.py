@@ -26,18 +26,18 @@ on_one_broker = pytest.mark.parametrize("broker", ["amqtt"], indirect=True)
 
 
 class Station:
-    """Outbox, writer and publisher as a line has them."""
+    """Outbox, writer and publisher as a real station has them."""
 
     def __init__(self, folder, port, *, boot_id="boot-1", spool=None, on_command=None, **settings):
         self.identity = Identity(IDENTITY.node, IDENTITY.station, boot_id)
         self.settings = make_settings(port, **settings)
         self.outbox = Outbox(outbox_path(folder, "jx", "st3"), SpoolSettings(**(spool or {})))
         info = info_payload(self.identity, MODEL, {"edge-inspection": "0.1"})
-        self.board = StateBoard(self.identity)
-        self.board.put("info", info)
-        self.board.put("state", state_payload(self.identity, "operational", mode="ready"))
+        self.states = StateBoard(self.identity)
+        self.states.put("info", info)
+        self.states.put("state", state_payload(self.identity, "operational", mode="ready"))
         self.publisher = Publisher(
-            self.settings, self.identity, self.outbox, self.board,
+            self.settings, self.identity, self.outbox, self.states,
             version="0.1", on_command=on_command,
         )  # fmt: skip
         self.writer = OutboxWriter(self.outbox, lambda _: self.publisher.wake())

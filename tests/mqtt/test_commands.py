@@ -38,15 +38,15 @@ def commanded(tmp_path, make_station):
             return Answer("done", "ok", "stopped")
 
         def hear(*message):
-            desk.take(*message)
+            dispatcher.take(*message)
 
         station = make_station(broker, on_command=hear)
-        desk = CommandDispatcher(
+        dispatcher = CommandDispatcher(
             IDENTITY,
             {"stop": stop},
             audit=AuditLog(tmp_path / "audit.jsonl"),
             state=lambda: state_payload(IDENTITY, "operational", mode="ready", revision="r1"),
-            publish=station.board.answer,
+            publish=station.states.answer,
         )
         if is_started:
             station.start()

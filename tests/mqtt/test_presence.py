@@ -53,7 +53,7 @@ def test_a_late_subscriber_gets_the_states_and_the_last_result(broker, listen, m
 def test_a_restarted_broker_learns_everything_again(broker, listen, make_station):
     station = make_station(broker).start()
     station.wait_connected()
-    station.board.raise_alert("camera_lost", "error", "unplugged")
+    station.states.raise_alert("camera_lost", "error", "unplugged")
     broker.kill()  # forgets what was retained
     wait_until(lambda: not station.publisher.connected)
     broker.start()
@@ -72,8 +72,8 @@ def test_every_message_obeys_its_schema(broker, listen, make_station):
     listener = listen(broker)
     station = make_station(broker).start()
     station.wait_connected()
-    station.board.raise_alert("camera_lost", "error", "unplugged")
-    station.board.clear_alert("camera_lost")
+    station.states.raise_alert("camera_lost", "error", "unplugged")
+    station.states.clear_alert("camera_lost")
     station.judge(2)
     assert station.stop()
     listener.wait_status("stopped")
@@ -129,8 +129,8 @@ def test_a_short_interruption_is_not_reported_with_mqtt_5(mosquitto, listen, tmp
     first = StationProcess(tmp_path, mosquitto, 0)
     first.make(1)
     wait_until(lambda: listener.of("result"))
-    first.kill()
     second = StationProcess(tmp_path, mosquitto, 1)
+    first.kill()
     second.make(1)
     second.stop()
     listener.wait_status("stopped")
@@ -163,11 +163,11 @@ def test_mqtt_5_messages_carry_type_expiry_and_user_properties(mosquitto, listen
 def test_health_is_published_while_connected_and_dropped_while_not(broker, listen, make_station):
     listener = listen(broker)
     station = make_station(broker).start()
-    station.board.put("health", {"schema": "edge-infer.health/1", "n": 1})
+    station.states.put("health", {"schema": "edge-infer.health/1", "n": 1})
     station.wait_connected()
     wait_until(lambda: listener.of("counters"))
     assert listener.of("health") == []
-    station.board.put("health", {"schema": "edge-infer.health/1", "n": 2})
+    station.states.put("health", {"schema": "edge-infer.health/1", "n": 2})
     wait_until(lambda: listener.of("health"))
     assert json.loads(listener.of("health")[0].payload)["n"] == 2
 

@@ -1,7 +1,8 @@
 """A station in miniature: makes and publishes as many results as each line of stdin says.
 
-Usage: outbox_process.py FOLDER PORT PROTOCOL FIRST. Prints each part id after its commit, and stops
-in order at the end of stdin.
+Usage: outbox_process.py FOLDER PORT PROTOCOL FIRST. Says `ready` once everything is imported, and
+opens outbox and connection at the first line. Prints each part id after its commit, and stops in
+order at the end of stdin.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from itertools import chain
 from pathlib import Path
 
 from edge.config.station import SpoolSettings
@@ -26,6 +28,8 @@ from tests.support.mqtt_results import MODEL, make_payload, make_settings
 def main() -> int:
     folder, port, protocol = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     next_part = int(sys.argv[4])
+    print("ready", flush=True)
+    first = sys.stdin.readline()
     identity = Identity("jx", "st3", uuid.uuid4().hex)
     outbox = Outbox(outbox_path(folder, "jx", "st3"), SpoolSettings())
     board = StateBoard(identity)
@@ -42,7 +46,7 @@ def main() -> int:
     writer.start()
     publisher.start()
     wait_until(lambda: publisher.connected, 10, "a connection to the broker")
-    for line in sys.stdin:
+    for line in chain([first], sys.stdin):
         for _ in range(int(line)):
             writer.put(make_payload(f"p-{next_part}", identity))
             next_part += 1
