@@ -48,7 +48,7 @@ def infer(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="log JSON objects")] = False,
 ) -> None:
-    """Judge every part that a camera sees, and publish the verdicts over MQTT.
+    """Inspect every part that a camera sees, and publish the verdicts over MQTT.
 
     Stops at the end of a finite source, after --max-frames, or on SIGINT and SIGTERM. Exit codes:
     0 stopped in order, 2 configuration, 3 bundle, 4 engine, 5 camera, 6 outbox or broker.

@@ -1,4 +1,4 @@
-"""Annotated pictures on disk, written beside the line and bounded in size."""
+"""Annotated pictures of parts on disk, bounded in size."""
 
 from __future__ import annotations
 

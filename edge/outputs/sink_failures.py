@@ -15,7 +15,7 @@ class SinkFailures:
     """Catches what sinks raise, so that a broken one disturbs nothing else.
 
     Every failure is counted as (NAME, failed), which the health message shows. Each type of error
-    is logged once per sink and moment: a line that makes ten parts a second must not flood the log.
+    is logged once per sink and moment: ten failing parts a second must not flood it.
     """
 
     def __init__(self, drops: DropCounts):

@@ -14,7 +14,7 @@ from edge.inspection.type_naming import predicted_type
 from edge.outputs.sink import Decided, ResultSink
 from edge.result import UNKNOWN_TYPE, Inspection, Verdict
 
-# Enough for a steady p99; an unattended line must not grow.
+# Enough for a steady p99; the memory of an unattended station must not grow.
 KEPT_TIMES = 10_000
 
 

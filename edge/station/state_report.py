@@ -134,7 +134,7 @@ class StateReport:
         )
 
     def _revision_with(self, prepared: LoadedRecipe | None) -> str:
-        """Return the revision of the station file and of what was set by command since."""
+        """Return the revision of the station file and of what commands have set since."""
         if prepared is None or prepared.set_threshold is None:
             return self._revision
         settings = f"{self._revision} threshold={prepared.set_threshold!r}"

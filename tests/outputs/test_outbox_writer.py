@@ -1,4 +1,4 @@
-"""The writer never makes the line wait, keeps order, and survives an outbox that refuses."""
+"""The writer makes no inspection wait, keeps order, and survives an outbox that refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file by which a container or service manager sees that the line turns."""
+"""The file by which a container or service manager sees that the inspector runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running line shows that it turns, and the container's check reads it."""
+"""A running station touches its file, and the container's check reads it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def health_command(dockerfile: str, run: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("dockerfile", ["Dockerfile", "Dockerfile.jetson"])
-def test_the_health_check_follows_the_line(
+def test_the_health_check_follows_the_station(
     station: Station, monkeypatch: pytest.MonkeyPatch, dockerfile: str
 ) -> None:
     run = station.folder / "run"

@@ -1,4 +1,4 @@
-"""Broker and line die in the middle of a run; no judged part may be missing afterwards."""
+"""Broker and station are killed in the middle of a run; no judged part may be missing afterwards."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_no_part_is_lost_when_broker_and_line_are_killed(
     with station.start("--json") as second:
         after = Printed(second)
         wait_until(lambda: len(after.payloads) >= 20, what="20 parts after the restart")
-        # A restarted broker knows no subscriber: the listener has to be back before the line is.
+        # A restarted broker knows no subscriber: the listener has to be back before the station is.
         second.send_signal(signal.SIGSTOP)
         listener.expect_return()
         broker.start()

@@ -62,18 +62,18 @@ def recipe_of(result: dict) -> str:
 def test_no_part_is_lost_or_judged_twice_by_changeovers_at_40_per_second(
     run, bundles: Path, kind: str
 ) -> None:
-    line = run(kind)
-    mes = line.start()
+    running = run(kind)
+    mes = running.start()
     acks = []
     for recipe in ("cover", "housing"):
-        line.more(20)
+        running.more(20)
         acks.append(mes.ask("prepare_recipe", {"recipe": recipe}))
-        line.more_since(acks[-1]["ts"])
-    line.more(20)
+        running.more_since(acks[-1]["ts"])
+    running.more(20)
     assert [ack["status"] for ack in acks] == ["done", "done"]
-    assert line.end() == 0
+    assert running.end() == 0
     mes.listener.wait_status("stopped")
-    results = line.results
+    results = running.results
 
     frames = [r["views"][0]["frame_id"] for r in results]
     first = results[0]["seq"]
@@ -114,8 +114,8 @@ def test_no_part_is_lost_or_judged_twice_by_changeovers_at_40_per_second(
 
 
 def test_states_precede_the_answers_that_tell_of_them(run) -> None:
-    line = run()
-    mes = line.start()
+    running = run()
+    mes = running.start()
     cmd_id = mes.send("prepare_recipe", {"recipe": "cover"})
     mes.outcome(cmd_id)
     told = [
@@ -135,27 +135,27 @@ def test_states_precede_the_answers_that_tell_of_them(run) -> None:
 
 
 def test_a_recipe_that_does_not_load_leaves_the_old_one_judging(run) -> None:
-    line = run()
-    mes = line.start()
+    running = run()
+    mes = running.start()
     ack = mes.ask("prepare_recipe", {"recipe": "altered"})
     assert (ack["status"], ack["code"]) == ("failed", "recipe_failed")
     assert "models/inpformer.fp32.onnx was altered" in ack["message"]
     assert "\n" not in ack["message"]
-    line.more()
-    assert {recipe_of(r) for r in line.results} == {"housing"}
+    running.more()
+    assert {recipe_of(r) for r in running.results} == {"housing"}
     assert mes.newest("state")["mode"] == "continuous_execution"
     assert mes.ask("prepare_recipe", {"recipe": "cover"})["status"] == "done"
-    assert line.end() == 0
-    assert "Traceback" not in line.log
-    audit = (line.station.state / "n1.s1.audit.jsonl").read_text().splitlines()
+    assert running.end() == 0
+    assert "Traceback" not in running.log
+    audit = (running.station.state / "n1.s1.audit.jsonl").read_text().splitlines()
     assert [json.loads(entry)["status"] for entry in audit] == [
         "accepted", "failed", "accepted", "done",
     ]  # fmt: skip
 
 
 def test_the_same_command_is_done_once_and_a_late_one_never(run) -> None:
-    line = run()
-    mes = line.start()
+    running = run()
+    mes = running.start()
     late = mes.ask("prepare_recipe", {"recipe": "cover"}, expires_at="2026-01-01T00:00:00Z")
     assert late["status"] == "expired"
     cmd_id = mes.send("prepare_recipe", {"recipe": "cover"})
@@ -166,48 +166,52 @@ def test_the_same_command_is_done_once_and_a_late_one_never(run) -> None:
     right = mes.ask("prepare_recipe", {"recipe": "box"}, expect={"config_revision": revision})
     wrong = mes.ask("prepare_recipe", {"recipe": "lid"}, expect={"config_revision": "0"})
     assert (right["status"], wrong["code"]) == ("done", "config_revision")
-    line.more()
-    assert [name for name, _ in groupby(line.results, key=recipe_of)] == ["housing", "cover", "box"]
+    running.more()
+    assert [name for name, _ in groupby(running.results, key=recipe_of)] == [
+        "housing",
+        "cover",
+        "box",
+    ]
     # After a kill the outcome is still known, and nothing is done again.
-    line.process.kill()
-    line.process.wait()
-    line.start()
+    running.process.kill()
+    running.process.wait()
+    running.start()
     mes.send("prepare_recipe", {"recipe": "cover"}, cmd_id=cmd_id)
     assert mes.outcome(cmd_id, 3)["status"] == "done"
-    line.more()
-    assert recipe_of(line.results[-1]) == "box"
+    running.more()
+    assert recipe_of(running.results[-1]) == "box"
 
 
 def test_the_recipe_chosen_survives_a_kill_until_the_file_is_edited(run) -> None:
-    line = run()
-    mes = line.start()
+    running = run()
+    mes = running.start()
     mes.ask("prepare_recipe", {"recipe": "cover"})
-    line.process.kill()
-    line.process.wait()
-    line.start()
-    assert recipe_of(line.results[-1]) == "cover"
-    assert "recipe restored recipe=cover by='mes'" in line.log
-    line.end()
-    text = line.station.file.read_text()
-    line.station.file.write_text(text.replace("recipe: housing", "recipe: lid"))
-    line.start()
-    assert recipe_of(line.results[-1]) == "lid"
-    assert "recipe choice void recipe=lid" in line.log
+    running.process.kill()
+    running.process.wait()
+    running.start()
+    assert recipe_of(running.results[-1]) == "cover"
+    assert "recipe restored recipe=cover by='mes'" in running.log
+    running.end()
+    text = running.station.file.read_text()
+    running.station.file.write_text(text.replace("recipe: housing", "recipe: lid"))
+    running.start()
+    assert recipe_of(running.results[-1]) == "lid"
+    assert "recipe choice void recipe=lid" in running.log
 
 
 def test_products_of_one_bundle_are_exchanged_without_loading(run) -> None:
-    line = run()
-    mes = line.start()
+    running = run()
+    mes = running.start()
     thresholds = {}
     for recipe in ("lid", "box"):
         mes.ask("prepare_recipe", {"recipe": recipe})
-        line.more()
-        newest = line.results[-1]
+        running.more()
+        newest = running.results[-1]
         assert recipe_of(newest) == newest["product_id"] == recipe
         thresholds[recipe] = newest["threshold"]
         assert (newest["result"] == "fail") == (newest["score"] > newest["threshold"])
     assert thresholds == {"lid": 0.5, "box": 1.5}
-    shas = {r["product_id"]: r["model"]["bundle_sha256"] for r in line.results}
+    shas = {r["product_id"]: r["model"]["bundle_sha256"] for r in running.results}
     assert shas["lid"] == shas["box"] != shas["pcb_traces"]
 
 
@@ -228,11 +232,11 @@ def test_one_bundle_alone_serves_its_products_by_name(tmp_path: Path, bundles: P
 
 
 def test_a_stopped_station_judges_nothing_and_goes_on_when_told(run) -> None:
-    line = run()
-    mes = line.start()
+    running = run()
+    mes = running.start()
     assert mes.ask("stop")["state"]["mode"] == "ready"
     time.sleep(0.3)  # what was being judged when the command came has arrived by then
-    count = len(line.results)
+    count = len(running.results)
     time.sleep(0.3)
     assert mes.ask("unprepare_recipe", {"recipe": "housing"})["status"] == "done"
     assert mes.newest("state")["recipe"] is None
@@ -240,40 +244,40 @@ def test_a_stopped_station_judges_nothing_and_goes_on_when_told(run) -> None:
     assert mes.ask("start_continuous")["code"] == "wrong_state"
     assert mes.ask("prepare_recipe", {"recipe": "cover"})["state"]["mode"] == "ready"
     time.sleep(0.3)
-    assert len(line.results) == count
+    assert len(running.results) == count
     assert mes.ask("start_continuous")["status"] == "done"
-    line.more()
-    results = line.results
+    running.more()
+    results = running.results
     assert [r["seq"] for r in results] == list(range(1, len(results) + 1))
     assert recipe_of(results[-1]) == "cover"
     assert mes.ask("halt")["status"] == "done"
-    assert line.process.wait(5) == 0
+    assert running.process.wait(5) == 0
     mes.listener.wait_status("stopped")
-    assert "line/stopped" in line.log
+    assert "line/stopped" in running.log
 
 
 def test_a_station_that_allows_no_command_obeys_none(run) -> None:
-    line = run(extra="commands: {allow: []}")
-    mes = line.start()
+    running = run(extra="commands: {allow: []}")
+    mes = running.start()
     mes.send("halt")
-    line.more(30)
+    running.more(30)
     assert mes.listener.of("ack") == []
     assert mes.newest("info")["commands"] == []
-    assert line.end() == 0
+    assert running.end() == 0
 
 
 def test_edge_command_changes_the_product(run) -> None:
-    line = run("embedded")
-    line.start()
-    arguments = ["--node", "n1", "--station", "s1", "--mqtt", f"mqtt://127.0.0.1:{line.port}"]
+    running = run("embedded")
+    running.start()
+    arguments = ["--node", "n1", "--station", "s1", "--mqtt", f"mqtt://127.0.0.1:{running.port}"]
     done = subprocess.run(
         [COMMANDS / "edge-command", "prepare_recipe", "recipe=cover", *arguments],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "accepted: preparing recipe cover\ndone: recipe cover is active\n"
-    line.more()
-    assert recipe_of(line.results[-1]) == "cover"
+    running.more()
+    assert recipe_of(running.results[-1]) == "cover"
     state = subprocess.run(
         [COMMANDS / "edge-command", "get_state", *arguments],
         capture_output=True, text=True, timeout=60, check=True,
@@ -282,12 +286,12 @@ def test_edge_command_changes_the_product(run) -> None:
 
 
 def test_check_looks_at_every_recipe(tmp_path: Path, bundles: Path) -> None:
-    line = Running(tmp_path, 1883, f"{station_text(bundles)}mqtt: {{broker: none}}\n")
-    done = line.station.run("--check")
+    running = Running(tmp_path, 1883, f"{station_text(bundles)}mqtt: {{broker: none}}\n")
+    done = running.station.run("--check")
     assert done.returncode == 3
     assert "altered" in done.stderr.splitlines()[-1]
-    text = line.station.file.read_text()
-    line.station.file.write_text(text.replace(f"  altered: {bundles / 'altered'}\n", ""))
-    done = line.station.run("--check")
+    text = running.station.file.read_text()
+    running.station.file.write_text(text.replace(f"  altered: {bundles / 'altered'}\n", ""))
+    done = running.station.run("--check")
     assert done.returncode == 0, done.stderr
-    assert not line.station.state.exists()
+    assert not running.station.state.exists()
