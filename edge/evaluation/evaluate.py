@@ -234,8 +234,8 @@ def measure(
     named, veto = None, None
     if names:
         veto = veto_metrics([(item.sample.is_good, item.inspection) for item in parts])
-        surest = np.array([type_scores(item.inspection.upheld, names) for item in parts])
-        named = type_metrics(kinds, [item.called for item in parts], surest, names)
+        confidence = np.array([type_scores(item.inspection.upheld, names) for item in parts])
+        named = type_metrics(kinds, [item.called for item in parts], confidence, names)
     return Evaluation(
         image=rank(labels, scores),
         pixel=pixel,

@@ -1,4 +1,4 @@
-"""The bare bones of a report: text that is escaped unless it is markup, tables, style, page."""
+"""Building blocks of a report. Text is escaped unless it is markup."""
 
 from __future__ import annotations
 

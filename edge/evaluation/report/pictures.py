@@ -142,12 +142,12 @@ def _boxes(inspection: Inspection, width: int) -> list[Markup]:
 
 
 def types_said(regions: tuple[Region, ...]) -> str:
-    """Types of the regions with their confidence, each once, surest first."""
-    surest: dict[str, float] = {}
+    """Types of the regions with their confidence, each once, most confident first."""
+    highest: dict[str, float] = {}
     for region in regions:
         if region.type != UNKNOWN_TYPE:
-            surest[region.type] = max(surest.get(region.type, 0.0), region.type_score or 0.0)
-    if not surest:
+            highest[region.type] = max(highest.get(region.type, 0.0), region.type_score or 0.0)
+    if not highest:
         return UNKNOWN_TYPE if regions else "none"
-    ordered = sorted(surest.items(), key=lambda item: -item[1])
+    ordered = sorted(highest.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {score:.0%}" for name, score in ordered)

@@ -24,8 +24,8 @@ at a threshold are at the shipped one; every part that does not pass counts as r
 A part is called by its named region with the highest confidence times area, unknown without one.
 Accuracy and the share of unknown ones are over detected defective parts.
 
-A type's AUROC and AP rank all parts, good ones included, by their surest region of the type; its F1
-takes the names as given.
+A type's AUROC and AP rank all parts, good ones included, by their most confident region of the
+type; its F1 takes the names as given.
 
 A region hits a defect when their IoU is at least {LEAST_IOU:g} or its centre lies inside the
 defect; other regions are false alarms. Parts that pass have no regions.
