@@ -83,7 +83,7 @@ def called(inspection: Inspection) -> str:
 
 
 def type_scores(regions: Sequence[Region], types: Sequence[str]) -> NDArray[np.float64]:
-    """Score a part for each type, (K,) in 0..1: the most confident region of the type, 0 without one."""
+    """Score a part for each type, (K,) in 0..1: its most confident region's score, 0 if none."""
     scores = np.zeros(len(types))
     for region in regions:
         if region.type in types:
