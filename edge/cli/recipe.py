@@ -51,12 +51,12 @@ def add_type(
         Path | None,
         typer.Option(
             metavar="SET",
-            help="calibration set, to code the INT8 graphs of the new bundle",
+            help="calibration set, to quantize the INT8 graphs of the new bundle",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Teach a bundle one more defect type by its word alone.
+    """Add a defect type to a bundle by its word alone.
 
     Only the text bank is made anew: maps, scores, threshold and the logits of the other types stay
     as they are, which is checked on the golden pictures, as is parity. A word says less than an
@@ -70,8 +70,8 @@ def add_type(
     from edge.toolchain.packing.add_type import add_type as add
     from edge.toolchain.quantization.calibration_set import read_calibration_set
 
-    coded_on = None if int8 is None else read_calibration_set(int8)
-    request = AddRequest(bundle, word, run_folder, types, weights, version, coded_on)
+    calibration = None if int8 is None else read_calibration_set(int8)
+    request = AddRequest(bundle, word, run_folder, types, weights, version, calibration)
     with progress("adding", 4) as advance:
         added = add(request, out, advance)
     print_bundle(added.bundle)
@@ -80,8 +80,10 @@ def add_type(
         f"{added.score_difference:.1e}, logits of the other types by {added.logit_difference:.1e} "
         "of the largest"
     )
-    if coded_on is None and any(g.precision == "int8" for g in open_bundle(bundle).manifest.graphs):
-        print(f"{out}: holds no INT8 graphs, as {bundle} does; give --int8 SET to code them anew")
+    if calibration is None and any(
+        g.precision == "int8" for g in open_bundle(bundle).manifest.graphs
+    ):
+        print(f"{out}: holds no INT8 graphs, as {bundle} does; give --int8 SET to make them anew")
 
 
 def main() -> None:

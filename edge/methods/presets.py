@@ -25,20 +25,22 @@ from edge.networks.weights import PACKAGE, RANDOM, read_dinov2
 MAX_ENLARGEMENT = 1.25
 # Offered to every product; training leaves out what does not help (see branch_fitting).
 BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64, probe=1)
-# A cell of a convolutional network sees little beside itself: its memory and its probe look around
-# (docs/adr/0019).
+# A cell of a convolutional network sees little beside itself: its memory and its probe aggregate
+# neighbouring cells (docs/adr/0019).
 LITE_BRANCHES = BRANCHES.model_copy(update={"memory_around": 3, "probe_around": 7})
 
 # Frozen convolutional features differ from frame to frame as a whole, and so do distances in
-# them. What is left of the mean lets a defect count that fills the frame (docs/adr/0016).
+# them. The mean over the frame is taken off in part only, so that a defect that fills the frame
+# still counts (docs/adr/0016).
 LITE_CENTRING = 0.7
-# Several branches that see something are surer of a place than one that sees a lot, which may be
-# the rim of its field of view. What is left keeps the order among strong defects.
-LITE_BEYOND_RARE = 0.1
-# The score counts more of it: of a defect that nothing was taught about, distances alone can tell
+# Beyond the level that is rare for good pixels, distances count with this slope in the map. A
+# place where several branches respond is more likely defective than one where a single branch
+# responds strongly. The slope is above 0, so that strong defects keep their order (docs/adr/0016).
+LITE_TAIL_SLOPE = 0.1
+# The score uses a larger slope: only distances find a defect of a kind that no probe has learned
 # (docs/adr/0018).
-LITE_SCORE_BEYOND_RARE = 0.5
-# What looks around spreads; the map takes some of it back (docs/adr/0019).
+LITE_SCORE_TAIL_SLOPE = 0.5
+# Neighbourhood aggregation blurs the map; local contrast takes some of it back (docs/adr/0019).
 LITE_CONTRAST = 0.3
 
 
@@ -117,8 +119,8 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
                 stride=2,
                 contrast=LITE_CONTRAST,
                 score_from="grid",
-                beyond_rare=LITE_BEYOND_RARE,
-                score_beyond_rare=LITE_SCORE_BEYOND_RARE,
+                beyond_rare=LITE_TAIL_SLOPE,
+                score_beyond_rare=LITE_SCORE_TAIL_SLOPE,
             ),
         )
     backbone = _vit_settings(preset, weights)

@@ -84,6 +84,10 @@ def check_same_run(folder: Path, stored: RunRecord, wanted: RunRecord) -> None:
     Raises:
         TrainingError: naming what differs.
     """
+    method = stored.model.method
+    if method != wanted.model.method:
+        # All of the model differs, and nothing of it says more than this.
+        raise other_options(folder, differences(method, wanted.model.method, "model.method"))
     there, here = (_comparable(record) for record in (stored, wanted))
     data = there["data"]
     if data["pictures_sha256"] is None:

@@ -15,7 +15,7 @@ from edge.methods.settings import MethodSettings
 
 
 class SizeTrial(Settings):
-    """One network size that was tried, and how well it told synthetic defects apart."""
+    """One network size that was tried, and how well it separated synthetic defects."""
 
     size_wh: tuple[int, int]
     auroc: float
@@ -60,7 +60,7 @@ class NegationRecord(Settings):
 
 
 class ProbeTrial(Settings):
-    """What labelled defects of the own product did to its map, on parts that were not taught.
+    """What labelled defects of the own product did to its map, on parts that were left out.
 
     Attributes:
         defects: labelled pictures.
@@ -78,7 +78,7 @@ class TypesRecord(Settings):
     """What the type branch of an INP-Former run learned from.
 
     Attributes:
-        products: data sets with labelled defects; `vocabulary`: the types they taught.
+        products: data sets with labelled defects; `vocabulary`: their types.
         regions: labelled parts, good ones included.
         accuracy: share of labelled regions named right by a model that had not seen their part.
         own_defects: labelled pictures of the judged product itself; they test nothing any more.

@@ -1,4 +1,4 @@
-"""What a run or bundle may hold, told apart by `method`."""
+"""What a run or bundle may hold, distinguished by `method`."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Stage:
     Attributes:
         module: the part of the network that changes.
         loss: of one step, from the step's own random numbers.
-        validate: judges the network as it is, higher is better.
+        validate: value of the network as it is, higher is better.
         keeps_place: go on inside or after the stage; without, a resumed run finds the network as
             it was before the stage, and trains it again.
     """

@@ -38,14 +38,15 @@ from edge.training.run_folder import MODEL, write_calibration
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRequest:
-    """Which checkpoint to import, and how it is to judge.
+    """Which checkpoint to import, and how its run detects defects.
 
     Attributes:
         size: small, base or large.
         data: folder of good pictures for the threshold; without it the run holds the model alone.
         size_wh: network input; the published one is 392 x 392.
         chain: see MapSettings.
-        is_zero_shot: judge by the distance to prototypes, for products the model never saw.
+        is_zero_shot: measure defects by the distance to prototypes, for products the model never
+            saw.
         seed: of the golden set's synthetic defects.
         is_fresh: replace the run that the target folder holds, once the new one is complete.
     """
@@ -61,7 +62,7 @@ class CheckpointRequest:
 
 
 def import_checkpoint(request: CheckpointRequest, folder: Path, progress: Progress) -> RunRecord:
-    """Turn an INP-Former checkpoint into a run that exports, builds and judges like our own.
+    """Turn an INP-Former checkpoint into a run like those of our own training.
 
     Raises:
         ConfigError: the size is unknown or the network size impossible.

@@ -17,7 +17,7 @@ class Request:
     `size_wh` None chooses by trial on synthetic defects when the preset has several sizes. Several
     folders in `data` make one model for several products; `head` gives the hidden channels of
     INP-Former++'s residual head, None leaves it out; `refine` tries PromptMAD's mask in its place;
-    `branches` False lets INP-Former judge alone.
+    `branches` False uses INP-Former alone.
     """
 
     data: Path | Sequence[Path]

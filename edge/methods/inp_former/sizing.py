@@ -88,7 +88,7 @@ def _some(samples: Sequence[Sample], count: int, rng: np.random.Generator) -> li
 
 
 def _unit_tokens(groups: Groups) -> Tensor:
-    """(B, N, sum C_g) tokens of unit length, every group with an equal say."""
+    """(B, N, sum C_g) tokens of unit length, every group with the same weight."""
     return F.normalize(torch.cat([F.normalize(group, dim=-1) for group in groups], -1), dim=-1)
 
 

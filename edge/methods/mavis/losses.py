@@ -92,10 +92,3 @@ def negation_error(anchors: Tensor, positive: Tensor, sentences: Tensor) -> floa
         return float("nan")
     wrong = (anchors @ sentences.T).amax(-1) > anchors @ positive
     return float(wrong.float().mean())
-
-
-@torch.no_grad()
-def negation_gap(anchors: Tensor, positive: Tensor, sentences: Tensor) -> float:
-    """5 % quantile over good anchors of s(a, normal) - max s(a, defect); above 0 is right."""
-    gap = anchors @ positive - (anchors @ sentences.T).amax(-1)
-    return float(gap.quantile(0.05))

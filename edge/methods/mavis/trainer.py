@@ -79,7 +79,7 @@ class NegationTrainer(AdapterTrainer):
 
     @property
     def outcome(self) -> dict[str, object]:
-        """What the run's AdapterRecord is to say of the training."""
+        """What training found: fields of the run's AdapterRecord."""
         # An epoch that was interrupted after its entry is there twice.
         lines = (self.folder / LOG).read_text(encoding="utf-8").splitlines()
         errors = {entry["epoch"]: entry["negation_error"] for entry in map(json.loads, lines)}

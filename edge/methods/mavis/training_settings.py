@@ -42,21 +42,3 @@ class NegationTraining(AdapterTraining):
     type_weight: float = 0.25
     anchors: int = 256
     warmup: int = 200
-
-
-class RegionTraining(Settings):
-    """Stage B: the region stage, everything else frozen.
-
-    Attributes:
-        negation_weight: of the N-pair term on false alarms, beside the cross-entropy.
-        clip: of the gradient's norm.
-    """
-
-    seed: int = 0
-    epochs: int = 10
-    batch: int = 16
-    lr: float = 1e-4
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    negation: NPair = NPair()
-    negation_weight: float = 0.25

@@ -67,7 +67,7 @@ class EpochTrainer(ABC):
 
     @property
     def outcome(self) -> dict[str, object]:
-        """What the run's AdapterRecord is to say of the training."""
+        """What training found: fields of the run's AdapterRecord."""
         return {"best_epoch": self.best_epoch, "validation_ap": round(max(self.values), 6)}
 
     def run(
@@ -78,7 +78,8 @@ class EpochTrainer(ABC):
     ) -> None:
         """Train to the last epoch, then put the best epoch's weights in place.
 
-        `validate` judges what is trained as it is, higher is better; `advance` counts inputs.
+        `validate` gives the value of what is trained as it is, higher is better; `advance` counts
+        inputs.
 
         Raises:
             TrainingError: the loss is not finite, or the checkpoint belongs to something else.

@@ -22,7 +22,7 @@ class Request:
 
     Attributes:
         data: products with labelled defects and masks, to learn types from.
-        target: the product to judge; None takes the last of `data`.
+        target: the product to inspect; None takes the last of `data`.
         types: names of the target's types; empty takes those of its test folders, else those that
             the knowledge base lists for it, else all that were trained on.
         memory_frames: good frames of the target for the few-shot memory, 0 = zero-shot.
@@ -68,7 +68,7 @@ class TrainingSet:
 
 
 def read_target(request: Request) -> tuple[ImageSet, tuple[Sequence[Sample], Sequence[Sample]]]:
-    """Read the product to judge, and its good parts: those to use, those held out.
+    """Read the target product and its good parts: those to use, those held out.
 
     Raises:
         DataError: the folder cannot be used.

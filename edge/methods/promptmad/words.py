@@ -9,17 +9,18 @@ from edge.methods.inp_former.settings import MOST_DEFECT_TEXTS
 from edge.networks.text.knowledge import Knowledge
 
 
-def defect_names(product: str, asked: Sequence[str], table: Knowledge) -> tuple[str, ...]:
-    """Names of the types asked for, else of those that the product may show by the table.
+def defect_names(product: str, wanted: Sequence[str], table: Knowledge) -> tuple[str, ...]:
+    """The names wanted, else of those that the product may show by the table.
 
     Of more than MOST_DEFECT_TEXTS in the table, as for a product it does not know, the first ones.
 
     Raises:
-        ConfigError: more are asked for, or one twice.
+        ConfigError: too many are wanted, or one twice.
     """
-    if len(asked) > MOST_DEFECT_TEXTS or len(set(asked)) < len(asked):
+    if len(wanted) > MOST_DEFECT_TEXTS or len(set(wanted)) < len(wanted):
         raise ConfigError(
-            f"--types: expected at most {MOST_DEFECT_TEXTS} different types, got {', '.join(asked)}"
+            f"--types: expected at most {MOST_DEFECT_TEXTS} different types, "
+            f"got {', '.join(wanted)}"
         )
     listed = [kind.name for kind in table.product_types(product)]
-    return tuple(asked) or tuple(listed[:MOST_DEFECT_TEXTS])
+    return tuple(wanted) or tuple(listed[:MOST_DEFECT_TEXTS])

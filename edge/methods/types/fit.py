@@ -96,19 +96,19 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     regions = labelled_regions(detector, samples, threshold, advance)
     advance = progress("types", (2 if request.negation else 1) * FOLDS + 1)
     names = request.types or tuple(dict.fromkeys(sample.label for sample in own))
-    named, accuracy, told_apart = _learn(
+    named, accuracy, negation = _learn(
         detector, record.data.name, regions, names, advance, with_negation=request.negation
     )
-    told = TypesRecord(
+    found = TypesRecord(
         products=tuple(images.name for images in sets),
         vocabulary=_vocabulary(regions),
         regions=len(set(regions.groups)),
         accuracy=accuracy,
-        negation=told_apart,
+        negation=negation,
         own_defects=tuple(f"{s.label}/{s.path.name}" for s in own),
         probe=probe,
     )
-    record = record.model_copy(update={"model": named.settings, "types": told})
+    record = record.model_copy(update={"model": named.settings, "types": found})
     folder.mkdir(parents=True, exist_ok=True)
     write_calibration(folder, calibration)
     if held_out:
@@ -123,7 +123,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
 def _good_parts(
     folders: Sequence[Path], sets: Sequence[ImageSet], record: RunRecord
 ) -> Products | None:
-    """The good parts of the run's own products, None unless all of them are at hand."""
+    """The good parts of the run's own products, None unless `folders` hold all of them."""
     names = record.data.products or (record.data.name,)
     found = {images.name: folder for images, folder in zip(sets, folders, strict=True)}
     if not set(names) <= set(found):
@@ -151,14 +151,14 @@ def _learn(
     text_centre = learned.mean(0)
     rows = text_rows(learned, text_centre)
     held = unseen(regions, vocabulary, rows, advance)
-    negation, told = None, None
+    negation, change = None, None
     if with_negation:
         learned_kinds = [kinds[name] for name in vocabulary]
         sentences, _ = defect_sentences(bank, product, learned_kinds)
         denials = negated_rows(bank, product, learned_kinds)
         negation = Negation(text_rows(sentences, text_centre), text_rows(denials, text_centre))
         before, held = held, unseen(regions, vocabulary, rows, advance, negation)
-        told = NegationRecord(
+        change = NegationRecord(
             error_before=before.negation_error(rows, negation),
             error_after=held.negation_error(rows, negation),
             denials_before=before.denial_error(rows, negation),
@@ -176,7 +176,7 @@ def _learn(
             "bank": wanted, "text_centre": text_centre,
         }
     )  # fmt: skip
-    return named, held.accuracy(rows), told
+    return named, held.accuracy(rows), change
 
 
 def _vocabulary(regions: Regions) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ def _vocabulary(regions: Regions) -> tuple[str, ...]:
 def types_by_name(bank: TextBank, names: Sequence[str] | set[str]) -> dict[str, DefectType]:
     """The record behind every name; names that the table takes for one type keep their own words.
 
-    Two folders with the same sentences would have the same row, and could not be told apart.
+    Two folders with the same sentences would have the same row, and could not be distinguished.
     """
     known = {name: bank.table.type_of(name, merge=False) for name in names}
     merged = [bank.table.type_of(name).name for name in names]

@@ -2,8 +2,8 @@
 
 MultiADS aligns every patch with the text by itself. Here what is aligned is the region that the
 anomaly map has found: tokens are pooled over it first, and everything after is linear, so that
-pooling logits is the same as pooling tokens. A handful of labelled defects then teaches as much as
-they hold: one example per region instead of hundreds of unequal patches, most of them at its rim.
+pooling logits is the same as pooling tokens. Each labelled region is then one
+example, instead of hundreds of unequal patches, most of them at its edge.
 
 Symbols: B batch, N tokens on an h x w grid, C channels, D text width, 1 + K rows (normal, types).
 """

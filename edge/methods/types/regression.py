@@ -186,16 +186,6 @@ def unseen(
     return Unseen(torch.cat(outputs), torch.cat(kept))
 
 
-def cross_validate(
-    regions: Regions, vocabulary: Sequence[str], rows: Tensor, advance: Callable[[int], None]
-) -> float | None:
-    """Share of labelled regions that are named right by a model that has not seen their part.
-
-    None where no type has two parts.
-    """
-    return unseen(regions, vocabulary, rows, advance).accuracy(rows)
-
-
 def _weighted(losses: Tensor, share: Tensor) -> Tensor:
     return (losses * share).sum() / share.sum()
 

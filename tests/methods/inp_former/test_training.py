@@ -140,34 +140,6 @@ def test_finished_and_foreign_folders_are_not_overwritten(run: Path, plates: Pat
         fit(request, run, no_bar)
 
 
-def test_an_unfinished_run_goes_on_only_with_the_same_options(plates: Path, tmp_path: Path) -> None:
-    class Interrupted(Exception):
-        pass
-
-    def breaking(stage: str, _total: int):
-        def advance(done: int) -> None:
-            if stage == "training" and done:
-                raise Interrupted
-
-        return advance
-
-    training = TrainingSettings(steps=3, tokens=0, probe_defects=14)
-    lite = find_preset("lite")
-    request = Request(data=plates, preset=lite, size_wh=(96, 64), training=training)
-    with pytest.raises(Interrupted):
-        fit(request, tmp_path / "run", breaking)
-    other = Request(
-        data=plates,
-        preset=lite,
-        size_wh=(96, 64),
-        training=TrainingSettings(steps=4, tokens=0, probe_defects=14),
-    )
-    with pytest.raises(TrainingError, match="unfinished run with other options"):
-        fit(other, tmp_path / "run", no_bar)
-    fit(request, tmp_path / "run", no_bar)
-    assert (tmp_path / "run" / "model.safetensors").exists()
-
-
 def test_standard_preset_trains_on_a_tiny_transformer(plates: Path, tmp_path: Path) -> None:
     from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 

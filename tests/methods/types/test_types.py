@@ -26,7 +26,7 @@ from edge.methods.run import read_calibration, read_model, read_record
 from edge.methods.types.fit import Request, fit_types, types_by_name
 from edge.methods.types.network import TypeBranch, text_rows
 from edge.methods.types.regions import Regions, defect_level
-from edge.methods.types.regression import cross_validate, solve
+from edge.methods.types.regression import solve, unseen
 from edge.networks.text.bank import TextBank
 from edge.networks.text.minilm import MiniLm
 from edge.toolchain.packing.card import card_text
@@ -113,9 +113,9 @@ def test_regression_names_what_it_learned_and_whole_parts_are_left_out() -> None
     weight, bias, centre, scale = solve(easy, types, ROWS)
     logits = ((torch.from_numpy(easy.tokens) - centre) / scale @ weight + bias) @ ROWS.T
     assert [("good", *types)[i] for i in logits.argmax(1)] == list(easy.labels)
-    assert cross_validate(easy, types, ROWS, lambda _: None) == 1.0
+    assert unseen(easy, types, ROWS, lambda _: None).accuracy(ROWS) == 1.0
     # Sister regions of a part are all alike here: seen ones would give the answer away.
-    assert cross_validate(hard, types, ROWS, lambda _: None) < 0.8
+    assert unseen(hard, types, ROWS, lambda _: None).accuracy(ROWS) < 0.8
 
 
 def test_a_rare_type_weighs_as_much_as_a_common_one() -> None:

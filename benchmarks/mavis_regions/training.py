@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.mavis_regions.network import RegionStage
+from benchmarks.mavis_regions.rois import MAX_ROIS, Rois
+from edge.config.reader import Settings
 from edge.errors import TrainingError
 from edge.methods.mavis.losses import neg_pair
-from edge.methods.mavis.network import RegionStage
-from edge.methods.mavis.rois import MAX_ROIS, Rois
-from edge.methods.mavis.training_settings import RegionTraining
+from edge.methods.mavis.training_settings import NPair
 
 JITTER = 0.1
 # Below this share of defective cells a box is a false alarm.
@@ -24,6 +25,24 @@ LEAST_DEFECTIVE = 0.05
 NO_LABEL = -100
 
 Boxes = NDArray[np.float32]
+
+
+class RegionTraining(Settings):
+    """Stage B: the region stage, everything else frozen.
+
+    Attributes:
+        negation_weight: of the N-pair term on false alarms, beside the cross-entropy.
+        clip: of the gradient's norm.
+    """
+
+    seed: int = 0
+    epochs: int = 10
+    batch: int = 16
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    negation: NPair = NPair()
+    negation_weight: float = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
