@@ -76,7 +76,7 @@ def frames(settings: CameraSettings) -> Iterator[Frame]:
 
 
 def name(frame: Frame) -> str:
-    """What the source calls a part, or when it was taken."""
+    """Return the part's name by its source, or the time when it was taken."""
     return frame.part.id if frame.part else frame.captured_at.isoformat()
 
 

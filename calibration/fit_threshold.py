@@ -2,7 +2,7 @@
 
     edge-infer station.yaml --json | jq .score | python calibration/fit_threshold.py --alpha 0.01
 
-Prints the threshold, what rate it stands for and the bound of that rate, as JSON.
+Prints the threshold, its false-reject rate and the bound of that rate, as JSON.
 """
 
 import argparse

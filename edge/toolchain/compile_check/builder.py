@@ -1,6 +1,6 @@
 """Compile ONNX graphs with TensorRT for RTX: parser and builder run without GPU and driver.
 
-The way there is that of a build for a device. What a pass means and what not: docs/engines.md.
+It uses the code of a build for a device. docs/engines.md says what a pass proves and what not.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from edge.toolchain.compile_check.layer_report import EngineLayer, read_report
 from edge.toolchain.engine_build.tensorrt.compile import configure
 from edge.toolchain.engine_build.tensorrt.network import make_network
 
-# Turing computes no products in FP32, and our graphs judge in FP32 in every precision.
+# Turing has no FP32 products in this builder, and our graphs score in FP32 in every precision.
 UNSUPPORTED = "7.5"
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An engine that was built and thrown away.
+    """Result of a compilation; the engine itself is not kept.
 
     Attributes:
         size_bytes: of the engine.
         seconds: spent parsing and building.
-        layers: what the builder says it consists of.
+        layers: of the engine, by the builder's report.
     """
 
     size_bytes: int
@@ -39,7 +39,7 @@ class Compiled:
 
 
 def is_installed() -> bool:
-    """Say whether TensorRT for RTX can be imported."""
+    """Return whether TensorRT for RTX can be imported."""
     return importlib.util.find_spec("tensorrt_rtx") is not None
 
 
@@ -85,7 +85,7 @@ def compile_graph(path: Path, devices: tuple[str, ...] | None = None) -> Compile
 
 @cache
 def _library() -> tuple[Library, list[str]]:
-    """The library with a logger that keeps every message: the layer report is one of them."""
+    """Return the library with a logger that keeps all messages, the layer report among them."""
     library = load_library("tensorrt_rtx")
     messages: list[str] = []
     quiet = library.logger

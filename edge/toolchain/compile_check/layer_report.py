@@ -1,4 +1,4 @@
-"""The builder's own account of an engine: one line per layer, which it prints when asked to."""
+"""Read the builder's report of an engine, which has one line per layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROW = re.compile(
 )
 _TYPE = re.compile(r"Datatype: (\w+)")
 _SOURCE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
-# Kinds that only order the others.
+# Kinds that only synchronise the others.
 _BOOKKEEPING = frozenset({"signal", "wait"})
 
 
@@ -36,12 +36,12 @@ class EngineLayer:
 
     @property
     def is_fused_attention(self) -> bool:
-        """Say whether it is both products of an attention and the softmax between them."""
+        """Return whether it is a whole attention: both products and the softmax between them."""
         return "_mha_" in self.name
 
     @property
     def is_product(self) -> bool:
-        """Say whether it is a convolution or a matrix product, alone or with what follows."""
+        """Return whether it is a convolution or a matrix product, fused with others or not."""
         return self.kind in {"gemm", "correlation"} or "_Fc" in self.name
 
 
@@ -49,7 +49,7 @@ def read_report(messages: Iterable[str]) -> tuple[EngineLayer, ...]:
     """Find the report among a builder's messages.
 
     Raises:
-        ValueError: there is none, or a line of it is not understood.
+        ValueError: there is none, or a line of it cannot be parsed.
     """
     report = next((text for text in messages if text.startswith(HEADING)), None)
     if report is None:
@@ -62,7 +62,7 @@ def read_report(messages: Iterable[str]) -> tuple[EngineLayer, ...]:
 def _layer(row: str) -> EngineLayer:
     found = _ROW.match(row)
     if found is None:
-        raise ValueError(f"not understood in the layer report: {row[:120]}")
+        raise ValueError(f"cannot be parsed in the layer report: {row[:120]}")
     return EngineLayer(
         name=found["name"],
         kind=found["kind"],

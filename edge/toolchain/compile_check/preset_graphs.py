@@ -1,7 +1,7 @@
-"""The graph of every preset at its true shape, to prove that it compiles.
+"""The graph of every preset at its true shape, to check that it compiles.
 
-`lite` has its real backbone; everything else, and all that training would learn, is random: what
-compiles depends on shapes and operators, not on values. Zeros would not do: builders fold them.
+`lite` has its real backbone. Everything else, and all that training would learn, is random, since
+compilation depends on shapes and operators. Zeros would not do: builders fold them.
 """
 
 from __future__ import annotations
@@ -76,21 +76,21 @@ def with_head(preset: str) -> Detector:
 
 
 def labelled(preset: str) -> Detector:
-    """Taught labelled defects: a probe of theirs beside the first one, and names."""
+    """INP-Former after labelled defects: a probe of theirs beside the first one, and types."""
     found = find_preset(preset)
     settings = model_settings(found, (found.sides[0],) * 2, RANDOM)
-    taught = {"probe": len(TYPES), "probe_before": settings.branches.probe}
+    probes = {"probe": len(TYPES), "probe_before": settings.branches.probe}
     return inp_former(
         preset,
         types=TYPES,
         text_width=TEXT_WIDTHS["lite"],
-        branches=settings.branches.model_copy(update=taught),
+        branches=settings.branches.model_copy(update=probes),
         map=settings.map.model_copy(update={"before": True}),
     )
 
 
 def zero_shot(preset: str) -> Detector:
-    """Judges by distance to the picture's own prototypes."""
+    """INP-Former that scores by the distance to the picture's own prototypes."""
     net = model_settings(find_preset(preset), (256, 256), RANDOM).inp_former
     return inp_former(preset, inp_former=net.model_copy(update={"judge_by": "prototypes"}))
 
@@ -134,13 +134,13 @@ def promptmad() -> PromptMadDetector:
 
 
 def types_graph(preset: str) -> TypeNamer:
-    """What a bundle holds as its second graph."""
+    """The types graph of a bundle."""
     return TypeNamer(multiads(preset)).eval()
 
 
 @torch.no_grad()
 def filled(network: Network) -> Network:
-    """Give what training would learn, and is constant so far, random values."""
+    """Give constant parameters, which training would learn, random values."""
     generator = torch.Generator().manual_seed(0)
     for name, values in network.state_dict().items():
         if "backbone" in name or not values.dtype.is_floating_point or not values.numel():

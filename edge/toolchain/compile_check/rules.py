@@ -1,7 +1,7 @@
-"""What a built engine must show of the graph it came from.
+"""Compare the layers of a built engine with its graph.
 
-A graph's types say what each product is meant to be computed in; the builder is free to do
-otherwise, or to leave an attention in pieces, and neither is an error to it.
+The types of a graph set the precision of each product. The builder may still take another one, or
+leave an attention unfused, without an error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Examined:
         layers: of the engine.
         attentions: softmax attentions in the graph; `fused`: those that are one layer.
         int8: products with quantized inputs in the graph; `as_int8`: those computed in INT8.
-        problems: one line each; empty when the engine is as it must be.
+        problems: one line each; empty if the engine fits its graph.
     """
 
     layers: int
@@ -93,20 +93,22 @@ def _attentions(graph: Graph, types: dict[str, int]) -> Iterator[tuple[str, bool
     for node in graph.nodes:
         if node.op_type != "Softmax":
             continue
-        scores = _made_by(graph, node.input[0], CONVERSIONS | SCALINGS)
+        scores = _producer_of(graph, node.input[0], CONVERSIONS | SCALINGS)
         readers = {reader.op_type for reader in _readers(graph, node.output[0])}
         if scores is not None and scores.op_type == "MatMul" and "MatMul" in readers:
             yield node.name, types[scores.input[0]] == onnx.TensorProto.FLOAT16
 
 
 def _wanted_type(graph: Graph, node: onnx.NodeProto, types: dict[str, int]) -> str:
-    makers = [_made_by(graph, name, {"Cast"}) for name in node.input[:2]]
-    if all(producer is not None and producer.op_type == "DequantizeLinear" for producer in makers):
+    producers = [_producer_of(graph, name, {"Cast"}) for name in node.input[:2]]
+    if all(
+        producer is not None and producer.op_type == "DequantizeLinear" for producer in producers
+    ):
         return "Int8"
     return _ENGINE_TYPE[types[node.input[0]]]
 
 
-def _made_by(graph: Graph, name: str, skipped: AbstractSet[str]) -> onnx.NodeProto | None:
+def _producer_of(graph: Graph, name: str, skipped: AbstractSet[str]) -> onnx.NodeProto | None:
     """Return the node that a tensor comes from, behind nodes that only convert it."""
     producer = graph.producer(name)
     while producer is not None and producer.op_type in skipped:

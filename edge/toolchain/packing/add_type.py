@@ -1,7 +1,8 @@
-"""A finished bundle and a word -> a bundle that also names that type.
+"""Add a defect type to a bundle by its word.
 
-Only the text rows are made anew. The new bundle goes through the whole packing, parity included,
-and is then held against the old one on the golden pictures: it must judge and name as before.
+Only the text embeddings are computed anew. The new bundle goes through the whole packing, parity
+included. It is then compared with the old one on the golden pictures: verdicts and types of before
+must stay.
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ from edge.toolchain.parity import Outcome
 from edge.toolchain.quantization.calibration_set import CalibrationSet
 from edge.training.run_folder import MODEL
 
-# How far scores and logits of the old types may move, relative to the largest: rounding of a larger
-# matrix product.
+# Largest change of scores and of the old types' logits, relative to the largest value. A larger
+# matrix product rounds differently.
 TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class AddRequest:
-    """What the caller asks for.
+    """Request for one more type.
 
     Attributes:
-        bundle: that is to name one more type; stays as it is.
+        bundle: to extend; it stays as it is.
         word: the type.
-        run: that the bundle was packed from; `types_run`: the one of its second graph, if any.
-        weights: where the CLIP of that run lies, None where the run found it.
+        run: that the bundle was packed from; `types_run`: that of its types graph, if any.
+        weights: path of the CLIP of that run; None takes the run's own.
         version: of the new bundle, None for the old one's.
-        int8: pictures to code INT8 graphs on anew; None leaves those of the old bundle out.
+        int8: pictures to calibrate new INT8 graphs on; None packs none.
     """
 
     bundle: Path
@@ -64,9 +65,9 @@ class AddRequest:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The new bundle, and how far logits of the old types and scores moved on golden pictures.
+    """The new bundle, and the changes of scores and old types' logits on the golden pictures.
 
-    Both are relative to the largest one.
+    Both changes are relative to the largest value.
     """
 
     bundle: Bundle
@@ -80,8 +81,8 @@ def add_type(request: AddRequest, out: Path, advance: Callable[[int], None]) -> 
     Raises:
         BundleError: `request.bundle` is no bundle.
         TrainingError: a run is missing, or the word cannot become a type.
-        ToolchainError: the bundle names no types or is not of these runs, or `out` is taken.
-        ParityError: the new graph does not decide as the model, or not as the old bundle.
+        ToolchainError: the bundle has no types or is not of these runs, or `out` is taken.
+        ParityError: the new graph does not decide as the model or as the old bundle.
     """
     old = open_bundle(request.bundle)
     if not old.recipe.defect_types:
@@ -110,7 +111,7 @@ def add_type(request: AddRequest, out: Path, advance: Callable[[int], None]) -> 
 
 
 def _naming_run(request: AddRequest, bundle: Bundle) -> Path:
-    """The run whose graph names types, after checking that all runs are those of the bundle."""
+    """Return the run whose graph names types; check that all runs are those of the bundle."""
     second = bundle.types_graph
     if second is not None and request.types_run is None:
         raise ToolchainError(
@@ -138,14 +139,14 @@ def _check_origin(bundle: Bundle, graph: GraphFile, run: Path, option: str) -> N
 
 
 def _options(request: AddRequest, old: Bundle, words: tuple[str, ...]) -> PackOptions:
-    """What the old bundle was packed with."""
+    """Return the options that the old bundle was packed with."""
     manifest, recipe, alpha = old.manifest, old.recipe, old.thresholds.score.alpha
     calibration = read_calibration(request.run)
     usual = fit_threshold(calibration.scores, calibration.groups).alpha
     return PackOptions(
         name=manifest.name,
         version=request.version or manifest.version,
-        # The usual rate differs from product to product; another one was asked for.
+        # The default rate depends on the product; only another one was requested explicitly.
         alpha=None if alpha == usual else alpha,
         mm_per_px=recipe.mm_per_px,
         licence=manifest.licence,
@@ -159,7 +160,7 @@ def _options(request: AddRequest, old: Bundle, words: tuple[str, ...]) -> PackOp
 
 
 def _differences(old: Bundle, new: Bundle) -> tuple[float, float]:
-    """How far logits of the old types, and scores, are apart on the golden pictures."""
+    """Return the differences of old types' logits and of scores on the golden pictures."""
     before, after = _outcomes(old), _outcomes(new)
     rows = 1 + len(old.recipe.defect_types)
     logits = [

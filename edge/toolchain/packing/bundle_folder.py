@@ -1,4 +1,4 @@
-"""The folder of a bundle while it is made: its text files, their hashes, its way into place."""
+"""Write the text files of a bundle, hash its files and move it into place."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edge.errors import ToolchainError
 
 
 def check_free(out: Path) -> None:
-    """Refuse a folder that holds something else than a bundle.
+    """Refuse an output folder that holds something else than a bundle.
 
     Raises:
-        ToolchainError: as said.
+        ToolchainError: it does.
     """
     if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
         raise ToolchainError(f"--out {out}: exists and is no bundle; choose another folder")

@@ -1,4 +1,4 @@
-"""The bundle's card: what it is for, what it rests on, what it does not promise."""
+"""Render the card of a bundle: its purpose, its evidence and its limits."""
 
 from __future__ import annotations
 

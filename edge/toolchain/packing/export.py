@@ -1,4 +1,4 @@
-"""Detector -> ONNX: one named input, named outputs, static shapes, no trace of this machine."""
+"""Export a detector to ONNX with named inputs and outputs and static shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge.toolchain.packing.types_graph import TypeNamer
 # The exporter's own default; TensorRT 10.3 is the oldest parser that documents it.
 OPSET = 20
 INPUT = "frame"
-# The third one only where the model names defect types.
+# The third one only if the model has defect types.
 OUTPUTS = ("map", "score", "type_logits")
 
 
@@ -31,13 +31,13 @@ def export_detector(detector: Network, path: Path) -> GraphFile:
     `type_logits` (1, 1 + types, h', w') float32 if the detector has types; channel 0 is normal.
 
     Raises:
-        ExportError: the exporter fails or writes something else than was asked for.
+        ExportError: the exporter fails, or its result is not as requested.
     """
     return _export(detector, path, OUTPUTS)
 
 
 def export_types(namer: TypeNamer, path: Path) -> GraphFile:
-    """Write the graph that names types; as `export_detector`, with `type_logits` alone."""
+    """Write the types graph, like `export_detector`, with the output `type_logits` alone."""
     graph = _export(namer, path, OUTPUTS[2:])
     return graph.model_copy(update={"role": "types"})
 
@@ -82,13 +82,13 @@ def _export(detector: Network | TypeNamer, path: Path, names: tuple[str, ...]) -
 
 
 def clean(model: onnx.ModelProto) -> None:
-    """Strip the exporter's notes and check the graph.
+    """Remove the exporter's metadata and check the graph.
 
-    The notes hold stack traces with absolute paths: they leak names, grow the file and change its
-    hash from machine to machine.
+    The metadata holds stack traces with absolute paths, which leak names, enlarge the file and
+    change its hash from machine to machine.
 
     Raises:
-        ExportError: the opset is not the one asked for (the exporter falls back without failing).
+        ExportError: the opset is not OPSET; the exporter falls back silently.
         onnx.checker.ValidationError: the graph is invalid.
     """
     for node in model.graph.node:
@@ -110,7 +110,7 @@ def clean(model: onnx.ModelProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's chatter; what it fails at is raised anyway."""
+    """Silence the exporter's log; its failures are raised anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""The golden set of a bundle: what the trained model and an engine say of the same pictures."""
+"""The golden set of a bundle: outputs of the trained model and of engines for the same pictures."""
 
 from __future__ import annotations
 
@@ -46,33 +46,33 @@ def reference_outcomes(
     pictures: Sequence[GoldenPicture],
     types: TypesRun | None = None,
 ) -> list[Outcome]:
-    """What the trained model itself says of the golden pictures, tiles joined as on the line.
+    """Return the outputs of the trained model for the golden pictures, with tiles joined.
 
-    `types` is the run that names types where the detector does not.
+    `types` is the run that names types if the detector does not.
     """
     shape = InputShape(recipe.size_wh, recipe.tiles_wh, recipe.overlap)
     outcomes = []
     for picture in pictures:
         pixels = read_pixels(picture.path)
-        judgement = detector(torch.from_numpy(network_inputs(pixels, shape)))
+        found = detector(torch.from_numpy(network_inputs(pixels, shape)))
         frame_wh = (pixels.shape[1], pixels.shape[0])
         boxes = tile_boxes(frame_wh, recipe.tiles_wh, recipe.overlap)
-        maps = list(judgement.map.numpy())
+        maps = list(found.map.numpy())
         whole = maps[0] if len(maps) == 1 else stitch(maps, boxes, frame_wh)
         logits = None
         if types is not None:
             frame = network_inputs(pixels, InputShape(types.settings.size_wh))
             logits = types.logits(torch.from_numpy(frame)).numpy()
-        elif (named := getattr(judgement, "type_logits", None)) is not None and len(maps) == 1:
+        elif (named := getattr(found, "type_logits", None)) is not None and len(maps) == 1:
             logits = named[0].numpy()
-        outcomes.append(Outcome(whole, float(judgement.score.max()), logits))
+        outcomes.append(Outcome(whole, float(found.score.max()), logits))
     return outcomes
 
 
 def engine_outcome(
     scorer: FrameScorer, picture: GoldenPicture, type_scorer: TypeScorer | None = None
 ) -> Outcome:
-    """What an engine says of a golden picture, through the line's own pre-processing."""
+    """Return the outputs of an engine for a golden picture, pre-processed as on a station."""
     pixels = read_pixels(picture.path)
     scored = scorer.score(pixels)
     logits = scored.type_logits if type_scorer is None else type_scorer.score(pixels).logits
@@ -87,18 +87,18 @@ def check_graphs(
     reference: Sequence[Outcome],
     threshold: float,
 ) -> ParityRecord:
-    """Hold graphs in a bundle folder against the trained model, on ONNX Runtime.
+    """Compare graphs of a bundle folder with the trained model, on ONNX Runtime.
 
     Args:
         folder: of the bundle.
-        graphs: the one that judges and, where another one names types, that one.
+        graphs: the detection graph and the types graph, if there is one.
         recipe: of the bundle.
         pictures: the golden set.
-        reference: what the trained model says of it.
+        reference: outputs of the trained model for it.
         threshold: of the score.
 
     Raises:
-        ParityError: they do not decide as the trained model.
+        ParityError: they do not decide as the trained model does.
     """
     names = " and ".join(graph.file for graph in graphs)
     with ExitStack() as stack:
@@ -121,7 +121,7 @@ def write_golden_set(
     threshold: Threshold,
     recipe: Recipe,
 ) -> None:
-    """Copy the pictures into the bundle and write what the trained model said of them."""
+    """Copy the pictures into the bundle and write the outputs of the trained model."""
     (folder / GOLDEN).parent.mkdir(parents=True, exist_ok=True)
     images = []
     for picture, outcome in zip(pictures, reference, strict=True):
@@ -153,7 +153,7 @@ def write_golden_set(
 
 
 def _type_of(outcome: Outcome, threshold: float, recipe: Recipe) -> str | None:
-    """What a part is called by its regions; None when it passes, or nothing names types."""
+    """Return the type of a part by its regions; None if it passes or the model has no types."""
     if outcome.type_logits is None or not outcome.score > threshold:
         return None
     size_wh = (outcome.map.shape[1], outcome.map.shape[0])

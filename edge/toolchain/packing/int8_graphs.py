@@ -1,4 +1,4 @@
-"""The INT8 forms of a bundle's graphs: quantized, explained, and held against the trained model."""
+"""Make the INT8 forms of a bundle's graphs, report on them, and compare them with the model."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from edge.toolchain.quantization.settings import Form, Int8Settings
 from edge.toolchain.quantization.smoothing import has_blocks, smoothed
 
 FORMS: tuple[Form, ...] = get_args(Form)
-# What quantization did to every layer, and on which pictures.
+# Reports on the sensitivity of every layer, and on the calibration pictures.
 REPORT = "calibration/int8-{role}-{form}.md"
 ORIGIN = "calibration/int8.json"
-# Pictures enough for steady ranges, and for a steady bias; more only take time.
+# Enough pictures for stable ranges, and for a stable bias; more only take time.
 FRAMES = 48
-# One picture in so many is kept apart to tell the bias of the codes fitted to the rest.
+# One picture in so many is set aside to measure the bias; the rest is for calibration.
 FRESH_EVERY = 4
 
 
@@ -52,20 +52,20 @@ def add_int8_graphs(
     """Write both INT8 forms of a bundle's graphs into its folder, with their reports.
 
     A vision transformer is smoothed first; the bundle's FP32 graphs stay as they are. One threshold
-    serves all: what coding adds to good parts is taken off in the graph.
+    serves all graphs: what quantization adds to scores of good parts is subtracted in the graph.
 
-    Each form is judged on ONNX Runtime, the graph that names types together with the one that
-    judges: the form for TensorRT computes there what its scales and codes say, only slower. What
-    TensorRT makes of it is judged on its device.
+    The parity of each form is checked on ONNX Runtime, detection and types graph together. There
+    the form for TensorRT computes the same values as on TensorRT, only slower. Parity on TensorRT
+    itself is checked on the device.
 
     Args:
         folder: of the bundle; holds the graphs.
-        exported: the network that judges and its FP32 graph; where another one names types, that
-            one and its graph.
+        exported: the detector and its FP32 graph, then the network that names types and its
+            graph, if there is one.
         recipe: of the bundle.
         calibration: pictures of good parts that were not used for testing.
         pictures: the golden set.
-        reference: what the trained model says of it.
+        reference: outputs of the trained model for it.
         threshold: of the score.
         advance: called with 1 after each form.
 
@@ -79,9 +79,9 @@ def add_int8_graphs(
     graphs, records, biases = [], [], {}
     for form in FORMS:
         made = [source.quantized(folder, form, threshold) for source in sources]
-        coded = [graph for graph, _ in made]
-        records.append(check_graphs(folder, coded, recipe, pictures, reference, threshold))
-        graphs += coded
+        int8 = [graph for graph, _ in made]
+        records.append(check_graphs(folder, int8, recipe, pictures, reference, threshold))
+        graphs += int8
         biases[form] = made[0][1]
         advance(1)
     origin = {
@@ -91,7 +91,7 @@ def add_int8_graphs(
         "frames_used": len(sources[0].frames),
         "frames_for_bias": len(sources[0].fresh),
         "is_smoothed": {source.graph.role: source.is_smoothed for source in sources},
-        # Taken off map and score, as a share of the threshold.
+        # Subtracted from map and score, as a share of the threshold.
         "bias": biases,
     }
     (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
@@ -100,7 +100,7 @@ def add_int8_graphs(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What the INT8 forms of one graph are made from.
+    """Inputs for the INT8 forms of one graph.
 
     Attributes:
         graph: FP32.
@@ -118,7 +118,7 @@ class _Source:
     tiles: int
 
     def quantized(self, folder: Path, form: Form, threshold: float) -> tuple[GraphFile, float]:
-        """Write one form and its report; say what was taken off, as a share of the threshold."""
+        """Write one form and its report; also return the bias as a share of the threshold."""
         settings = Int8Settings(form=form)
         try:
             made = quantize(
@@ -131,8 +131,8 @@ class _Source:
         report = folder / REPORT.format(role=self.graph.role, form=form)
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(made.report.as_markdown(), encoding="utf-8")
-        coded = self.graph.model_copy(update={"file": file, "precision": "int8", "form": form})
-        return coded, made.report.chosen.shift
+        graph = self.graph.model_copy(update={"file": file, "precision": "int8", "form": form})
+        return graph, made.report.chosen.shift
 
 
 def _source(
@@ -156,7 +156,7 @@ def _source(
 
 
 def split(frames: Frames, tiles: int = 1) -> tuple[Frames, Frames]:
-    """Share frames out: those that codes are fitted to, and fresh ones.
+    """Split frames into those for calibration and fresh ones for the bias.
 
     Args:
         frames: (n, H, W, 3) uint8, the `tiles` of one picture after those of another.
@@ -167,7 +167,7 @@ def split(frames: Frames, tiles: int = 1) -> tuple[Frames, Frames]:
 
 
 def _thinned(frames: Frames) -> Frames:
-    """Return at most FRAMES, evenly over all."""
+    """Return at most FRAMES frames, evenly spaced."""
     if len(frames) <= FRAMES:
         return frames
     return frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
@@ -176,7 +176,7 @@ def _thinned(frames: Frames) -> Frames:
 def _smooth_graph(
     network: Network | TypeNamer, frames: Frames, plain: onnx.ModelProto
 ) -> onnx.ModelProto:
-    """Export a network with smoothed blocks, under the name that `plain` carries inside."""
+    """Export a network with smoothed blocks, with the metadata of `plain`."""
     smooth = smoothed(network, [torch.from_numpy(frame[None]) for frame in frames])
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "smooth.onnx"

@@ -1,4 +1,7 @@
-"""Run -> bundle: export, threshold, golden set, parity; nothing is left behind unless all pass."""
+"""Pack a run into a bundle: export, threshold, golden set, parity.
+
+A failed step leaves nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -64,17 +67,17 @@ TYPES_FILE = "models/types.fp32.onnx"
 
 @dataclass(frozen=True, slots=True)
 class PackOptions:
-    """What the packer cannot know from the run.
+    """Options that the run does not determine.
 
     Attributes:
         name: of the bundle; None takes the data set's.
         version: of the bundle.
-        alpha: false-reject rate; None see thresholds.fit_threshold.
+        alpha: false-reject rate; None as in thresholds.fit_threshold.
         mm_per_px: scale of the source frames.
         licence: of the bundle, for its card.
-        types_run: MultiADS or DAPO run whose graph names types beside the run's own.
-        added_types: words that become types beside those that the run learned, see add_type.
-        text_weights: where the CLIP behind those types lies, if not where the run found it.
+        types_run: MultiADS or DAPO run whose graph names types.
+        added_types: words of further types, see add_type.
+        text_weights: path of the CLIP for those types; None takes the run's own.
         veto_above, veto_passes: of the recipe.
         int8: pictures to quantize on; None packs no INT8 graph.
     """
@@ -103,7 +106,7 @@ def pack_bundle(
         TrainingError: `run` is not a finished run.
         ThresholdError: the held-out good parts cannot support the rate asked for.
         ExportError: the model does not export.
-        ParityError: an exported graph does not decide as the trained model.
+        ParityError: an exported graph does not decide as the trained model does.
         PrecisionError: the graph cannot be quantized.
         ToolchainError: `out` holds something that is not a bundle, the run of the types does not
             fit, or the options of the veto make no sense.
@@ -184,11 +187,11 @@ def _write(
     if options.int8 is not None:
         networks: list[Network | TypeNamer] = [detector]
         networks += [] if types is None else [types.namer]
-        coded, records = add_int8_graphs(
+        int8, records = add_int8_graphs(
             folder, list(zip(networks, graphs, strict=True)), recipe, options.int8, pictures,
             reference, threshold.value,
         )  # fmt: skip
-        graphs += coded
+        graphs += int8
         parity += records
     advance(1)
     card = card_text(
@@ -225,14 +228,14 @@ def _check_veto(options: PackOptions, names: tuple[str, ...]) -> None:
 
 
 def own_pictures(record: RunRecord) -> tuple[str, ...]:
-    """Labelled test pictures of the product itself that a run learned its types from."""
+    """Return the labelled test pictures of the product that a run learned its types from."""
     learned = record.adapters or record.types
     names = () if learned is None else learned.own_defects
     return tuple(f"test/{name}" for name in names)
 
 
 def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductScores]:
-    """Share a calibration out over the products that it was made on; empty for a single one."""
+    """Split a calibration by product; empty for a single product."""
     products = {}
     for name in data.products:
         rows = [i for i, group in enumerate(calibration.groups) if group.startswith(f"{name}/")]
@@ -245,7 +248,7 @@ def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductS
 
 
 def _stamp(path: Path, name: str, version: str, run: Path) -> None:
-    """Put identity into the ONNX file, so that a stray one can be told."""
+    """Write bundle, version and weights into the ONNX file, to identify a stray copy."""
     model = onnx.load(str(path))
     digest = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
     for key, value in (("bundle", name), ("version", version), ("weights_sha256", digest)):

@@ -17,7 +17,7 @@ from edge.toolchain.packing.thresholds import fit_threshold
 
 @dataclass(frozen=True, slots=True)
 class ProductScores:
-    """What the finished model said of the held-out good parts of one product.
+    """Scores of the trained model for the held-out good parts of one product.
 
     `scores`, `groups` (physical part) and `grey` (mean and deviation of the network input) go
     together, one entry per frame; `grey` may be empty, then the recipe's frame quality holds.

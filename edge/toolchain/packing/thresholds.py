@@ -1,4 +1,4 @@
-"""Good-part scores -> decision threshold, with its evidence."""
+"""Fit the decision threshold to scores of good parts, with its statistical bound."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edge.bundle.conformal import rank, smallest_alpha, upper_bound
 from edge.bundle.manifest import Threshold
 from edge.errors import ThresholdError
 
-# What a line usually tolerates; fewer than 99 good parts cannot support it.
+# Usual on production lines; fewer than 99 good parts cannot support it.
 DEFAULT_ALPHA = 0.01
-# Tukey's far-out fence: so many interquartile ranges above the upper quartile.
+# Tukey's outer fence, in interquartile ranges above the upper quartile.
 FAR_OUT = 3.0
-# Quartiles of fewer scores say little.
+# Quartiles of fewer scores are not reliable.
 LEAST_SCORES = 12
 
 
@@ -61,10 +61,11 @@ def fit_threshold(
 
 
 def outlying(scores: Sequence[float], threshold: Threshold) -> tuple[int, ...]:
-    """Find the good parts that alone hold the threshold up: defects taken for good, often.
+    """Find outliers among the good parts that set the threshold; they are often unnoticed defects.
 
     Returns:
-        Places in `scores` of far-out ones, highest first; none if the threshold is not one of them.
+        Indices into `scores` of the outliers, highest first; none if the threshold is not among
+        them.
     """
     if len(scores) < LEAST_SCORES:
         return ()

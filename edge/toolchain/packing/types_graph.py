@@ -1,4 +1,4 @@
-"""The second graph of a bundle: a run of MultiADS or DAPO names types beside one that judges."""
+"""The types graph of a bundle: a run of MultiADS or DAPO names types for another run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.methods.run_record import RunRecord
 
 
 class TypeNamer(nn.Module):
-    """The part of a detector that names types; map and score are never computed."""
+    """The part of a detector that names types, without map and score."""
 
     def __init__(self, detector: MultiAdsDetector):
         super().__init__()
@@ -59,23 +59,23 @@ class TypesRun:
         return self.namer(frame)[0][0]
 
 
-def read_types_run(folder: Path, judging: RunRecord) -> TypesRun:
-    """Read the run that is to name types for the run `judging`.
+def read_types_run(folder: Path, detecting: RunRecord) -> TypesRun:
+    """Read the run that is to name types for the run `detecting`.
 
     Raises:
         TrainingError: `folder` is not a finished run.
-        ToolchainError: it is neither of MultiADS nor of DAPO, or of another product, or `judging`
+        ToolchainError: it is neither of MultiADS nor of DAPO, or of another product, or `detecting`
             names types itself or cuts its frames into tiles.
     """
-    if judging.model.types:
+    if detecting.model.types:
         raise ToolchainError(
-            f"--types {folder}: RUN ({judging.model.method}) names types itself; leave --types "
+            f"--types {folder}: RUN ({detecting.model.method}) names types itself; leave --types "
             "out, or give a RUN that names none"
         )
-    if judging.tiles_wh != (1, 1):
+    if detecting.tiles_wh != (1, 1):
         raise ToolchainError(
             f"--types {folder}: names types on whole frames, RUN cuts them into "
-            f"{judging.tiles_wh[0]}x{judging.tiles_wh[1]} tiles; train RUN without --tiles"
+            f"{detecting.tiles_wh[0]}x{detecting.tiles_wh[1]} tiles; train RUN without --tiles"
         )
     record = read_record(folder)
     if not isinstance(record.model, AlignedSettings):
@@ -83,10 +83,10 @@ def read_types_run(folder: Path, judging: RunRecord) -> TypesRun:
             f"--types {folder}: expected a multiads or dapo run, found {record.model.method}; "
             "train one with edge-train --method multiads"
         )
-    if record.data.name != judging.data.name:
+    if record.data.name != detecting.data.name:
         raise ToolchainError(
-            f"--types {folder}: expected types of {judging.data.name} as RUN, found those of "
-            f"{record.data.name}; train them with --target {judging.data.name}"
+            f"--types {folder}: expected types of {detecting.data.name} as RUN, found those of "
+            f"{record.data.name}; train them with --target {detecting.data.name}"
         )
     detector = read_model(folder, record)
     assert isinstance(detector, MultiAdsDetector)  # noqa: S101 - narrowing only

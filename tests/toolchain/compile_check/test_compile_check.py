@@ -209,7 +209,7 @@ def test_why_turing_is_left_out(build: Build, tmp_path: Path) -> None:
 def test_a_report_that_is_missing_or_new_is_not_taken_for_an_empty_one() -> None:
     with pytest.raises(ValueError, match="begins with Layers:"):
         read_report(["Engine generation completed", "Total Weights Memory: 5"])
-    with pytest.raises(ValueError, match="not understood in the layer report: Name: a, Kind"):
+    with pytest.raises(ValueError, match="cannot be parsed in the layer report: Name: a, Kind"):
         read_report(["Layers:\nName: a, Kind: gemm\n"])
 
 
