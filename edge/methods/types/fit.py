@@ -27,7 +27,7 @@ from edge.methods.inp_former.labelled_defects import learn_defects, learning_uni
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.run import read_calibration, read_model, read_record, write_model, write_record
-from edge.methods.run_record import NegationRecord, RunRecord, TypesRecord
+from edge.methods.run_record import NegationRecord, ProbeTrial, RunRecord, TypesRecord
 from edge.methods.types.network import text_rows
 from edge.methods.types.regions import Regions, labelled_regions
 from edge.methods.types.regression import FOLDS, Negation, solve, unseen
@@ -80,13 +80,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     sets = [read_image_set(data) for data in request.data]
     samples, own = _choose(sets, record, request)
     calibration = read_calibration(request.run)
-    probe, held_out = None, None
-    if own and not request.names_only and detector.settings.map.chain == "calibrated":
-        products = _good_parts(request.data, sets, record)
-        if products is not None:
-            advance = progress("defects", learning_units(own, products))
-            detector, probe = learn_defects(detector, own, products, request.seed, advance)
-            held_out = products.held_out if probe.is_kept else None
+    detector, probe, held_out = _with_defects(request, record, detector, sets, own, progress)
     if held_out:
         shape = InputShape(detector.settings.size_wh)
         advance = progress("calibration", len(held_out))
@@ -118,6 +112,30 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     write_model(folder, named)
     write_record(folder, record)
     return record
+
+
+def _with_defects(
+    request: Request,
+    record: RunRecord,
+    detector: Detector,
+    sets: Sequence[ImageSet],
+    own: tuple[Sample, ...],
+    progress: Progress,
+) -> tuple[Detector, ProbeTrial | None, Sequence[Sample]]:
+    """Let the map learn the product's own labelled defects, if it can and may.
+
+    Returns:
+        The detector, what the trial of its new probe found, and the held-out good parts to
+        calibrate it on anew; none where the map stays as it is.
+    """
+    if not own or request.names_only or detector.settings.map.chain != "calibrated":
+        return detector, None, ()
+    products = _good_parts(request.data, sets, record)
+    if products is None:
+        return detector, None, ()
+    advance = progress("defects", learning_units(own, products))
+    detector, probe = learn_defects(detector, own, products, request.seed, advance)
+    return detector, probe, products.held_out if probe.is_kept else ()
 
 
 def _good_parts(
