@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.mavis_regions.network import RegionShape, RegionStage
-from benchmarks.mavis_regions.rois import Rois, roi_limits, select_rois
-from benchmarks.mavis_regions.training import (
+from edge.data.frames import InputShape, network_inputs
+from edge.data.image_set import ImageSet, Sample, hold_out, read_pixels
+from edge.data.labelled_pictures import TypedPicture, read_ids
+from edge.methods.dapo.network import DapoDetector
+from edge.methods.mavis.losses import negation_error
+from edge.methods.mavis.region_stage import RegionShape, RegionStage
+from edge.methods.mavis.region_training import (
     RegionPicture,
     RegionTraining,
     roi_recall,
     train_regions,
     training_set,
 )
-from edge.data.frames import InputShape, network_inputs
-from edge.data.image_set import ImageSet, Sample, hold_out, read_pixels
-from edge.data.labelled_pictures import TypedPicture, read_ids
-from edge.methods.dapo.network import DapoDetector
-from edge.methods.mavis.losses import negation_error
+from edge.methods.mavis.rois import Rois, roi_limits, select_rois
 from edge.methods.mavis.texts import product_texts
 from edge.methods.multiads.network import MultiAdsDetector
 from edge.methods.multiads.presets import text_encoder

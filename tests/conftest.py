@@ -11,15 +11,7 @@ from tests.support.made_once import made_once
 
 HERE = Path(__file__).parent
 # Rooms whose tests train or build something.
-TRAINING_ROOMS = (
-    "benchmarks",
-    "data",
-    "evaluation",
-    "methods",
-    "networks",
-    "toolchain",
-    "training",
-)
+TRAINING_ROOMS = ("data", "evaluation", "methods", "networks", "toolchain", "training")
 NEEDED = ("torch", "onnx", "safetensors")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 

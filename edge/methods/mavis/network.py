@@ -5,7 +5,7 @@ is a thesis of which only abstract and contents are public: names and roles are 
 and numbers are ours (docs/methods.md). Residual adapters of texts and image vector are trained with
 the N-pair loss (edge.methods.mavis.losses); the one of the texts is folded into the bank. A
 backbone without an image vector gets a trained one (edge.networks.image_head) instead of
-the second. The thesis' region stage is in benchmarks/mavis_regions: it did not pay.
+the second. The region stage with its region-aware prompts is in region_stage.py.
 
 Symbols: B pictures, N tokens, D text width. Row 0 of a bank is normal.
 """

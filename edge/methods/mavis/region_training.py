@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.mavis_regions.network import RegionStage
-from benchmarks.mavis_regions.rois import MAX_ROIS, Rois
 from edge.config.reader import Settings
 from edge.errors import TrainingError
 from edge.methods.mavis.losses import neg_pair
+from edge.methods.mavis.region_stage import RegionStage
+from edge.methods.mavis.rois import MAX_ROIS, Rois
 from edge.methods.mavis.training_settings import NPair
 
 JITTER = 0.1
