@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from edge.cli.console import make_app, run, setup_logging
-from edge.toolchain.engine_build.target_profile import target_names
+from edge.toolchain.engine_build.profile_folder import target_names
 
 EPILOG = f"""Targets:\n
   {", ".join(target_names())}\n

@@ -10,14 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edge.bundle.store import Bundle
-from edge.config.station import StationConfig
-from edge.outputs.statistics import Percentiles, Summary
-
 if TYPE_CHECKING:
-    # The runtime's summary must not import what only training needs.
+    # Commands import this file before they parse their options: heavy libraries would slow --help.
+    from edge.bundle.store import Bundle
+    from edge.config.station import StationConfig
     from edge.evaluation.evaluate import Evaluation
     from edge.evaluation.type_metrics import Confusion
+    from edge.outputs.statistics import Percentiles, Summary
 
 STYLES = {"pass": "green", "fail": "red", "undecided": "yellow", "error": "magenta"}
 

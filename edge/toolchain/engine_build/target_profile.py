@@ -13,6 +13,7 @@ from edge.config.values import ByteSize
 from edge.engines.cuda.gpu import Gpu
 from edge.engines.tensorrt.engine_file import BuildOptions
 from edge.errors import ConfigError, EngineBuildError
+from edge.toolchain.engine_build.profile_folder import profile_folder, target_names
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Backend = Literal[
@@ -100,21 +101,6 @@ class TargetProfile(Settings):
                 f"target {name}: expected compute capability {' or '.join(accepted)}, this device "
                 f"has {gpu.compute_capability} ({gpu.name}); choose another target"
             )
-
-
-def profile_folder() -> Path:
-    """Return the folder of the profiles that come with the package.
-
-    An installed wheel carries them beside this file. A checkout, also one that is installed as
-    editable, keeps them in build/targets.
-    """
-    inside = Path(__file__).with_name("targets")
-    return inside if inside.is_dir() else Path(__file__).parents[3] / "build" / "targets"
-
-
-def target_names(folder: Path | None = None) -> list[str]:
-    """Return the names of all profiles of a folder, by default the package's, in order."""
-    return sorted(path.stem for path in (folder or profile_folder()).glob("*.yaml"))
 
 
 def read_target(name: str, folder: Path | None = None) -> TargetProfile:

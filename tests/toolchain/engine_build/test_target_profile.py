@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ConfigError
-from edge.toolchain.engine_build.target_profile import profile_folder, read_target, target_names
+from edge.toolchain.engine_build.profile_folder import profile_folder, target_names
+from edge.toolchain.engine_build.target_profile import read_target
 from tests.support.bundles import ROOT
 
 TARGETS = ROOT / "build" / "targets"
