@@ -5,7 +5,6 @@ It uses the code of a build for a device. docs/engines.md says what a pass prove
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from dataclasses import dataclass, replace
 from functools import cache
@@ -36,11 +35,6 @@ class Compiled:
     size_bytes: int
     seconds: float
     layers: tuple[EngineLayer, ...]
-
-
-def is_installed() -> bool:
-    """Return whether TensorRT for RTX can be imported."""
-    return importlib.util.find_spec("tensorrt_rtx") is not None
 
 
 def version() -> str:

@@ -1,4 +1,4 @@
-"""TensorRT's engine on a GPU that is none: memory, order, errors, and the numbers themselves."""
+"""TensorRT's engine on a fake GPU: memory, order, errors, and the numbers themselves."""
 
 from __future__ import annotations
 
@@ -78,10 +78,7 @@ def test_a_cuda_graph_is_launched_as_one_and_changes_no_number(
         assert [verb for verb, _ in machine.cudart.log] == ["launch", "synchronise"]
 
 
-@pytest.mark.parametrize(
-    "status",
-    [{"cudaStreamBeginCapture": 900}, {"cudaGraphInstantiate": 901}],
-)
+@pytest.mark.parametrize("status", [{"cudaStreamBeginCapture": 900}, {"cudaGraphInstantiate": 901}])
 def test_without_capture_it_runs_all_the_same(
     path: Path, bundle: Bundle, machine: Machine, status: dict
 ) -> None:
@@ -205,8 +202,8 @@ def test_a_run_that_tensorrt_refuses_is_settled_before_the_next(
 def test_tensors_other_than_the_bundles_are_refused(
     path: Path, bundle: Bundle, machine: Machine
 ) -> None:
-    wrong = TensorSpec(name="frame", shape=(1, 128, 128, 3), dtype="uint8")
-    graph = bundle.graph.model_copy(update={"inputs": (wrong,)})
+    frame = TensorSpec(name="frame", shape=(1, 128, 128, 3), dtype="uint8")
+    graph = bundle.graph.model_copy(update={"inputs": (frame,)})
     with pytest.raises(EngineLoadError, match=r"expected inputs .*128.* by bundle\.json, got"):
         load(path, graph, machine)
     machine.cudart.assert_clean()

@@ -6,6 +6,7 @@ business of benchmarks/compile_table.py.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from edge.toolchain.compile_check.rules import Examined, examine
 from edge.toolchain.quantization.graph import Graph, element_types, make_node
 
 pytestmark = pytest.mark.skipif(
-    not builder.is_installed(),
+    importlib.util.find_spec("tensorrt_rtx") is None,
     reason="COMPILE CHECK NOT RUN: pip install 'edge-inspection[rtx]' (TensorRT for RTX)",
 )
 

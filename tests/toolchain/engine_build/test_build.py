@@ -28,7 +28,7 @@ from edge.engines.tensorrt.engine_file import read_engine_file
 from edge.engines.verified import PARITY, find_verified
 from edge.errors import EngineBuildError, EngineLoadError, ParityError
 from edge.toolchain.engine_build.backends import OnnxRuntimeBackend, TensorRTBackend, find_backend
-from edge.toolchain.engine_build.build import Built, build_engines, variants
+from edge.toolchain.engine_build.build import Built, build_engines
 from edge.toolchain.engine_build.device_parity import golden_outcomes, reference_outcomes
 from edge.toolchain.engine_build.source_graphs import cpu_graph
 from edge.toolchain.engine_build.target_profile import TargetProfile, read_target
@@ -173,22 +173,6 @@ def test_the_timing_cache_is_kept_and_a_foreign_one_replaced(
     cache.write_bytes(b"of another device")
     workplace.build(small, force=True)
     assert json.loads(cache.read_text()) == {"builds": 1}
-
-
-def test_the_fallback_order_is_the_documented_one() -> None:
-    assert [str(variant) for variant in variants(TENSORRT, fallback=True)] == [
-        "tensorrt fp16",
-        "tensorrt fp16, attention apart",
-        "tensorrt fp32",
-        "onnxruntime fp32",
-    ]
-    int8 = TENSORRT.model_copy(update={"precision": "int8"})
-    assert [str(variant) for variant in variants(int8, fallback=True)][:2] == [
-        "tensorrt int8",
-        "tensorrt fp16",
-    ]
-    assert [str(variant) for variant in variants(TENSORRT, fallback=False)] == ["tensorrt fp16"]
-    assert [str(variant) for variant in variants(CPU, fallback=True)] == ["onnxruntime fp32"]
 
 
 def test_fused_attention_that_computes_wrong_is_kept_apart(

@@ -18,7 +18,7 @@ from edge.toolchain.engine_build.backends import find_backend
 from edge.toolchain.engine_build.build import Built, build_engines
 from edge.toolchain.engine_build.runtime_backends import OnnxGpuBackend
 from edge.toolchain.engine_build.target_profile import TargetProfile, read_target
-from edge.toolchain.engine_build.variants import EngineVariant, variants
+from edge.toolchain.engine_build.variants import EngineVariant
 from edge.toolchain.parity import Tolerance
 from tests.support.bundles import DEMO_BUNDLE
 
@@ -79,25 +79,6 @@ def test_bf16_has_limits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     built = build(tmp_path / "strict", BF16, fallback=True)
     assert built.verified.record.precision == "fp32"
     assert "does not decide" in built.refused[0]
-
-
-def test_the_fallback_order_ends_at_the_reference() -> None:
-    assert variants(BF16, fallback=False) == (EngineVariant("openvino", "bf16"),)
-    assert variants(BF16, fallback=True) == (
-        EngineVariant("openvino", "bf16"),
-        EngineVariant("openvino", "fp32"),
-        EngineVariant("onnxruntime", "fp32"),
-    )
-    targets = {
-        "gpu-onnxruntime": "onnxruntime_tensorrt",
-        "gpu-onnxruntime-cuda": "onnxruntime_cuda",
-    }
-    for name, backend in targets.items():
-        assert variants(read_target(name), fallback=True) == (
-            EngineVariant(backend, "fp16"),
-            EngineVariant(backend, "fp32"),
-            EngineVariant("onnxruntime", "fp32"),
-        )
 
 
 @needs_openvino
