@@ -49,7 +49,7 @@ class Commander:
         def ends():
             return [ack for ack in self.acks(cmd_id) if ack["status"] != "accepted"]
 
-        wait_until(lambda: len(ends()) >= count, 20, f"outcome {count} of {cmd_id}")
+        wait_until(lambda: len(ends()) >= count, 90, f"outcome {count} of {cmd_id}")
         return ends()[count - 1]
 
     def ask(self, name, args=None, **options) -> dict:

@@ -87,11 +87,11 @@ class Running:
     def more(self, count: int = 10) -> None:
         """Wait for so many further results."""
         now = len(self.mes.listener.of("result"))
-        wait_until(lambda: len(self.mes.listener.of("result")) >= now + count, 20, "more results")
+        wait_until(lambda: len(self.mes.listener.of("result")) >= now + count, 60, "more results")
 
     def more_since(self, moment: str) -> None:
         """Wait for a result of a frame that was captured after `moment`."""
-        wait_until(lambda: self.results[-1]["times"]["capture"] > moment, 30, "newer frames")
+        wait_until(lambda: self.results[-1]["times"]["capture"] > moment, 60, "newer frames")
 
     def end(self) -> int:
         assert self.process is not None
