@@ -70,7 +70,7 @@ class Place:
         return run
 
     def types(self, kind: str, data: Path, *arguments) -> Path:
-        """The run of INP-Former, taught types."""
+        """The run of INP-Former, after learning types."""
         run = self.folder(kind)
         if not (run / MODEL).is_file():
             shutil.rmtree(run, ignore_errors=True)  # it does not go on where it stopped

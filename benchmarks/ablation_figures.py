@@ -22,7 +22,7 @@ TRIALS = 6
 
 
 def figures(folder: Path, images: ImageSet, threads: int = 0) -> dict:
-    """All figures of one bundle on the pictures of a set that taught it nothing."""
+    """All figures of one bundle on the pictures of a set that it learned nothing from."""
     bundle, settings = open_bundle(folder), EngineSettings(threads=threads)
     with load_engine(bundle, settings) as engine, load_types_engine(bundle, settings) as types:
         result = evaluate(bundle, engine, images, lambda _: None, types)

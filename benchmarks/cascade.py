@@ -114,7 +114,7 @@ def measure(bundle, data: Path, options: argparse.Namespace) -> dict:
 
 
 def stream(bundle, data: Path, count: int) -> list:
-    """Good parts and a few defects that taught nothing, shuffled; all decoded."""
+    """Good parts and a few defects that nothing was learned from, shuffled; all decoded."""
     rng = np.random.default_rng(0)
     samples = unseen(bundle, read_image_set(data))
     good, bad = ([s for s in samples if s.is_good is wanted] for wanted in (True, False))

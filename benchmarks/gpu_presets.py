@@ -4,7 +4,7 @@
 
 Needs onnxruntime-gpu. Weights that no package has are random, at their true shapes, so the figures
 are of arithmetic and speed, not of detection. The reference is the FP32 graph on the CPU; frames
-are the demo's pictures, enlarged to the network's size.
+are the demo's pictures, resized to the network's size.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a run that was taught some types of defects still finds of a type that nobody labelled.
+"""How well a run that learned some types of defects detects a type that nobody labelled.
 
     python -m benchmarks.left_out --work runs/quality --sets magnetic_tile pcb_traces
 
 Reads finished runs of benchmarks.quality. Each type in turn is left out of the labelled defects
-that teach the run; its pictures are then judged by the run as it was and as it was taught. Beside
-the types, as a check, all of them are taught ("nothing" is left out): known ones must gain.
+that the run learns; its pictures are then scored before and after learning. As a check, one row
+learns all types ("nothing" is left out): known types must gain.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--labelled", type=int, default=10, help="defects of each type to learn")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
     options = parser.parse_args()
-    print("| set | left out | pictures | AUROC, as it was | taught | recall, as it was | taught | "
-          "false rejects, as it was | taught |")  # fmt: skip
+    print("| set | left out | pictures | AUROC before | after | recall before | after | "
+          "false rejects before | after |")  # fmt: skip
     print("|---" * 9 + "|")
     for name in options.sets:
         measure(name, options)
@@ -59,14 +59,14 @@ def measure(name: str, options: argparse.Namespace) -> None:
     rows = []
     for kind in (*sorted({sample.label for sample in own}), NOTHING):
         training_set = [sample for sample in own if sample.label != kind]
-        taught, _ = learn_defects(
+        detector, _ = learn_defects(
             read_model(run, record), training_set, products, options.seed, lambda _: None
         )
         chosen = [s.is_good or kind in (s.label, NOTHING) for s in others]
         is_defect = np.array([not s.is_good for s in others])[chosen]
         figures = [
             figures_of(is_defect, found[chosen], threshold)
-            for found, threshold in (scores, judge(taught, products, others))
+            for found, threshold in (scores, judge(detector, products, others))
         ]
         row = np.array(figures).T.reshape(-1)
         if kind == NOTHING:

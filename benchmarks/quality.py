@@ -110,8 +110,8 @@ def measure(
 
 def of_other_parts(images: ImageSet, run: Path) -> ImageSet:
     """The set without test pictures of parts that the run learned labelled defects from."""
-    taught = set(read_record(run).types.own_defects)
-    parts = {s.group for s in images.test if f"{s.label}/{s.path.name}" in taught}
+    learned = set(read_record(run).types.own_defects)
+    parts = {s.group for s in images.test if f"{s.label}/{s.path.name}" in learned}
     return replace(images, test=tuple(s for s in images.test if s.is_good or s.group not in parts))
 
 
@@ -126,13 +126,13 @@ def trained(name: str, seed: int, data: Path, options: argparse.Namespace) -> Pa
         )  # fmt: skip
     if not options.labelled:
         return run
-    taught = options.work / f"{name}-{seed}-{options.name}"
-    if options.again or not (taught / MODEL).is_file():
+    learned = options.work / f"{name}-{seed}-{options.name}"
+    if options.again or not (learned / MODEL).is_file():
         command(
-            "train", "--method", "types", "--run", run, "--data", data, "--out", taught, "--seed",
+            "train", "--method", "types", "--run", run, "--data", data, "--out", learned, "--seed",
             seed, "--labelled", options.labelled, *fresh,
         )  # fmt: skip
-    return taught
+    return learned
 
 
 def references(name: str, seed: int, images, run: Path) -> list[dict]:
@@ -174,7 +174,7 @@ def references(name: str, seed: int, images, run: Path) -> list[dict]:
             "image_ap": image.ap, "image_f1_max": image.f1_max, "search_ms": found.search_ms,
         }  # fmt: skip
         if any(mask.any() for mask in masks):
-            maps = [enlarge(m, size) for m, size in zip(found.maps, sizes) if size]
+            maps = [upsample(m, size) for m, size in zip(found.maps, sizes) if size]
             pixels = rank_pixels(maps, masks)
             pixel = pixels.ranking
             row |= {
@@ -185,7 +185,7 @@ def references(name: str, seed: int, images, run: Path) -> list[dict]:
     return rows
 
 
-def enlarge(anomaly_map, size_wh):
+def upsample(anomaly_map, size_wh):
     import cv2
 
     return cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR)

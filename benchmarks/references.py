@@ -116,8 +116,8 @@ def _k_centre(vectors, count, rng):
 
 
 def _smooth(grid, map_hw):
-    enlarged = cv2.resize(grid.astype(np.float32), map_hw[::-1], interpolation=cv2.INTER_LINEAR)
-    return cv2.GaussianBlur(enlarged, (5, 5), 4, borderType=cv2.BORDER_REPLICATE)
+    upsampled = cv2.resize(grid.astype(np.float32), map_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.GaussianBlur(upsampled, (5, 5), 4, borderType=cv2.BORDER_REPLICATE)
 
 
 def _scores(maps):

@@ -87,15 +87,15 @@ def region_figures(run: Path, images: ImageSet) -> dict:
     record = read_record(run)
     detector, seed = read_model(run, record), record.training.seed
     own = set(record.adapters.own_defects)
-    taught = [s for s in images.test if f"{s.label}/{s.path.name}" in own]
+    learned = [s for s in images.test if f"{s.label}/{s.path.name}" in own]
     unseen = [s for s in images.test if f"{s.label}/{s.path.name}" not in own]
     good, held = hold_out(images.train, images.has_groups, seed)
     rng = np.random.default_rng(seed)
-    good = [good[int(i)] for i in rng.permutation(len(good))[: len(taught)]]
+    good = [good[int(i)] for i in rng.permutation(len(good))[: len(learned)]]
     limits = roi_limits(np.stack([look(detector, s).anomaly.numpy() for s in held]))
 
     pictures = []
-    for sample in (*taught, *good):
+    for sample in (*learned, *good):
         seen = look(detector, sample)
         boxes, labels = training_set(rows_of(detector, sample), boxed(seen, limits), rng)
         pictures.append(RegionPicture(seen.tokens, seen.anomaly, boxes, labels))
