@@ -70,6 +70,9 @@ class BrokerProcess:
     def freeze(self) -> None:
         """Stop it from reading and answering, with every connection open."""
         self._process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        # On a busy machine it may run on for a moment, and answer.
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 10, "the stop")
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
