@@ -22,8 +22,8 @@ from edge.data.labelled_pictures import labelled
 from edge.data.products import Products, read_products
 from edge.errors import EdgeError
 from edge.evaluation.metrics import auroc
+from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.fit import calibrate
 from edge.methods.inp_former.labelled_defects import learn_defects
 from edge.methods.run import read_model, read_record
 from edge.toolchain.packing.thresholds import fit_threshold
@@ -80,7 +80,7 @@ def judge(
 ) -> tuple[np.ndarray, float]:
     """Scores of samples (n,), and the threshold that the bundle would have."""
     shape = InputShape(detector.settings.size_wh)
-    calibration = calibrate(detector, products.held_out, shape, lambda _: None)
+    detector, calibration = calibrate(detector, products.held_out, shape, lambda _: None)
     threshold = fit_threshold(calibration.scores, calibration.groups).value
     scores = []
     for sample in samples:

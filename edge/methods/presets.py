@@ -27,7 +27,7 @@ MAX_ENLARGEMENT = 1.25
 BRANCHES = BranchSettings(memory=512, position_dims=48, image_dims=64, probe=1)
 # A cell of a convolutional network sees little beside itself: its memory and its probe aggregate
 # neighbouring cells (docs/adr/0019).
-LITE_BRANCHES = BRANCHES.model_copy(update={"memory_around": 3, "probe_around": 7})
+LITE_BRANCHES = BRANCHES.model_copy(update={"memory_neighbourhood": 3, "probe_neighbourhood": 7})
 
 # Frozen convolutional features differ from frame to frame as a whole, and so do distances in
 # them. The mean over the frame is taken off in part only, so that a defect that fills the frame
@@ -112,15 +112,15 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
             size_wh=size_wh,
             backbone=PyramidSettings(name="efficientnet_lite0", taps=(2, 4, 5, 6), stride=16),
             inp_former=InpFormerNet(
-                width=96, depth=4, heads=4, mlp_ratio=2, centring=LITE_CENTRING
+                width=96, depth=4, heads=4, mlp_ratio=2, map_centring=LITE_CENTRING
             ),
             branches=LITE_BRANCHES,
             map=MapSettings(
                 stride=2,
-                contrast=LITE_CONTRAST,
+                local_contrast=LITE_CONTRAST,
                 score_from="grid",
-                beyond_rare=LITE_TAIL_SLOPE,
-                score_beyond_rare=LITE_SCORE_TAIL_SLOPE,
+                tail_slope=LITE_TAIL_SLOPE,
+                score_tail_slope=LITE_SCORE_TAIL_SLOPE,
             ),
         )
     backbone = _vit_settings(preset, weights)

@@ -1,8 +1,6 @@
-"""Grid distances -> smoothed map -> score, as layers, so that they live in the exported graph."""
+"""Fusion, upsampling and image score as layers, so that they are part of the exported graph."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +12,10 @@ EPS = 1e-12
 
 
 class GroupDistance(nn.Module):
-    """Cosine distance of each token, group by group, of groups that stand side by side.
+    """Cosine distance of two tokens, group by group; a token holds its groups side by side.
 
-    The sums over a group's channels are products with an indicator matrix: on a CPU a third of the
-    time of one reduction per group, and the same handful of nodes however many groups there are.
+    The sums over a group's channels are products with an indicator matrix. On a CPU this takes a
+    third of the time of one reduction per group, and the number of nodes is constant.
     """
 
     groups: Tensor
@@ -34,66 +32,69 @@ class GroupDistance(nn.Module):
 
 
 class CalibratedSum(nn.Module):
-    """Weighted sum of branches, each first brought to the scale of good parts.
+    """Weighted sum of K branch maps, each first brought to the scale of good parts.
 
-    A branch value a becomes (a - offset) / scale, with the branch's median and its 99.9 % quantile
-    minus the median over good frames held out of training: 0 is ordinary, 1 is rare for a good
-    pixel, whatever the branch. The constants are frozen; nothing is taken from the frame itself.
+    A branch value a becomes (a - offset) / scale, where `offset` is the branch's median over good
+    frames held out of training and `scale` its 99.9 % quantile minus that median: 0 is ordinary
+    and 1 is rare for a good pixel, whatever the branch. The constants are frozen; none is taken
+    from the frame itself.
 
-    Args:
-        branches: K of them.
-        beyond: how much of a level above 1 counts, for each branch, 0..1; None: all of it.
+    Attributes:
+        offset, scale, weight: (K,).
     """
 
     offset: Tensor
     scale: Tensor
     weight: Tensor
-    slope: Tensor
 
-    def __init__(self, branches: int, beyond: Sequence[float] | None = None):
+    def __init__(self, branches: int):
         super().__init__()
-        self.beyond = tuple(beyond or [1.0] * branches)
-        # Follows from the settings, so that files of weights do not hold it.
-        self.register_buffer("slope", torch.tensor(self.beyond), persistent=False)
-        self.is_linear = all(share == 1 for share in self.beyond)
         self.register_buffer("offset", torch.zeros(branches))
         self.register_buffer("scale", torch.ones(branches))
         self.register_buffer("weight", torch.full((branches,), 1 / branches))
 
     def forward(self, branches: Tensor) -> Tensor:
         """Fuse (B, K, h, w) into (B, 1, h, w)."""
-        return self.weigh(self.level(branches), self.weight, self.drawn_slope)
-
-    @property
-    def drawn_slope(self) -> Tensor | None:
-        """Of every branch, how much beyond 1 counts; None: all of all of them."""
-        return None if self.is_linear else self.slope
-
-    def level(self, branches: Tensor) -> Tensor:
-        """Bring (B, K, h, w) to the scale of good parts."""
-        shape = (1, -1, 1, 1)
-        return (branches - self.offset.view(shape)) / self.scale.view(shape)
-
-    def weigh(self, level: Tensor, weight: Tensor, slope: Tensor | None) -> Tensor:
-        """Sum (B, K, h, w) levels by weight (K,); `slope` (K,) of what is beyond 1 counts."""
-        shape = (1, -1, 1, 1)
-        if slope is not None:
-            above = (level - 1).clamp_min(0)
-            level = level - above + slope.view(shape) * above
-        return (level * weight.view(shape)).sum(1, keepdim=True)
+        return weighted_sum(normalize(branches, self.offset, self.scale), self.weight)
 
     @torch.no_grad()
     def calibrate(self, branches: Tensor) -> None:
         """Take offset and scale from (n, K, h, w) values of good frames."""
-        values = branches.transpose(0, 1).flatten(1).double()
-        ranks = torch.tensor([0.5, 0.999], dtype=torch.float64)
-        middle, high = (_quantile(values, float(rank)) for rank in ranks)
-        self.offset.copy_(middle)
-        self.scale.copy_((high - middle).clamp_min(1e-6))
+        offset, scale = good_scale(branches)
+        self.offset.copy_(offset)
+        self.scale.copy_(scale)
+
+
+def normalize(branches: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
+    """(branches - offset) / scale of (B, K, h, w) maps; the constants are (K,)."""
+    shape = (1, -1, 1, 1)
+    return (branches - offset.view(shape)) / scale.view(shape)
+
+
+def weighted_sum(values: Tensor, weight: Tensor, tail_slope: Tensor | None = None) -> Tensor:
+    """Sum (B, K, h, w) normalized maps by `weight` (K,) into (B, 1, h, w).
+
+    Above 1, where good pixels are rare, values rise with slope `tail_slope` (K,); None: 1.
+    """
+    shape = (1, -1, 1, 1)
+    if tail_slope is not None:
+        above = (values - 1).clamp_min(0)
+        values = values - above + tail_slope.view(shape) * above
+    return (values * weight.view(shape)).sum(1, keepdim=True)
+
+
+@torch.no_grad()
+def good_scale(branches: Tensor) -> tuple[Tensor, Tensor]:
+    """Offset and scale (K,) of (n, K, h, w) maps of good frames; see CalibratedSum."""
+    values = branches.transpose(0, 1).flatten(1).double()
+    ranks = torch.tensor([0.5, 0.999], dtype=torch.float64)
+    middle, high = (_quantile(values, float(rank)) for rank in ranks)
+    # As the buffers hold them: single precision.
+    return middle.float(), (high - middle).clamp_min(1e-6).float()
 
 
 class BothAxes(nn.Module):
-    """What is linear and treats rows and columns alike: one matrix for each axis, in one product.
+    """A separable linear operation on maps: one matrix for the rows and one for the columns.
 
     Args:
         rows, columns: (H, h) and (W, w).
@@ -109,15 +110,15 @@ class BothAxes(nn.Module):
 
     def forward(self, grid: Tensor) -> Tensor:
         """Map (..., h, w) to (..., H, W)."""
-        # Constants on the left: those on the right are weights to what makes INT8 graphs.
+        # Constants on the left: quantization takes constants on the right for weights.
         return self.rows @ (self.columns @ grid.mT).mT
 
 
 class SmoothMap(nn.Module):
-    """Enlarge to the map's size and smooth with the 5x5, sigma 4 Gaussian of the papers.
+    """Upsample to the map's size and smooth with the 5x5, sigma 4 Gaussian of the papers.
 
-    Bilinear; borders are replicated: the papers' zero padding weakens edges by 39 % and corners by
-    63 %.
+    Upsampling is bilinear. Borders are replicated: the papers' zero padding weakens edges by 39 %
+    and corners by 63 %.
 
     Args:
         grid_hw: cells of the map that comes in.
@@ -135,7 +136,7 @@ class SmoothMap(nn.Module):
 
 
 class TopMean(nn.Module):
-    """Score of a frame: the mean of the highest `ratio` of its pixels or cells, at least one."""
+    """Image score: the mean of the highest `ratio` of the pixels or cells, at least of one."""
 
     def __init__(self, ratio: float, pixels: int):
         super().__init__()
@@ -146,19 +147,19 @@ class TopMean(nn.Module):
         return anomaly_map.flatten(1).topk(self.count, sorted=False).values.mean(1)
 
 
-def gaussian_line() -> Tensor:
+def gaussian_kernel() -> Tensor:
     """Weights of the smoothing along one axis, (5,) float64, of sum one."""
     position = torch.arange(KERNEL_SIZE, dtype=torch.float64) - KERNEL_SIZE // 2
-    line = torch.exp(-(position**2) / (2 * SIGMA**2))
-    return line / line.sum()
+    kernel = torch.exp(-(position**2) / (2 * SIGMA**2))
+    return kernel / kernel.sum()
 
 
 def _axis(cells: int, side: int) -> Tensor:
-    """Matrix (side, cells) of enlarging and smoothing along one axis."""
+    """Matrix (side, cells) of upsampling and smoothing along one axis."""
     line = torch.eye(cells, dtype=torch.float64)[None]
     line = F.interpolate(line, size=side, mode="linear", align_corners=False)
     line = F.pad(line, (KERNEL_SIZE // 2, KERNEL_SIZE // 2), mode="replicate")
-    return F.conv1d(line.transpose(0, 1), gaussian_line()[None, None])[:, 0].T
+    return F.conv1d(line.transpose(0, 1), gaussian_kernel()[None, None])[:, 0].T
 
 
 def _quantile(values: Tensor, rank: float) -> Tensor:

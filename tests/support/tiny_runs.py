@@ -11,6 +11,7 @@ from edge.data.frames import InputShape, network_inputs
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import read_image_set, read_pixels
 from edge.data.record import DataRecord
+from edge.methods.inp_former.calibration import scaled
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.settings import InpFormerNet, ModelSettings, VitSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
@@ -53,7 +54,7 @@ def write_run(folder: Path, detector: Detector | MultiAdsDetector, plates: Path)
     inputs = np.concatenate([network_inputs(read_pixels(s.path), shape) for s in samples])
     pixels = torch.from_numpy(inputs)
     if not is_aligned:
-        detector.fuse.calibrate(detector.branches(detector.extract(pixels)))
+        detector = scaled(detector, detector.branch_maps(detector.extract(pixels)))
     scores = detector(pixels).score.tolist()
     data = DataRecord(
         name="plates", train_images=20, train_groups=20, held_out_images=20, held_out_groups=20,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from edge.data.few_shot import FOLDER as SHOTS
 from edge.data.few_shot import write_shots
@@ -16,16 +14,11 @@ from edge.data.frames import InputShape, input_batches
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import Sample, frame_size
 from edge.data.products import Products, read_products
-from edge.inspection.frame_quality import grey_statistics
-from edge.methods.inp_former.branch_fitting import (
-    align_before,
-    align_image,
-    align_score,
-    fill_branches,
-    trial_pictures,
-    weigh_branches,
-)
+from edge.methods.inp_former.branch_fitting import fit_branches
+from edge.methods.inp_former.branches import HEAD, PROBE
+from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.fusion_fitting import fit_fusion, trial_pictures
 from edge.methods.inp_former.mask_refiner import train_refiner
 from edge.methods.inp_former.planning import build, network_size, new_record, stored_size
 from edge.methods.inp_former.probe_fitting import synthetic_probes, synthetic_units
@@ -34,7 +27,6 @@ from edge.methods.inp_former.residual_head import head_units, train_head
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.trainer import Trainer
 from edge.methods.inp_former.training_settings import TrainingSettings
-from edge.methods.promptmad.refiner import ReconstructionMask
 from edge.methods.run import (
     check_same_run,
     start_run,
@@ -46,7 +38,7 @@ from edge.methods.run_record import RunRecord
 from edge.networks.features import PyramidFeatures
 from edge.training.feature_cache import cache_features, extract
 from edge.training.progress import Progress
-from edge.training.run_folder import FEATURES, Calibration, write_calibration
+from edge.training.run_folder import FEATURES, write_calibration
 
 # Pictures that set the scale of the feature groups.
 SCALE_PICTURES = 64
@@ -94,21 +86,22 @@ def _train(
     cache = cache_features(folder / FEATURES, detector, train, shape, identity, advance)
     trainer = Trainer(detector.inp_former, training, folder)
     trainer.run(cache, progress("training", training.steps))
-    if isinstance(detector.head, ReconstructionMask):
+    if detector.settings.refiner is not None:
         name = record.data.name
         detector, tried = train_refiner(detector, name, train, held_out, shape, training, progress)
         record = record.model_copy(update={"refiner": tried})
-    elif detector.head is not None:
+    elif HEAD in detector.branches:
         units = head_units(detector, training, shape)
         train_head(detector, train, shape, training, progress("head", units))
-    fill_branches(detector, cache, training.seed)
+    detector = fit_branches(detector, cache, training.seed)
     probes = {}
-    if detector.probe is not None:
+    if PROBE in detector.branches:
         advance = progress("probe", synthetic_units(train))
         probes = synthetic_probes(detector, train, shape, training, advance)
     advance = progress("branches", len(trial_pictures(held_out)))
-    detector = weigh_branches(detector, probes, held_out, shape, training.seed, advance)
-    calibration = calibrate(detector, held_out, shape, progress("calibration", len(held_out)))
+    detector = fit_fusion(detector, probes, held_out, shape, training.seed, advance)
+    advance = progress("calibration", len(held_out))
+    detector, calibration = calibrate(detector, held_out, shape, advance)
     write_calibration(folder, calibration)
     write_golden(folder, held_out, calibration.scores, training.seed)
     # The record changes only now: until here a stopped training finds the one that it began with.
@@ -145,41 +138,3 @@ def _set_scale(detector: Detector, train: Sequence[Sample], shape: InputShape) -
         total += torch.stack([group.square().mean() for group in groups])
         batches += 1
     detector.features.set_scale(total / batches)
-
-
-@torch.no_grad()
-def calibrate(
-    detector: Detector,
-    samples: Sequence[Sample],
-    shape: InputShape,
-    advance: Callable[[int], None],
-) -> Calibration:
-    """Fix the branches' scales on held-out good parts, then score those parts.
-
-    The published map chain has no scales: its branches stay as they are. Features come from the
-    pictures, not from a half-precision cache: the threshold will stand on one of these very scores.
-    """
-    branches, distances, grey = [], [], []
-    for inputs in input_batches(samples, shape, JUDGE_BATCH):
-        groups = extract(detector, inputs)
-        branches.append(detector.branches(groups))
-        distances.append(detector.image_distance(groups))
-        grey += [grey_statistics(tile) for tile in inputs]
-        advance(len(inputs) // shape.tiles)
-    together: Tensor = torch.cat(branches)
-    if detector.settings.map.chain == "calibrated":
-        detector.fuse.calibrate(together)
-    align_before(detector, together)
-    align_score(detector, together)
-    whole = None
-    if detector.image is not None:
-        whole = torch.cat([distance for distance in distances if distance is not None])
-        align_image(detector, detector.judge(together).score, whole)
-    scores = detector.judge(together, whole).score.reshape(len(samples), shape.tiles).amax(dim=1)
-    frames = np.array(grey).reshape(len(samples), shape.tiles, 2).mean(axis=1)
-    return Calibration(
-        files=tuple(sample.path.name for sample in samples),
-        groups=tuple(sample.group for sample in samples),
-        scores=tuple(float(score) for score in scores),
-        grey=tuple((float(mean), float(std)) for mean, std in frames),
-    )

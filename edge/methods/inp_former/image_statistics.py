@@ -1,7 +1,7 @@
-"""The whole frame as one point: catches changes that no single place shows.
+"""The image branch: how unusual a frame is as a whole, where no single place shows it.
 
-A changed texture, a wrong part or a foreign lot moves mean and spread of the features everywhere a
-little. The highest values of a map do not see that; some even fall.
+A changed texture, a wrong part or another lot shifts the mean and the spread of the features
+everywhere a little. The highest values of an anomaly map do not show that; some even fall.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ class ImageStatistics(nn.Module):
 
     Mean and standard deviation of every channel, standardised, are split into their r strongest
     principal components and the rest; the rest counts with the average variance.
+
+    Attributes:
+        centre, scale: (2C,) of the standardisation.
+        basis: (2C, r) principal components.
+        gain, rest_gain: (r,) and () inverse variances.
+        rescale: (2,) offset and slope that bring distances to the scale of image scores.
     """
 
     centre: Tensor
@@ -22,16 +28,26 @@ class ImageStatistics(nn.Module):
     basis: Tensor
     gain: Tensor
     rest_gain: Tensor
+    rescale: Tensor
 
     def __init__(self, channels: int, dims: int):
         super().__init__()
+        self.channels, self.dims = channels, dims
         self.register_buffer("centre", torch.zeros(2 * channels))
         self.register_buffer("scale", torch.ones(2 * channels))
         self.register_buffer("basis", torch.zeros(2 * channels, dims))
         self.register_buffer("gain", torch.zeros(dims))
         self.register_buffer("rest_gain", torch.zeros(()))
+        self.register_buffer("rescale", torch.tensor([0.0, 1.0]))
 
-    def pooled(self, tokens: Tensor) -> Tensor:
+    def changed(self, **constants: Tensor) -> ImageStatistics:
+        """Return a copy with other constants, by their names."""
+        other = ImageStatistics(self.channels, self.dims)
+        other.load_state_dict(self.state_dict() | constants)
+        return other
+
+    @staticmethod
+    def pooled(tokens: Tensor) -> Tensor:
         """Mean and standard deviation over positions, (B, N, C) to (B, 2C)."""
         mean = tokens.mean(1)
         spread = ((tokens - mean.unsqueeze(1)) ** 2).mean(1).sqrt()

@@ -20,6 +20,7 @@ from edge.data.golden_pictures import write_golden
 from edge.data.image_set import ImageSet, frame_size, read_image_set
 from edge.data.record import DataRecord
 from edge.errors import ConfigError, TrainingError
+from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.checkpoint import (
     SIZES,
     checkpoint_settings,
@@ -27,7 +28,6 @@ from edge.methods.inp_former.checkpoint import (
     read_checkpoint,
 )
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.fit import calibrate
 from edge.methods.inp_former.settings import BranchSettings, ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.run import RECORD, read_model, read_record, write_model, write_record
@@ -122,16 +122,14 @@ def reuse_run(
     if not isinstance(old.model, ModelSettings):
         raise TrainingError(f"{source}: expected a run of inp-former, got {old.model.method}")
     images = read_image_set(data)
-    settings = old.model.model_copy(update={"branches": BranchSettings()})
+    # Without the branches there is only one map, which is as it was before labelled defects.
+    one_map = old.model.map.model_copy(update={"keep_prelabel_map": False})
+    settings = old.model.model_copy(update={"branches": BranchSettings(), "map": one_map})
     if is_zero_shot:
         settings = zero_shot(settings)
-    trained = read_model(source, old).state_dict()
-    detector = Detector(settings)
-    own = detector.state_dict()
-    # The map's scales belong to the old product and, zero-shot, to other branches.
-    kept = {name: trained[name] for name in own if not name.startswith("fuse.")}
-    detector.load_state_dict(own | kept)
-    detector.requires_grad_(False)
+    trained = read_model(source, old)
+    assert isinstance(trained, Detector)  # noqa: S101 - narrowing only
+    detector = trained.adapted(settings)
     record = old.model_copy(
         update={
             "created_by": f"edge-inspection {__version__}",
@@ -142,7 +140,7 @@ def reuse_run(
             "origin": Origin(kind="run", name=source.name, sha256=sha256(source / MODEL)),
         }
     )
-    _write(folder, record, detector.eval(), images, progress)
+    _write(folder, record, detector, images, progress)
     return record
 
 
@@ -171,7 +169,8 @@ def _write(
         if images is not None:
             shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
             good = images.train
-            calibration = calibrate(detector, good, shape, progress("calibration", len(good)))
+            advance = progress("calibration", len(good))
+            detector, calibration = calibrate(detector, good, shape, advance)
             write_calibration(run, calibration)
             write_golden(run, good, calibration.scores, record.training.seed)
         write_model(run, detector)

@@ -1,11 +1,12 @@
 """Labelled defects of the run's own product, learned as a branch of its anomaly map.
 
-The probe of a fresh run knows synthetic defects alone. A handful of real ones teach it the
-direction that matters; map, score and the calibration of the threshold are made anew with it. What
-it is worth is measured on labelled parts that it was not taught, and it stays out where it costs.
+The probe of a fresh run is fitted to synthetic defects alone. A handful of labelled ones give it
+the direction that matters; map, score and the calibration of the threshold are made anew with it.
+Its worth is measured on labelled parts that it was not fitted to, and it is left out where it
+costs.
 
-A probe that has half of the say knows its own kinds alone and speaks against every other. So the
-run goes on seeing what it saw before, and the larger of the two counts (docs/adr/0020).
+A probe with half of the fusion weight knows only the labelled kinds and lowers the map of every
+other kind. So the pre-label map is kept, and the larger of the two maps counts (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -16,30 +17,50 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_pixels
 from edge.data.products import Products
 from edge.errors import TrainingError
 from edge.evaluation.paired_auroc import is_worse, placements
-from edge.methods.inp_former.branch_fitting import align_before, rebuilt
+from edge.methods.inp_former.assembly import new_probe
+from edge.methods.inp_former.branches import PRELABEL_PROBE, PROBE
+from edge.methods.inp_former.calibration import with_branch_scales
+from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.fusion_fitting import with_probe
 from edge.methods.inp_former.probe_fitting import (
     LABELLED_RIDGE,
     PICTURES,
     Cells,
     fit_probe,
     labelled_cells,
+    probe_of,
 )
 from edge.methods.run_record import ProbeTrial
 from edge.training.feature_cache import extract
 
-# The probe's say beside all the rest together.
+# The probe's weight relative to all other branches together.
 SHARE = 1.0
 FOLDS = 5
 # AUROC on labelled parts may fall by so much, or by as much as chance may take.
 TOLERANCE = 0.01
+
+
+class Labelled(NamedTuple):
+    """Labelled pictures of a product and the cells of their defects."""
+
+    defects: Sequence[Sample]
+    cells: Cells
+    shape: InputShape
+
+
+class Trial(NamedTuple):
+    """One picture: branch maps (tiles, K, h, w) of a candidate, and scores of the old detector."""
+
+    maps: Tensor
+    score_before: Tensor
 
 
 def learning_units(defects: Sequence[Sample], products: Products) -> int:
@@ -56,14 +77,18 @@ def learn_defects(
     seed: int,
     advance: Callable[[int], None],
 ) -> tuple[Detector, ProbeTrial]:
-    """Teach a detector labelled defects with masks, unless that costs more than chance explains.
+    """Fit a probe to labelled defects with masks, unless that costs more than chance explains.
 
-    `detector` is a finished run's that judges whole frames with calibrated branches, `products` the
-    good parts that it learned from and those it held out.
+    Args:
+        detector: of a finished run on whole frames, with calibrated branches; is not changed.
+        defects: labelled pictures with masks.
+        products: the good parts that the detector was fitted to and those held out.
+        seed: of the cells that are kept.
+        advance: called as learning_units counts.
 
     Returns:
-        A detector whose branches have no scale yet (see fit.calibrate), or the one given
-        where AUROC on labelled parts falls by more than chance; and what was found.
+        A detector whose score has no scale yet (see calibration.calibrate), or the one given where
+        AUROC on labelled parts falls by more than chance; and the result of the trial.
 
     Raises:
         DataError: a picture or mask is unreadable.
@@ -73,25 +98,25 @@ def learn_defects(
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(products.train))[:PICTURES]
     good = [products.train[int(index)] for index in some]
-    taught = _with_probe(detector, len({sample.label for sample in defects}))
-    cells = labelled_cells(taught, defects, good, shape, seed, advance)
+    candidate = with_label_probe(detector, len({sample.label for sample in defects}))
+    unfitted = probe_of(candidate, PROBE)
+    cells = labelled_cells(detector, unfitted, defects, good, shape, seed, advance)
     if not bool((cells.defect > 0).any()):
         raise TrainingError(
             f"--data: expected defects marked white in ground_truth, found {len(defects)} empty "
             "masks; mark them, or --names-only"
         )
-    assert taught.probe is not None  # noqa: S101 - narrowing only
-    fit_probe(taught.probe, cells, LABELLED_RIDGE)
+    candidate = with_probe(candidate, fit_probe(unfitted, cells, LABELLED_RIDGE))
     advance(1)
-    good_seen = [_see(taught, detector, sample, shape, advance) for sample in products.held_out]
-    defects_seen = _see_unseen(taught, detector, cells, defects, shape, advance)
-    all_seen = (good_seen, defects_seen)
-    good_maps = torch.cat([each.maps for each in good_seen])
-    taught.fuse.calibrate(good_maps)
-    align_before(taught, good_maps)
-    before = placements(*(_together(each.before for each in seen) for seen in all_seen))
+    on_good = [_try(candidate, detector, sample, shape, advance) for sample in products.held_out]
+    labelled = Labelled(defects, cells, shape)
+    on_defects = _cross_validated(candidate, unfitted, detector, labelled, advance)
+    candidate = with_branch_scales(candidate, torch.cat([each.maps for each in on_good]))
+    before = placements(
+        *(_scores(each.score_before for each in of) for of in (on_good, on_defects))
+    )
     after = placements(
-        *(_together(taught.judge(each.maps).score for each in seen) for seen in all_seen)
+        *(_scores(candidate.judge(each.maps).score for each in of) for of in (on_good, on_defects))
     )
     trial = ProbeTrial(
         defects=len(defects),
@@ -99,80 +124,81 @@ def learn_defects(
         auroc_after=round(after.auroc, 4),
         is_kept=not is_worse(before, after, TOLERANCE),
     )
-    return (taught if trial.is_kept else detector), trial
+    return (candidate if trial.is_kept else detector), trial
 
 
-def _together(scores: Iterable[Tensor]) -> NDArray[np.float32]:
-    return np.asarray(torch.cat(list(scores)), np.float32)
+def with_label_probe(detector: Detector, kinds: int) -> Detector:
+    """Return the detector with an unfitted probe of so many kinds, and with a pre-label map.
 
-
-def _with_probe(detector: Detector, kinds: int) -> Detector:
-    """The detector with an untaught probe for so many kinds beside all that judged before."""
-    judged, weight = detector.probe, detector.fuse.weight
-    if detector.before_weight is not None:  # taught a second time
-        judged, weight = detector.probe_before, detector.before_weight[:-1]
-    distances = weight if judged is None else weight[:-1]
-    settings = detector.settings
-    branches = {"probe": kinds, "probe_before": 0 if judged is None else judged.kinds}
-    taught = rebuilt(
-        detector,
-        settings.branches.model_copy(update=branches),
-        settings.map.model_copy(update={"before": True}),
+    That map is the detector's own map, or its pre-label map where it has one already. Its probe has
+    no weight in the new map.
+    """
+    branches, settings = detector.branches, detector.settings
+    weight, name = branches.weight, PROBE
+    if branches.prelabel_weight is not None:  # it was fitted to labelled defects before
+        weight, name = branches.prelabel_weight[:-1], PRELABEL_PROBE
+    scorers: dict[str, nn.Module] = {}
+    prelabel_kinds, others = 0, weight
+    if name in branches:
+        probe = probe_of(detector, name)
+        scorers[PRELABEL_PROBE] = probe
+        prelabel_kinds, others = probe.kinds, weight[:-1]
+    fields = {"probe": kinds, "prelabel_probe": prelabel_kinds}
+    changed = settings.model_copy(
+        update={
+            "branches": settings.branches.model_copy(update=fields),
+            "map": settings.map.model_copy(update={"keep_prelabel_map": True}),
+        }
     )
-    silent = torch.zeros(len(taught.fuse.weight) - len(distances) - 1)
-    others = torch.cat([distances / distances.sum(), silent])
-    now = torch.cat([others, torch.tensor([SHARE])])
-    taught.fuse.weight.copy_(now / now.sum())
-    assert taught.before_weight is not None  # noqa: S101 - narrowing only
-    taught.before_weight.copy_(torch.cat([weight, torch.zeros(1)]))
-    if judged is not None and taught.probe_before is not None:
-        taught.probe_before.load_state_dict(judged.state_dict())
-    return taught
+    scorers[PROBE] = new_probe(detector.features, kinds, settings.branches.probe_neighbourhood)
+    candidate = detector.adapted(changed, scorers)
+    unused = torch.zeros(len(weight) - len(others))
+    now = torch.cat([others / others.sum(), unused, torch.tensor([SHARE])])
+    return candidate.replaced(
+        branches=candidate.branches.changed(
+            weight=now / now.sum(), prelabel_weight=torch.cat([weight, torch.zeros(1)])
+        )
+    )
 
 
-class _Seen(NamedTuple):
-    """One picture: branch maps of the taught detector, and the score of the one before."""
-
-    maps: Tensor
-    before: Tensor
-
-
-def _see(
-    taught: Detector,
+def _try(
+    candidate: Detector,
     detector: Detector,
     sample: Sample,
     shape: InputShape,
     advance: Callable[[int], None],
-) -> _Seen:
+) -> Trial:
     groups = extract(detector, network_inputs(read_pixels(sample.path), shape))
     advance(1)
-    return _Seen(taught.branches(groups), detector.judge(detector.branches(groups)).score)
+    return Trial(candidate.branch_maps(groups), detector.judge(detector.branch_maps(groups)).score)
 
 
-def _see_unseen(
-    taught: Detector,
+def _cross_validated(
+    candidate: Detector,
+    unfitted: DefectProbe,
     detector: Detector,
-    cells: Cells,
-    defects: Sequence[Sample],
-    shape: InputShape,
+    labelled: Labelled,
     advance: Callable[[int], None],
-) -> list[_Seen]:
-    """See the labelled pictures, each by a probe that was not taught its part."""
-    whole = taught.probe
-    assert whole is not None  # noqa: S101 - narrowing only
-    parts = sorted({sample.group for sample in defects})
-    found: list[_Seen] = []
+) -> list[Trial]:
+    """Try the labelled pictures, each with a probe that was not fitted to its part."""
+    cells = labelled.cells
+    parts = sorted({sample.group for sample in labelled.defects})
+    found: list[Trial] = []
     for fold in range(FOLDS):
-        left_out = torch.tensor([1 + index for index in range(len(parts)) if index % FOLDS == fold])
-        seen = cells.where(~torch.isin(cells.parts, left_out))
-        taught.probe = whole.untaught()
-        if bool((seen.defect > 0).any()):
-            fit_probe(taught.probe, seen, LABELLED_RIDGE)
+        numbers = [1 + index for index in range(len(parts)) if index % FOLDS == fold]
+        others = cells.where(~torch.isin(cells.parts, torch.tensor(numbers)))
+        probe = unfitted
+        if bool((others.defect > 0).any()):
+            probe = fit_probe(unfitted, others, LABELLED_RIDGE)
+        without = with_probe(candidate, probe)
         found += [
-            _see(taught, detector, sample, shape, advance)
-            for sample in defects
+            _try(without, detector, sample, labelled.shape, advance)
+            for sample in labelled.defects
             if parts.index(sample.group) % FOLDS == fold
         ]
         advance(1)
-    taught.probe = whole
     return found
+
+
+def _scores(each: Iterable[Tensor]) -> NDArray[np.float32]:
+    return np.asarray(torch.cat(list(each)), np.float32)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from edge.data.frames import Image, InputShape, network_inputs
 from edge.data.image_set import Sample, read_pixels
 from edge.data.synthetic_defects import add_defect
+from edge.methods.inp_former.branches import HEAD
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.plus import residual
 from edge.methods.inp_former.settings import ModelSettings, PyramidSettings, RefinerNet
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.promptmad.inputs import (
@@ -30,7 +30,7 @@ from edge.methods.promptmad.refiner_fitting import LEAST_GAIN, MaskTrainer, mask
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.promptmad.words import defect_names
 from edge.methods.run_record import RefinerTrial
-from edge.networks.anomaly_map import CalibratedSum
+from edge.networks.anomaly_map import good_scale, normalize, weighted_sum
 from edge.networks.text.bank import TextBank
 from edge.networks.text.minilm import MiniLm
 from edge.training.staged_training import StagedTraining
@@ -70,13 +70,13 @@ def train_refiner(
 ) -> tuple[Detector, RefinerTrial]:
     """Train the detector's mask in place; return the detector with it, or one without.
 
-    The mask stays where it raises the pixel precision of INP-Former's map by LEAST_GAIN on
-    synthetic defects of held-out good pictures. Other branches take no part in this.
+    The mask is kept where it raises the pixel precision of INP-Former's map by LEAST_GAIN on
+    synthetic defects of held-out good pictures. Other branches take no part in this trial.
     """
-    mask, net = detector.head, detector.settings.refiner
-    if not isinstance(mask, ReconstructionMask) or net is None:
+    mask, net = _mask(detector), detector.settings.refiner
+    if net is None:
         raise ValueError("the detector has no refiner")
-    mask.text.rows.copy_(TextBank(MiniLm()).rows(product, net.types))
+    mask.text.set_rows(TextBank(MiniLm()).rows(product, net.types))
     settings = PromptTraining(seed=training.seed, reconstruction_steps=3 * training.head_steps)
     height, width = detector.features.grid_hw
     each = 2 * height * width * sum(detector.features.channels) * shape.tiles
@@ -94,42 +94,39 @@ def train_refiner(
     trained = nn.ModuleList([mask.text, mask.refiner.segmentor])
     trial = trainer.train_denoiser(trainer.train_segmentor(trained, advance), advance)
     refiner = net.model_copy(update={"steps": trial.steps})
-    detector.settings = detector.settings.model_copy(update={"refiner": refiner})
-    without, with_mask = _both_ways(detector, held, shape)
-    is_kept = with_mask >= without + LEAST_GAIN
+    detector = detector.adapted(detector.settings.model_copy(update={"refiner": refiner}))
+    without, with_it = _both_ways(detector, held, shape)
+    is_kept = with_it >= without + LEAST_GAIN
     trial = trial.model_copy(
         update={
-            "with_mask": round(with_mask, 6), "without": round(without, 6), "is_kept": is_kept
+            "with_mask": round(with_it, 6), "without": round(without, 6), "is_kept": is_kept
         }
     )  # fmt: skip
     return (detector if is_kept else without_mask(detector)), trial
 
 
 def without_mask(detector: Detector) -> Detector:
-    """Rebuild a detector without its mask."""
-    plain = Detector(detector.settings.model_copy(update={"refiner": None})).eval()
-    wanted = plain.state_dict()
-    state = {
-        name: value
-        for name, value in detector.state_dict().items()
-        if name in wanted and not name.startswith("fuse.")
-    }
-    plain.load_state_dict(wanted | state)
-    return plain.requires_grad_(False)
+    """Return the detector without its mask."""
+    return detector.adapted(detector.settings.model_copy(update={"refiner": None}))
+
+
+def _mask(detector: Detector) -> ReconstructionMask:
+    mask = detector.branches[HEAD].scorer if HEAD in detector.branches else None
+    if not isinstance(mask, ReconstructionMask):
+        raise ValueError("the detector has no refiner")  # noqa: TRY004 - a wrong detector
+    return mask
 
 
 @torch.no_grad()
 def _mask_inputs(detector: Detector, pictures: Iterable[Picture], shape: InputShape) -> MaskInputs:
-    head = detector.head
-    assert head is not None  # noqa: S101 - narrowing only
-    missed, masks = [], []
+    size_hw = _mask(detector).size_hw
+    residuals, masks = [], []
     for pixels, truth in pictures:
         groups = detector.extract(torch.from_numpy(network_inputs(pixels, shape)))
-        rebuilt = detector.inp_former.rebuild(*detector.inp_former.read(groups))
-        tokens = residual(groups, rebuilt)
-        missed.append(tokens.mT.unflatten(-1, detector.features.grid_hw).half())
-        masks += cells(truth, shape, head.size_hw)
-    return MaskInputs(torch.cat(missed), (), torch.from_numpy(np.stack(masks)))
+        tokens = detector.patch_features(groups).residual
+        residuals.append(tokens.mT.unflatten(-1, detector.features.grid_hw).half())
+        masks += cells(truth, shape, size_hw)
+    return MaskInputs(torch.cat(residuals), (), torch.from_numpy(np.stack(masks)))
 
 
 @torch.no_grad()
@@ -137,25 +134,31 @@ def _both_ways(
     detector: Detector, pictures: Sequence[Picture], shape: InputShape
 ) -> tuple[float, float]:
     """Pixel precision of INP-Former's own map, and of the map with the mask as a branch."""
-    branches, masks, good = [], [], []
+    with_mask = detector.branches.reconstruction_maps
+    branch_maps, masks, good = [], [], []
     for pixels, truth in pictures:
         groups = detector.extract(torch.from_numpy(network_inputs(pixels, shape)))
-        branches.append(detector.branches(groups)[:, : detector.own_branches])
+        branch_maps.append(detector.branch_maps(groups)[:, :with_mask])
         good += [not truth.any()] * shape.tiles
-    together, is_good = torch.cat(branches), torch.tensor(good)
-    groups_only = detector.own_branches - 1
-    maps: list[Tensor] = []
-    for count in (groups_only, detector.own_branches):
-        fuse = CalibratedSum(count, detector.fuse.beyond[:count])
-        fuse.weight.copy_(detector.fuse.weight[:count])
-        fuse.calibrate(together[is_good, :count])
-        maps.append(detector.smooth(fuse(together[:, :count])))
+    together, is_good = torch.cat(branch_maps), torch.tensor(good)
+    maps = [_map_of(detector, together[:, :count], is_good) for count in (with_mask - 1, with_mask)]
     size_hw = (maps[0].shape[1], maps[0].shape[2])
     for _, truth in pictures:
         masks += cells(truth, shape, size_hw)
     truths = torch.from_numpy(np.stack(masks))
-    without, with_mask = (pixel_ap([level], truths) for level in maps)
-    return without, with_mask
+    without, with_it = (pixel_ap([each], truths) for each in maps)
+    return without, with_it
+
+
+def _map_of(detector: Detector, branch_maps: Tensor, is_good: Tensor) -> Tensor:
+    """Anomaly maps (n, H, W) of the first branch maps (n, K, h, w), scaled on the good ones."""
+    count = branch_maps.shape[1]
+    slope = detector.map_tail_slope
+    values = normalize(branch_maps, *good_scale(branch_maps[is_good]))
+    fused = weighted_sum(
+        values, detector.branches.weight[:count], None if slope is None else slope[:count]
+    )
+    return detector.smooth(fused)
 
 
 def _pairs(samples: Sequence[Sample], seed: int) -> Iterator[Picture]:

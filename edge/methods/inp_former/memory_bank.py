@@ -1,9 +1,9 @@
-"""What good parts look like, kept as vectors and searched inside the graph.
+"""Distances from good tokens, searched inside the graph.
 
-Two memories on the same unit tokens: `MemoryBank` knows what occurs anywhere (MultiADS's few-shot
-bank and PatchCore's coreset, section 7 of the MultiADS spec), `PositionStatistics` what occurs
-where
-(PaDiM). The first serves parts in free pose, the second parts that lie the same way every time.
+Both scorers read the same unit tokens. `MemoryBank` holds tokens that occur anywhere on good parts
+(MultiADS's few-shot bank and PatchCore's coreset, section 7 of the MultiADS spec), for parts in
+free pose. `PositionStatistics` describes the tokens at each position (PaDiM), for parts that always
+lie the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EPS = 1e-12
 
 
 class UnitGroups(nn.Module):
-    """Bring every group of a token to the same length, and the token to length one.
+    """Scale every group of a token to the same length, and the token to length one.
 
     As in GroupDistance, sums over groups are products with an indicator matrix.
 
@@ -39,59 +39,75 @@ class UnitGroups(nn.Module):
 
 
 class MemoryBank(nn.Module):
-    """Distance of each token to the nearest of M remembered tokens of good parts.
+    """Euclidean distance of each token to the nearest token in the bank.
 
     Args:
-        vectors: M.
-        channels: C of a token.
-        around: tokens are remembered, and looked for, together with their neighbours.
+        bank: (M, C) aggregated tokens of good parts, see `aggregated`.
+        neighbourhood: cells over which tokens are averaged before they are compared.
     """
 
     bank: Tensor
     ones: Tensor
 
-    def __init__(self, vectors: int, channels: int, around: Neighbourhood):
+    def __init__(self, bank: Tensor, neighbourhood: Neighbourhood):
         super().__init__()
-        self.around = around
-        self.register_buffer("bank", torch.zeros(vectors, channels))
-        self.register_buffer("ones", torch.ones(channels, 1), persistent=False)
+        self.neighbourhood = neighbourhood
+        self.register_buffer("bank", bank)
+        self.register_buffer("ones", torch.ones(bank.shape[1], 1), persistent=False)
 
-    def seen(self, tokens: Tensor) -> Tensor:
-        """What is remembered of unit tokens (B, N, C): the means around them, of length one."""
-        if self.around.side == 1:
+    @classmethod
+    def empty(cls, vectors: int, channels: int, neighbourhood: Neighbourhood) -> MemoryBank:
+        """Return a bank of `vectors` zeros, to be loaded or fitted."""
+        return cls(torch.zeros(vectors, channels), neighbourhood)
+
+    def aggregated(self, tokens: Tensor) -> Tensor:
+        """Mean of unit tokens (B, N, C) over each neighbourhood, scaled to length one."""
+        if self.neighbourhood.side == 1:
             return tokens
-        mean = self.around(tokens)
-        return mean * self._to_unit(mean)
+        mean = self.neighbourhood(tokens)
+        return mean * self._inverse_length(mean)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map unit tokens (B, N, C) to Euclidean distances (B, N), 0..2."""
-        mean = self.around(tokens)
+        """Map unit tokens (B, N, C) to distances (B, N), 0..2."""
+        mean = self.neighbourhood(tokens)
         nearest = (mean @ self.bank.T).amax(-1, keepdim=True)
-        if self.around.side > 1:
-            # As with what is `seen`, at one product a token.
-            nearest = nearest * self._to_unit(mean)
+        if self.neighbourhood.side > 1:
+            # The same as with `aggregated` tokens, at one product a token.
+            nearest = nearest * self._inverse_length(mean)
         return (2 - 2 * nearest).clamp_min(0).sqrt()[..., 0]
 
-    def _to_unit(self, tokens: Tensor) -> Tensor:
+    def _inverse_length(self, tokens: Tensor) -> Tensor:
         """1 / length of (B, N, C) tokens, (B, N, 1); as a product, see GroupDistance."""
         return ((tokens * tokens) @ self.ones + EPS).rsqrt()
 
 
 class PositionStatistics(nn.Module):
-    """Mahalanobis distance of each token to the good tokens at the same place of the frame.
+    """Mahalanobis distance of each token to the good tokens at the same position.
 
-    Tokens are projected to their d strongest principal components first.
+    Args:
+        basis: (C, d) principal components onto which tokens are projected first.
+        mean: (N, d) mean of the projected good tokens at each position.
+        whiten: (N, d, d) matrix at each position that whitens them, applied from the right.
     """
 
     basis: Tensor
     mean: Tensor
     whiten: Tensor
 
-    def __init__(self, positions: int, channels: int, dims: int):
+    def __init__(self, basis: Tensor, mean: Tensor, whiten: Tensor):
         super().__init__()
-        self.register_buffer("basis", torch.zeros(channels, dims))
-        self.register_buffer("mean", torch.zeros(positions, dims))
-        self.register_buffer("whiten", torch.zeros(positions, dims, dims))
+        self.register_buffer("basis", basis)
+        self.register_buffer("mean", mean)
+        self.register_buffer("whiten", whiten)
+
+    @classmethod
+    def empty(cls, positions: int, channels: int, dims: int) -> PositionStatistics:
+        """Return statistics of zeros, to be loaded or fitted."""
+        return cls(
+            torch.zeros(channels, dims),
+            torch.zeros(positions, dims),
+            torch.zeros(positions, dims, dims),
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map unit tokens (B, N, C) to distances (B, N) in standard deviations over all dims."""

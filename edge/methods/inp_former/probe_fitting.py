@@ -1,8 +1,8 @@
-"""What the defect probe learns from: cells of good parts, of labelled and of synthetic defects.
+"""Fitting of the defect probe to cells of good parts and of labelled or synthetic defects.
 
-Fitting it is convex, so there is no schedule to choose, and no epoch. Kinds weigh by their pictures
-and pictures weigh alike, however large their defects are; good cells and defective ones weigh half
-each.
+The fit is convex: there is no schedule to choose, and no epoch. All kinds of defects weigh alike,
+all pictures of a kind weigh alike however large their defects are, and good cells weigh as much as
+all defective ones together.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from edge.data.image_set import Sample, read_mask, read_pixels
 from edge.data.synthetic_defects import AREA_DEFECTS, DEFECTS, add_defect, any_kind
 from edge.frame import GOOD
 from edge.inspection.preprocess import views
+from edge.methods.inp_former.branches import PROBE
 from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.training.feature_cache import extract
 
-# Good training pictures that are looked at as they are, and with synthetic defects on them.
+# Good training pictures that cells are taken from, as they are and with synthetic defects.
 PICTURES = 120
-# Cells of one network input that show what is good: neighbours are alike.
+# Good cells that are kept of one network input: neighbouring cells are alike.
 GOOD_CELLS = 128
-# Cells of one defect that are kept; they stand for the others.
+# Cells that are kept of one defect; their weights stand for the others.
 DEFECT_CELLS = 256
 # A defect that covers less than this many cells weighs less than others.
 LEAST_CELLS = 0.5
 # Weight of |W|^2 beside the mean cross-entropy of standardised tokens of length one. Synthetic
-# defects are not what the line will see: what they teach is held back more.
+# defects differ from those of the line, so they are fitted with the larger one.
 SYNTHETIC_RIDGE = 1e-3
 LABELLED_RIDGE = 1e-4
 ITERATIONS = 60
@@ -47,11 +48,11 @@ class Cells:
     """Cells of many network inputs.
 
     Attributes:
-        tokens: (n, C) float32, as the probe sees them (DefectProbe.seen).
+        tokens: (n, C) float32, what the probe takes (DefectProbe.inputs).
         kinds: (n,) int64, of the defect in the cell's picture: 1..K, 0 in good pictures.
         defect: (n,) float32, the cell's share of its picture's defect; 0 outside.
         good: (n,) float32, the share of the cell that is good.
-        parts: (n,) int64, numbers of what is left out together when a probe is put to the test.
+        parts: (n,) int64, numbers of what a cross-validation leaves out together.
     """
 
     tokens: Tensor
@@ -69,21 +70,30 @@ class Cells:
 
 
 class CellCollector:
-    """Takes pictures and keeps their defective cells, and some of the good ones."""
+    """Takes pictures and keeps their defective cells, and some of the good ones.
 
-    def __init__(self, detector: Detector, shape: InputShape, rng: np.random.Generator):
-        self._detector, self._shape, self._rng = detector, shape, rng
+    Args:
+        detector: gives the features.
+        probe: of the shape that is to be fitted.
+        shape: network inputs of a picture.
+        rng: chooses the cells that are kept.
+    """
+
+    def __init__(
+        self, detector: Detector, probe: DefectProbe, shape: InputShape, rng: np.random.Generator
+    ):
+        self._detector, self._probe = detector, probe
+        self._shape, self._rng = shape, rng
         self._taken: list[Cells] = []
 
     def take(self, pixels: Image, mask: NDArray[np.bool_] | None, kind: int, part: int) -> None:
         """Take (H, W, 3) uint8 BGR pixels; `mask` (h, w) shows a defect of `kind`, None none."""
         groups = extract(self._detector, network_inputs(pixels, self._shape))
-        assert self._detector.probe is not None  # noqa: S101 - narrowing only
-        tokens = self._detector.probe.seen(torch.cat(groups, -1))
+        tokens = self._probe.inputs(torch.cat(groups, -1))
         cover = torch.zeros(tokens.shape[:2])
         if mask is not None:
-            level = np.asarray(mask[..., None] * np.uint8(255), np.uint8)
-            tiles = views(level, self._shape.tiles_wh, self._shape.overlap)
+            grey = np.asarray(mask[..., None] * np.uint8(255), np.uint8)
+            tiles = views(grey, self._shape.tiles_wh, self._shape.overlap)
             cover = torch.from_numpy(np.stack([self._cover(tile) for tile in tiles]))
         whole = cover.sum().clamp_min(LEAST_CELLS)
         for values, covered in zip(tokens, cover, strict=True):
@@ -116,8 +126,8 @@ class CellCollector:
     def _cover(self, mask: Image) -> NDArray[np.float32]:
         """Share of every cell that a mask (h, w, 1), 0 or 255, covers: (N,)."""
         size_wh = self._detector.features.grid_hw[::-1]
-        level = cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA)
-        return np.asarray(level.reshape(-1) / 255, np.float32)
+        grey = cv2.resize(mask.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA)
+        return np.asarray(grey.reshape(-1) / 255, np.float32)
 
 
 def synthetic_units(train: Sequence[Sample]) -> int:
@@ -132,22 +142,20 @@ def synthetic_probes(
     settings: TrainingSettings,
     advance: Callable[[int], None],
 ) -> dict[str, DefectProbe]:
-    """Teach the detector's probe synthetic defects on good pictures.
+    """Fit probes like the detector's to synthetic defects on good pictures.
 
     Returns:
-        Under `good` that probe; under every kind of DEFECTS one that has not seen this kind.
+        Under `good` the probe of all kinds; under every kind of DEFECTS one that was not fitted to
+        this kind.
     """
-    assert detector.probe is not None  # noqa: S101 - narrowing only
-    cells = synthetic_cells(detector, train, shape, settings, advance)
-    fit_probe(detector.probe, cells, SYNTHETIC_RIDGE)
+    shaped = probe_of(detector, PROBE)
+    cells = synthetic_cells(detector, shaped, train, shape, settings, advance)
+    probes = {GOOD: fit_probe(shaped, cells, SYNTHETIC_RIDGE)}
     advance(1)
-    probes = {GOOD: detector.probe}
     # For a trial, a quarter of the good cells will do.
     few = cells.where((cells.defect > 0) | (torch.arange(len(cells.kinds)) % 4 == 0))
     for number, name in enumerate(DEFECTS, 1):
-        probe = detector.probe.untaught()
-        fit_probe(probe, few.where(few.parts != number), SYNTHETIC_RIDGE)
-        probes[name] = probe
+        probes[name] = fit_probe(shaped, few.where(few.parts != number), SYNTHETIC_RIDGE)
         advance(1)
     return probes
 
@@ -155,14 +163,15 @@ def synthetic_probes(
 @torch.no_grad()
 def synthetic_cells(
     detector: Detector,
+    probe: DefectProbe,
     train: Sequence[Sample],
     shape: InputShape,
     settings: TrainingSettings,
     advance: Callable[[int], None],
 ) -> Cells:
-    """Cells of some good pictures and of synthetic defects on them; their kind serves as part."""
+    """Cells of some good pictures and of synthetic defects on them; `parts` are their kinds."""
     rng = np.random.default_rng((settings.seed, PICTURES))
-    collector = CellCollector(detector, shape, rng)
+    collector = CellCollector(detector, probe, shape, rng)
     numbers = {name: number for number, name in enumerate((*DEFECTS, *AREA_DEFECTS), 1)}
     pictures = rng.permutation(len(train))[:PICTURES]
     each = -(-settings.probe_defects // len(pictures))
@@ -179,17 +188,18 @@ def synthetic_cells(
 @torch.no_grad()
 def labelled_cells(
     detector: Detector,
+    probe: DefectProbe,
     defects: Sequence[Sample],
     good: Sequence[Sample],
     shape: InputShape,
     seed: int,
     advance: Callable[[int], None],
 ) -> Cells:
-    """Cells of labelled defects and of good pictures; a physical part is a part.
+    """Cells of labelled defects and of good pictures; `parts` are physical parts.
 
     Kinds are numbered in the order of their names. Good pictures are part 0.
     """
-    collector = CellCollector(detector, shape, np.random.default_rng((seed, PICTURES)))
+    collector = CellCollector(detector, probe, shape, np.random.default_rng((seed, PICTURES)))
     kinds = sorted({sample.label for sample in defects})
     parts = sorted({sample.group for sample in defects})
     for sample in (*defects, *good):
@@ -205,8 +215,15 @@ def labelled_cells(
     return collector.cells()
 
 
-def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> None:
-    """Set the probe's weights from cells: softmax regression by L-BFGS.
+def probe_of(detector: Detector, name: str) -> DefectProbe:
+    """Return the probe of one of the detector's branches."""
+    probe = detector.branches[name].scorer
+    assert isinstance(probe, DefectProbe)  # noqa: S101 - narrowing only
+    return probe
+
+
+def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> DefectProbe:
+    """Return a probe of the same shape, fitted to cells: softmax regression by L-BFGS.
 
     Raises:
         ValueError: no cell shows a defect.
@@ -229,9 +246,9 @@ def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> None:
     def closure() -> float:
         optimizer.zero_grad()
         logits = F.pad(F.linear(inputs, weight, bias), (1, 0))
-        likely = logits.log_softmax(1)
-        told = likely.gather(1, chosen.unsqueeze(1))[:, 0]
-        entropy = -0.5 * ((good * likely[:, 0]).sum() + (defect * told).sum())
+        log_probability = logits.log_softmax(1)
+        of_kind = log_probability.gather(1, chosen.unsqueeze(1))[:, 0]
+        entropy = -0.5 * ((good * log_probability[:, 0]).sum() + (defect * of_kind).sum())
         loss = entropy + ridge * weight.square().sum()
         loss.backward()
         return float(loss.detach())
@@ -239,5 +256,4 @@ def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> None:
     with torch.enable_grad():
         optimizer.step(closure)
     folded = weight.detach().T / scale.unsqueeze(1)
-    probe.weight.copy_(folded)
-    probe.bias.copy_(bias.detach() - centre @ folded)
+    return probe.fitted(folded, bias.detach() - centre @ folded)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.networks.anomaly_map import BothAxes, gaussian_line
+from edge.networks.anomaly_map import BothAxes, gaussian_kernel
 
 LONGER_SIDE = 256
 
@@ -45,6 +45,6 @@ def _axis(cells: int, pixels: int, side: int) -> Tensor:
     line = torch.eye(cells, dtype=torch.float64)[None]
     line = F.interpolate(line, size=pixels, mode="linear", align_corners=True)
     line = F.interpolate(line, size=side, mode="linear", align_corners=False)
-    kernel = gaussian_line()
+    kernel = gaussian_kernel()
     smooth = F.conv1d(line.transpose(0, 1), kernel[None, None], padding=len(kernel) // 2)
     return smooth[:, 0].T

@@ -22,8 +22,8 @@ from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_pixels
 from edge.data.synthetic_defects import add_defect
 from edge.inspection.preprocess import views
+from edge.methods.inp_former.branches import HEAD
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.plus import residual
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.multiads.losses import dice_loss
@@ -58,21 +58,21 @@ def train_head(
     settings: TrainingSettings,
     advance: Callable[[int], None],
 ) -> None:
-    """Train `detector.head` in place; `advance` counts inputs made, then steps.
+    """Train the detector's residual head in place; `advance` counts inputs made, then steps.
 
     Everything random comes from the seed and the head's initial weights.
     """
-    head = detector.head
-    if head is None:
+    if HEAD not in detector.branches:
         raise ValueError("the detector has no residual head")
+    head = detector.branches[HEAD].scorer
     rng = np.random.default_rng((settings.seed, INPUTS))
-    missed, masks = _examples(detector, samples, shape, rng, advance)
+    residuals, masks = _examples(detector, samples, shape, rng, advance)
     optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE)
     head.requires_grad_(True)
     head.train()
     for _ in range(settings.head_steps):
         rows = torch.from_numpy(rng.choice(len(masks), min(BATCH, len(masks)), replace=False))
-        logits, truth = head(missed[rows].float())[:, 0], masks[rows]
+        logits, truth = head(residuals[rows].float())[:, 0], masks[rows]
         entropy = F.binary_cross_entropy_with_logits(logits, truth.float())
         loss = dice_loss(logits.sigmoid(), truth) + entropy
         optimizer.zero_grad()
@@ -92,7 +92,7 @@ def _examples(
     advance: Callable[[int], None],
 ) -> tuple[Tensor, Tensor]:
     """Residuals (n, N, C) float16 and masks (n, 4h, 4w) bool of inputs with synthetic defects."""
-    missed: list[Tensor] = []
+    residuals: list[Tensor] = []
     masks: list[NDArray[np.bool_]] = []
     cells_hw = detector.grid_hw
     for _ in range(_frames(detector, shape)):
@@ -101,14 +101,13 @@ def _examples(
         if rng.random() >= CLEAN_SHARE:
             pixels, mask, _ = add_defect(pixels, rng)
         groups = extract(detector, network_inputs(pixels, shape))
-        tokens, prototypes = detector.inp_former.read(groups)
-        missed.append(residual(groups, detector.inp_former.rebuild(tokens, prototypes)).half())
+        residuals.append(detector.patch_features(groups).residual.half())
         masks += [
             covered(tile, cells_hw)
             for tile in views(_as_image(mask), shape.tiles_wh, shape.overlap)
         ]
         advance(shape.tiles)
-    return torch.cat(missed), torch.from_numpy(np.stack(masks))
+    return torch.cat(residuals), torch.from_numpy(np.stack(masks))
 
 
 def _frames(detector: Detector, shape: InputShape) -> int:
@@ -120,8 +119,8 @@ def _frames(detector: Detector, shape: InputShape) -> int:
 
 def covered(mask: NDArray[np.uint8], cells_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """Cells of which a mask (H, W, 1), 0 or 255, covers enough; at least one if it is not empty."""
-    level = cv2.resize(mask, cells_hw[::-1], interpolation=cv2.INTER_AREA)
-    return np.asarray(level >= min(LEAST_COVER * 255, max(1.0, float(level.max()))))
+    grey = cv2.resize(mask, cells_hw[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(grey >= min(LEAST_COVER * 255, max(1.0, float(grey.max()))))
 
 
 def _as_image(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -1,13 +1,31 @@
-"""What a model is, as data: enough to build the same network again."""
+"""Settings of a detector: enough to build the same network again."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import logging
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.config.reader import Settings
 
+log = logging.getLogger(__name__)
+
+# Keys of run.yaml that have had another name, by section: old name -> name now.
+RENAMED_KEYS = {
+    "inp_former": {"centring": "map_centring"},
+    "map": {
+        "beyond_rare": "tail_slope",
+        "score_beyond_rare": "score_tail_slope",
+        "before": "keep_prelabel_map",
+        "contrast": "local_contrast",
+    },
+    "branches": {
+        "probe_before": "prelabel_probe",
+        "memory_around": "memory_neighbourhood",
+        "probe_around": "probe_neighbourhood",
+    },
+}
 # Defect texts that a mask refiner reads; the product's other types are left out.
 MOST_DEFECT_TEXTS = 8
 
@@ -53,12 +71,12 @@ class InpFormerNet(Settings):
     """Shape of the INP-Former network; see edge.methods.inp_former.network.
 
     Attributes:
-        judge_by: what a defect is measured by: the distance of a token to its `reconstruction`, or
-            to the nearest of the picture's `prototypes` (zero-shot, for products not trained on).
+        judge_by: a token's anomaly value is its distance to its `reconstruction`, or to the nearest
+            of the picture's `prototypes` (zero-shot, for products that nothing was trained on).
         head: hidden channels of INP-Former++'s residual head; None builds none.
-        centring: share of each distance map's mean over the frame that is taken off it. A frame
-            that is rebuilt worse everywhere then counts less than a place that stands out of it.
-            0 as published.
+        map_centring: share, 0..1, of a distance map's mean over the frame that is subtracted from
+            it. A frame that is reconstructed worse everywhere then scores lower than a frame with
+            one anomalous place. 0 as published.
     """
 
     width: int
@@ -69,14 +87,15 @@ class InpFormerNet(Settings):
     norm_eps: float = Field(default=1e-6, gt=0)
     judge_by: Literal["reconstruction", "prototypes"] = "reconstruction"
     head: tuple[int, int] | None = None
-    centring: float = Field(default=0, ge=0, le=1)
+    map_centring: float = Field(default=0, ge=0, le=1)
 
 
 class RefinerNet(Settings):
     """PromptMAD's mask refiner behind a reconstruction; see edge.methods.promptmad.refiner.
 
     Attributes:
-        text_width: length of the text rows; `types`: what the defect rows describe.
+        text_width: D, the length of a text vector.
+        types: defect types that the text vectors describe.
         upscaling: mask cells along one side of a grid cell.
         steps: of the refinement: 10 as published, 1 or 2 after distillation; 0 leaves the coarse
             mask as it is.
@@ -89,72 +108,76 @@ class RefinerNet(Settings):
 
 
 class MapSettings(Settings):
-    """From grid distances to the map and the score.
+    """From branch maps to the anomaly map and the image score.
 
     Attributes:
         stride: pixels of network input per map pixel.
-        top_ratio: share of the highest pixels, or cells, whose mean is the score.
-        score_from: where the score is read: the finished `map`, or the fused `grid` before it is
-            enlarged and smoothed, which costs a small defect nothing of its height.
+        top_ratio: share of the highest pixels, or cells, whose mean is the image score.
+        score_from: where the image score is read: from the finished `map`, or from the fused
+            `grid` before upsampling and smoothing, which lower the peak of a small defect.
         chain: `calibrated` brings branches to a common scale and keeps borders at full strength;
             `published` is INP-Former's own evaluation, see published_map.py: its map has
             256 pixels along the longer side, whatever the stride.
-        beyond_rare: how much of a distance from good parts counts beyond the level that is rare for
-            a good pixel. Below 1, places where several branches see something count more than one
-            branch that sees a lot. What was taught defects (probe, heads) counts in full.
-        score_beyond_rare: the same for the score where it is read from the grid; None: as the map.
-        before: labelled defects were learned, and what stood out before counts where it is more:
-            what nobody has labelled must not be overlooked for what somebody has.
-        contrast: how much of what a cell is above the mean of its surroundings is added to it in
-            the map: what a defect spreads through the fields of view around it is taken back.
+        tail_slope: slope, 0..1, of an unsupervised branch's normalized values above 1, the
+            99.9 % quantile of good pixels. Below 1, a place where several branches are high scores
+            more than a place where one branch is very high. Values of supervised branches (probe,
+            head) are not compressed.
+        score_tail_slope: the same for the image score where it is read from the grid; None: as in
+            the map.
+        keep_prelabel_map: the run was fitted to labelled defects, and the map of before is kept:
+            the larger of the two counts at every place, so that defects of types that nobody
+            labelled stay visible.
+        local_contrast: share of a cell's difference to the mean of its neighbourhood that is added
+            to it in the map, 0..1. It sharpens what neighbourhood aggregation and receptive fields
+            spread.
     """
 
     chain: Literal["calibrated", "published"] = "calibrated"
     stride: int = Field(default=2, ge=1)
     top_ratio: float = Field(default=0.01, gt=0, le=1)
     score_from: Literal["map", "grid"] = "map"
-    beyond_rare: float = Field(default=1, ge=0, le=1)
-    score_beyond_rare: float | None = Field(default=None, ge=0, le=1)
-    before: bool = False
-    contrast: float = Field(default=0, ge=0, le=1)
+    tail_slope: float = Field(default=1, ge=0, le=1)
+    score_tail_slope: float | None = Field(default=None, ge=0, le=1)
+    keep_prelabel_map: bool = False
+    local_contrast: float = Field(default=0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _fits(self) -> MapSettings:
-        if self.score_beyond_rare is not None and self.score_from == "map":
-            raise ValueError("score_beyond_rare: expected score_from: grid, maps have one limit")
-        for name in ("contrast", "before"):
+        if self.score_tail_slope is not None and self.score_from == "map":
+            raise ValueError("score_tail_slope: expected score_from: grid; maps have one slope")
+        for name in ("local_contrast", "keep_prelabel_map"):
             if getattr(self, name) and self.chain == "published":
                 raise ValueError(f"{name}: expected chain: calibrated, the published one has none")
         return self
 
 
 class BranchSettings(Settings):
-    """What judges beside INP-Former; 0 leaves a branch out.
+    """Branches beside INP-Former; 0 leaves a branch out.
 
     Attributes:
-        memory: remembered tokens of good parts, searched in the graph.
-        position_dims: principal components of the statistics per place of the frame.
+        memory: vectors in the memory bank, searched in the graph.
+        position_dims: principal components of the statistics at each position of the grid.
         image_dims: principal components of the statistics of the frame as a whole.
-        probe: kinds of defects that the probe was taught; 1 for all synthetic ones together.
-        probe_before: the same of the probe that judged before labelled defects were learned; see
-            `map.before`.
-        memory_around: side in cells, odd, of the square whose mean is remembered for its middle;
-            1: a token alone.
-        probe_around: side in cells, odd, of the surroundings that the probe sees beside a token;
-            1: none.
+        probe: kinds of defects that the probe was fitted to; 1 for all synthetic ones together.
+        prelabel_probe: the same for the probe of before the run was fitted to labelled defects; see
+            `map.keep_prelabel_map`.
+        memory_neighbourhood: side in cells, odd, of the neighbourhood over which tokens are
+            averaged before the bank is searched; 1: single tokens.
+        probe_neighbourhood: side in cells, odd, of the neighbourhood whose mean the probe reads
+            beside the token; 1: the token alone.
     """
 
     memory: int = Field(default=0, ge=0)
     position_dims: int = Field(default=0, ge=0)
     image_dims: int = Field(default=0, ge=0)
     probe: int = Field(default=0, ge=0)
-    probe_before: int = Field(default=0, ge=0)
-    memory_around: int = Field(default=1, ge=1, le=31)
-    probe_around: int = Field(default=1, ge=1, le=31)
+    prelabel_probe: int = Field(default=0, ge=0)
+    memory_neighbourhood: int = Field(default=1, ge=1, le=31)
+    probe_neighbourhood: int = Field(default=1, ge=1, le=31)
 
-    @field_validator("memory_around", "probe_around")
+    @field_validator("memory_neighbourhood", "probe_neighbourhood")
     @classmethod
-    def _has_a_middle(cls, side: int, field: ValidationInfo) -> int:
+    def _has_a_centre(cls, side: int, field: ValidationInfo) -> int:
         if side % 2 == 0:
             raise ValueError(f"{field.field_name}: expected an odd number of cells")
         return side
@@ -163,10 +186,12 @@ class BranchSettings(Settings):
 class ModelSettings(Settings):
     """One detector: backbone, method, branches and map, at one network size.
 
+    Keys of earlier versions (RENAMED_KEYS) are read too, with one warning in the log.
+
     Attributes:
         types: defect types that regions are named by, in the order of their rows; empty for none.
         text_width: D of their text vectors.
-        refiner: PromptMAD's mask as a branch of the map; takes the place of INP-Former++'s head.
+        refiner: PromptMAD's mask as a branch of the map; it replaces INP-Former++'s head.
     """
 
     method: Literal["inp-former"] = "inp-former"
@@ -179,13 +204,33 @@ class ModelSettings(Settings):
     text_width: int = Field(default=0, ge=0)
     refiner: RefinerNet | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_new_keys(cls, data: Any) -> Any:
+        return _renamed(data) if isinstance(data, dict) else data
+
     @model_validator(mode="after")
     def _fits(self) -> ModelSettings:
         if self.refiner is not None and self.inp_former.head is not None:
-            raise ValueError("refiner: the residual head is in its place; expected one of the two")
+            raise ValueError("refiner: expected a refiner or a residual head, found both")
         if self.refiner is not None and self.inp_former.judge_by == "prototypes":
             raise ValueError("refiner: expected judge_by: reconstruction, which it reads")
         step = self.backbone.stride
         if min(self.size_wh) < step or any(side % step for side in self.size_wh):
             raise ValueError(f"size_wh: expected positive multiples of {step}")
         return self
+
+
+def _renamed(data: dict[str, Any]) -> dict[str, Any]:
+    """Replace the keys of earlier versions; a key that is given twice is left for its refusal."""
+    found, changed = [], dict(data)
+    for section, names in RENAMED_KEYS.items():
+        values = data.get(section)
+        if not isinstance(values, dict):
+            continue
+        old = {key: new for key, new in names.items() if key in values and new not in values}
+        changed[section] = {old.get(key, key): value for key, value in values.items()}
+        found += [f"{section}.{key} is now {new}" for key, new in old.items()]
+    if found:
+        log.warning("run.yaml: keys of an earlier version are read: %s", ", ".join(found))
+    return changed

@@ -21,8 +21,8 @@ from edge.data.labelled_pictures import labelled
 from edge.data.products import Products, read_products
 from edge.errors import TrainingError
 from edge.frame import GOOD
+from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.fit import calibrate
 from edge.methods.inp_former.labelled_defects import learn_defects, learning_units
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
@@ -84,7 +84,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     if held_out:
         shape = InputShape(detector.settings.size_wh)
         advance = progress("calibration", len(held_out))
-        calibration = calibrate(detector, held_out, shape, advance)
+        detector, calibration = calibrate(detector, held_out, shape, advance)
     threshold = float(np.quantile(calibration.scores, LINE_QUANTILE))
     advance = progress("regions", len(samples))
     regions = labelled_regions(detector, samples, threshold, advance)

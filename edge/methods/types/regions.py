@@ -56,7 +56,7 @@ def labelled_regions(
         mask = read_mask(sample, shape.size_wh)
         for frame, turned in _orientations(pixels, mask):
             found = detector.extract(torch.from_numpy(np.ascontiguousarray(frame))[None])
-            judged = detector.judge(detector.branches(found))
+            judged = detector.judge(detector.branch_maps(found))
             level = defect_level(
                 judged.map[0].numpy(), None if sample.is_good else turned, threshold
             )

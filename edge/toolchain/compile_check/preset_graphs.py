@@ -79,13 +79,13 @@ def labelled(preset: str) -> Detector:
     """INP-Former after labelled defects: a probe of theirs beside the first one, and types."""
     found = find_preset(preset)
     settings = model_settings(found, (found.sides[0],) * 2, RANDOM)
-    probes = {"probe": len(TYPES), "probe_before": settings.branches.probe}
+    probes = {"probe": len(TYPES), "prelabel_probe": settings.branches.probe}
     return inp_former(
         preset,
         types=TYPES,
         text_width=TEXT_WIDTHS["lite"],
         branches=settings.branches.model_copy(update=probes),
-        map=settings.map.model_copy(update={"before": True}),
+        map=settings.map.model_copy(update={"keep_prelabel_map": True}),
     )
 
 

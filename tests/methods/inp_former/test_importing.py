@@ -306,16 +306,17 @@ def test_a_trained_run_judges_another_product_by_its_prototypes(
     pixels = torch.randint(0, 255, (1, 128, 160, 3), dtype=torch.uint8)
     with torch.no_grad():
         groups = old.extract(pixels)
-        (distance,) = new.branches(groups).flatten(2)
+        (distance,) = new.branch_maps(groups).flatten(2)
         assert new.image_distance(groups) is None
         reconstruction = old.inp_former(groups)
     assert torch.allclose(distance, reconstruction.distance, atol=1e-6)
-    assert float(new.fuse.scale) != 1.0, "the map's scale is this product's"
+    (branch,) = new.branches
+    assert float(branch.scale) != 1.0, "the map's scale is this product's"
     reuse_run(run, plates, tmp_path / "taken", no_bar)
     taken = read_model(tmp_path / "taken", read_record(tmp_path / "taken"))
     with torch.no_grad():
-        own = old.branches(groups)[:, : old.own_branches]
-        assert torch.equal(taken.branches(groups), own), "no memory of the other product"
+        own = old.branch_maps(groups)[:, : old.branches.reconstruction_maps]
+        assert torch.equal(taken.branch_maps(groups), own), "no memory bank of the other product"
 
 
 @pytest.mark.slow

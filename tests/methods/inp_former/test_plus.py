@@ -149,26 +149,28 @@ def test_the_head_finds_defects_that_it_was_not_trained_on(plus_run: Path, plate
     for sample in [s for s in read_image_set(plates).test if not s.is_good][::2]:
         inputs = network_inputs(read_pixels(sample.path), InputShape(SIZE))
         with torch.no_grad():
-            branches = detector.branches(detector.extract(torch.from_numpy(inputs)))
+            branches = detector.branch_maps(detector.extract(torch.from_numpy(inputs)))
         assert branches.shape[2:] == (32, 40)
-        assert detector.own_branches == 5
+        assert detector.branches.reconstruction_maps == 5
         levels.append(branches[0, 4].numpy().ravel())
         truths.append(read_mask(sample, (40, 32)).ravel())
     assert auroc(np.concatenate(truths), np.concatenate(levels)) > 0.85
 
 
 @pytest.mark.slow
-def test_reconstruction_and_head_have_the_same_say(plus_run: Path) -> None:
+def test_reconstruction_and_head_have_the_same_weight(plus_run: Path) -> None:
     detector = read_model(plus_run, read_record(plus_run))
-    weight = detector.fuse.weight[: detector.own_branches]
+    weight = detector.branches.weight[:5]
     assert float(weight[-1]) == pytest.approx(float(weight[:-1].sum()))
-    shape = (1, -1, 1, 1)
-    rare = torch.ones(1, 1, 32, 40) * detector.fuse.scale.view(shape)
-    rare = rare + detector.fuse.offset.view(shape)
-    assert float(detector.fuse(rare).mean()) == pytest.approx(1.0)
+    scales, offsets = (
+        torch.cat([getattr(branch, name) for branch in detector.branches]).view(1, -1, 1, 1)
+        for name in ("scale", "offset")
+    )
+    rare = torch.ones(1, 1, 32, 40) * scales + offsets
+    assert float(detector.fused(rare)[1].mean()) == pytest.approx(1.0)
     calm = rare.clone()
-    calm[:, 4] = detector.fuse.offset[4]
-    assert float(detector.fuse(calm).mean()) == pytest.approx(1 - float(weight[-1]))
+    calm[:, 4] = offsets[0, 4]
+    assert float(detector.fused(calm)[1].mean()) == pytest.approx(1 - float(weight[-1]))
 
 
 @pytest.mark.slow
@@ -192,11 +194,11 @@ def test_published_maps_average_distance_and_probability() -> None:
     torch.manual_seed(0)
     detector = Detector(settings).eval()
     with torch.no_grad():
-        branches = detector.branches(
+        branches = detector.branch_maps(
             detector.extract(torch.randint(0, 255, (1, 56, 56, 3), dtype=torch.uint8))
         )
         assert branches.shape == (1, 3, 16, 16)
         assert 0 <= float(branches[:, -1].min()) <= float(branches[:, -1].max()) <= 1
-        fused = detector.fuse(branches)[:, 0]
+        fused = detector.fused(branches)[0][:, 0]
     expected = (branches[:, :2].mean(1) + branches[:, 2]) / 2
     assert torch.allclose(fused, expected, atol=1e-6)

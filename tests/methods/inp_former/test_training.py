@@ -124,7 +124,7 @@ def test_a_pasted_square_stands_out_after_a_short_training(run: Path, plates: Pa
     pixels = read_pixels(next((plates / "test" / "good").iterdir())).copy()
     pixels[50:80, 60:100] = (np.arange(40) // 4 % 2 * 255)[None, :, None]
     with torch.no_grad():
-        branches = detector.branches(
+        branches = detector.branch_maps(
             detector.extract(torch.from_numpy(network_inputs(pixels, InputShape((160, 128)))))
         )
         # The uncalibrated distance, which starts at zero.

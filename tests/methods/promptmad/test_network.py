@@ -343,10 +343,10 @@ def with_refiner(refiner: RefinerNet | None) -> ModelSettings:
 def test_behind_inp_former_the_mask_is_one_more_branch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     detector = awake(Detector(with_refiner(REFINER.model_copy(update={"steps": 1}))))
-    assert isinstance(detector.head, ReconstructionMask)
-    branches = detector.branches(detector.extract(frames(1)))
-    assert branches.shape == (1, 5, 16, 24)
-    assert detector.fuse.weight.tolist() == pytest.approx([0.125] * 4 + [0.5])
+    assert isinstance(detector.branches["head"].scorer, ReconstructionMask)
+    maps = detector.branch_maps(detector.extract(frames(1)))
+    assert maps.shape == (1, 5, 16, 24)
+    assert detector.branches.weight.tolist() == pytest.approx([0.125] * 4 + [0.5])
     torch.manual_seed(5)
     found = exported(detector, tmp_path / "refined.onnx")
     torch.manual_seed(5)
@@ -356,8 +356,8 @@ def test_behind_inp_former_the_mask_is_one_more_branch(tmp_path: Path) -> None:
 
 def test_no_refiner_unless_asked_for() -> None:
     plain = Detector(with_refiner(None))
-    assert plain.head is None
-    assert not [name for name in plain.state_dict() if name.startswith("head")]
+    assert "head" not in plain.branches
+    assert not [name for name in plain.state_dict() if ".head." in name]
 
 
 def test_a_refiner_and_a_residual_head_exclude_each_other() -> None:

@@ -361,7 +361,7 @@ def test_a_mask_behind_inp_former_that_does_not_win_leaves_no_trace(
     assert record.model.refiner is None
     detector = read_model(tmp_path / "run", read_record(tmp_path / "run"))
     assert isinstance(detector, Detector)
-    assert detector.head is None
+    assert "head" not in detector.branches
 
 
 def test_a_mask_that_wins_is_kept_with_its_steps(
@@ -386,9 +386,10 @@ def test_a_mask_that_wins_is_kept_with_its_steps(
         detector, "tiles", train[:16], train[16:], InputShape(SIZE), training, no_bar
     )
     assert trial.is_kept
-    assert isinstance(kept.head, ReconstructionMask)
+    mask = kept.branches["head"].scorer
+    assert isinstance(mask, ReconstructionMask)
     assert kept.settings.refiner.steps == trial.steps
-    assert float(kept.head.text.rows.norm(dim=-1).min()) == pytest.approx(1, abs=1e-4)
+    assert float(mask.text.rows.norm(dim=-1).min()) == pytest.approx(1, abs=1e-4)
     # The settings build the very network that was trained.
     again = Detector(kept.settings)
     again.load_state_dict(kept.state_dict())
@@ -396,9 +397,9 @@ def test_a_mask_that_wins_is_kept_with_its_steps(
     frame = torch.randint(0, 256, (1, SIZE[1], SIZE[0], 3), dtype=torch.uint8)
     with torch.no_grad():
         groups = kept.extract(frame)
-        alone = without_mask(kept).branches(groups)
+        alone = without_mask(kept).branch_maps(groups)
         own = F.interpolate(alone, size=kept.grid_hw, mode="bilinear", align_corners=False)
-        assert torch.allclose(kept.branches(groups)[:, :4], own, atol=1e-5)
+        assert torch.allclose(kept.branch_maps(groups)[:, :4], own, atol=1e-5)
 
 
 @pytest.mark.parametrize(
