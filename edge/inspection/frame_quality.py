@@ -31,7 +31,7 @@ def quality_range(statistics: list[tuple[float, float]]) -> FrameQuality:
 
 
 def quality_problem(grey: tuple[float, float], accepted: FrameQuality) -> str | None:
-    """Say what is wrong with a frame of this grey mean and deviation, or None."""
+    """Describe why this grey mean and deviation are outside the accepted range; None if not."""
     for name, value, (low, high) in zip(
         ("brightness", "contrast"), grey, (accepted.mean, accepted.std)
     ):

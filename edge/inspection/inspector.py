@@ -31,12 +31,12 @@ class Inspected(NamedTuple):
 
 
 class Inspector:
-    """Judges frames with one bundle on one engine, and names types on a second one if it has any.
+    """Inspects frames with one bundle on one engine; a second engine names types, if there is one.
 
     Args:
-        bundle: what judges.
+        bundle: gives graph, recipe and thresholds.
         engine: with the bundle's graph loaded.
-        settings: of the place.
+        settings: of the station's decisions.
         types_engine: with the bundle's types graph loaded; None for a bundle without one.
     """
 
@@ -59,7 +59,7 @@ class Inspector:
         self.failures_in_a_row = 0
 
     def self_test(self) -> None:
-        """Judge the first golden picture: warms the engine up and proves that it still decides.
+        """Score the first golden picture: warm the engine up and prove that it still decides.
 
         Raises:
             EngineLoadError: score or verdict differ from the trained model's.
@@ -76,7 +76,7 @@ class Inspector:
             )
 
     def inspect(self, frame: Frame) -> Inspected:
-        """Judge one frame; failures become `error` results.
+        """Inspect one frame; failures become `error` results.
 
         Raises:
             EngineError: too many failed inferences in a row.
@@ -159,7 +159,7 @@ class Inspector:
         logits: NDArray[np.float32] | None,
         verdict: Verdict,
     ) -> tuple[Region, ...]:
-        """What stands out on a part that does not pass; an undecided one may have nothing."""
+        """Regions of a part that does not pass; an undecided part may have none."""
         recipe, name = self._bundle.recipe, None
         if logits is not None:
             map_wh = (anomaly_map.shape[1], anomaly_map.shape[0])
@@ -167,8 +167,8 @@ class Inspector:
         threshold, scale = self._bundle.thresholds.score.value, recipe.mm_per_px
         regions = find_regions(anomaly_map, threshold, frame.size_wh, scale, name)
         if not regions and verdict is Verdict.FAIL:
-            # No pixel stands out: what is unusual is the picture as a whole. A single place of it
-            # cannot veto that.
+            # No pixel is above the threshold: the frame is unusual as a whole. A single place of
+            # it cannot veto that.
             return (whole_frame(anomaly_map, frame.size_wh, scale, name),)
         return veto_regions(regions, recipe.veto_above)
 

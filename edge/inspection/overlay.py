@@ -27,7 +27,7 @@ def draw_overlay(
     """Draw frame and heat map side by side, (H', W', 3) uint8 BGR, with boxes and a verdict bar.
 
     The heat map is opaque from the threshold on and clear at half of it. Small frames are
-    enlarged so that the text stays readable.
+    upsampled so that the text stays readable.
     """
     zoom = max(1, -(-MIN_SIDE // max(pixels_bgr.shape[:2])))
     frame = cv2.resize(pixels_bgr, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
@@ -47,11 +47,11 @@ def draw_overlay(
 def draw_heat(frame: Image, anomaly_map: NDArray[np.float32], threshold: float) -> Image:
     """Blend the map into (H, W, 3) uint8 BGR: clear at half the threshold, opaque from it on."""
     size_wh = (frame.shape[1], frame.shape[0])
-    level = cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR) / threshold
+    relative = cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR) / threshold
     colours = cv2.applyColorMap(
-        np.clip(level * 127.5, 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO
+        np.clip(relative * 127.5, 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO
     )
-    weight = np.clip(2 * level - 1, 0, 0.75)[..., None].astype(np.float32)
+    weight = np.clip(2 * relative - 1, 0, 0.75)[..., None].astype(np.float32)
     return np.asarray(frame * (1 - weight) + colours * weight, dtype=np.uint8)
 
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from edge.inspection.type_naming import Named, Namer
 from edge.result import UNKNOWN_TYPE, Region
 
-# A part with more regions than this is scrap; the strongest ones say enough.
+# A part with more regions than this is scrap; the strongest ones are enough.
 MAX_REGIONS = 32
-# A place reaches down to this share of its peak where the whole of it is below the threshold.
-RIM = 0.7
+# Where all of a place is below the threshold, it reaches down to this share of its peak.
+PEAK_SHARE = 0.7
 
 
 def find_regions(
@@ -59,14 +59,14 @@ def whole_frame(
 ) -> Region:
     """Describe the whole frame as one region; arguments as in `find_regions`.
 
-    Its type is that of the most conspicuous place: no other pixels say more.
+    Its type is that of the place with the highest values.
     """
     width, height = size_wh
     area_px = float(width * height)
     named: Named | None = None
     if namer is not None:
         peak = float(anomaly_map.max())
-        named = namer(np.where(anomaly_map >= peak - (1 - RIM) * abs(peak), anomaly_map, 0))
+        named = namer(np.where(anomaly_map >= peak - (1 - PEAK_SHARE) * abs(peak), anomaly_map, 0))
     return Region(
         bbox_xywh=(0, 0, width, height),
         polygon_xy=((0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)),

@@ -18,7 +18,7 @@ from edge.inspection.preprocess import tile_boxes, to_network, views
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What the engine says of one frame.
+    """Map, score and type logits of one frame.
 
     Attributes:
         map: (h, w) float32 over the whole frame; overwritten by the next frame.

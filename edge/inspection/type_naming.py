@@ -21,10 +21,10 @@ LEAST_TYPE_SCORE = 0.5
 
 
 class Named(NamedTuple):
-    """What the type logits say of a region.
+    """The type of a region.
 
     Attributes:
-        type: `unknown` where none convinces.
+        type: `unknown` where no type has a share of LEAST_TYPE_SCORE.
         score: the best type's share of the types' evidence, 0..1.
         false_alarm: probability of the normal row among all rows, 0..1.
     """
@@ -37,11 +37,11 @@ class Named(NamedTuple):
 class Namer(Protocol):
     """Names regions of one frame."""
 
-    def __call__(self, level: NDArray[np.float32]) -> Named:
+    def __call__(self, values: NDArray[np.float32]) -> Named:
         """Name a region.
 
         Args:
-            level: (h, w) float32, the anomaly map inside the region and 0 outside.
+            values: (h, w) float32, the anomaly map inside the region and 0 outside.
         """
         ...
 
@@ -63,9 +63,9 @@ class Summed:
         enlarged = [cv2.resize(p, size_wh, interpolation=cv2.INTER_LINEAR) for p in rows]
         self._probabilities = np.stack(enlarged).astype(np.float32)
 
-    def __call__(self, level: NDArray[np.float32]) -> Named:
+    def __call__(self, values: NDArray[np.float32]) -> Named:
         """Name a region; see Namer."""
-        sums = self._probabilities[:, level != 0].sum(1)
+        sums = self._probabilities[:, values != 0].sum(1)
         shares = sums[1:] / max(float(sums[1:].sum()), 1e-9)
         return _named(self._names, shares, float(sums[0]) / max(float(sums.sum()), 1e-9))
 
@@ -77,9 +77,9 @@ class Pooled:
         self._names = names
         self._logits = logits
 
-    def __call__(self, level: NDArray[np.float32]) -> Named:
+    def __call__(self, values: NDArray[np.float32]) -> Named:
         """Name a region; see Namer."""
-        weights = grid_weights(level, self._logits.shape[1:])
+        weights = grid_weights(values, self._logits.shape[1:])
         mean = (self._logits * weights).sum((1, 2))
         # Of the types alone: where normal is all but certain, theirs among all rows are 0.
         shares = type_probabilities(mean[1:, None, None])[:, 0, 0]
@@ -100,7 +100,7 @@ def predicted_type(regions: Sequence[Region]) -> str:
     """Name a part by its regions, vetoed ones left out; `unknown` without a named region.
 
     The region with the highest evidence counts, `type_score * area_px`: one confident patch of the
-    defect says more than specks around it.
+    defect counts more than specks around it.
     """
     named = [region for region in regions if region.type != UNKNOWN_TYPE and not region.vetoed]
     return max(named, key=_evidence).type if named else UNKNOWN_TYPE
@@ -110,18 +110,18 @@ def _evidence(region: Region) -> float:
     return (region.type_score or 0.0) * region.area_px
 
 
-def grid_weights(level: NDArray[np.float32], grid_hw: tuple[int, ...]) -> NDArray[np.float32]:
+def grid_weights(values: NDArray[np.float32], grid_hw: tuple[int, ...]) -> NDArray[np.float32]:
     """How much each grid cell belongs to a region, (h', w') float32 of sum 1.
 
     Args:
-        level: (h, w) float32, the anomaly map inside the region and 0 outside.
+        values: (h, w) float32, the anomaly map inside the region and 0 outside.
         grid_hw: h', w'.
     """
     size_wh = (grid_hw[1], grid_hw[0])
-    cells = cv2.resize(np.maximum(level, 0), size_wh, interpolation=cv2.INTER_AREA)
+    cells = cv2.resize(np.maximum(values, 0), size_wh, interpolation=cv2.INTER_AREA)
     total = float(cells.sum())
     if total <= 0:  # the region has no positive value: every cell it touches counts alike
-        touched = (level != 0).astype(np.float32)
+        touched = (values != 0).astype(np.float32)
         cells = cv2.resize(touched, size_wh, interpolation=cv2.INTER_AREA)
         total = max(float(cells.sum()), 1e-9)
     return np.asarray(cells / total, np.float32)

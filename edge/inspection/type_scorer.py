@@ -16,13 +16,13 @@ from edge.inspection.preprocess import to_network
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What the types graph says of one frame.
+    """Type logits of one frame, from the types graph.
 
     Attributes:
         logits: (1 + types, h, w) float32, row 0 normal; overwritten by the next frame. None when
             it was not asked.
         preprocess_ms, infer_ms: time spent.
-        problem: why it could not say anything, or empty.
+        problem: why there are no type logits, or empty.
     """
 
     logits: NDArray[np.float32] | None = None

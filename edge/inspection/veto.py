@@ -2,7 +2,7 @@
 
 MAVIS' region stage with a class for false alarms, on the line. A veto is a claim of the types
 graph's normal row; it lets a part pass only where the recipe says so, every region is vetoed, and
-nothing else speaks against the part.
+there is no other reason against it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ def veto_regions(regions: Sequence[Region], above: float | None) -> tuple[Region
 
 
 def reconsider(decision: Decision, regions: Sequence[Region], recipe: Recipe) -> Decision:
-    """Say in a decision what was vetoed, and pass the part where the recipe allows it.
+    """Add what was vetoed to a decision, and pass the part where the recipe allows it.
 
     A part fails all the same if one region is left, if there are more regions than are listed, or
-    if its picture does not look like a picture.
+    if the quality of its frame is in doubt.
 
     Args:
         decision: from the score.
-        regions: all that stand out on the part, from `veto_regions`.
+        regions: all regions of the part, from `veto_regions`.
         recipe: gives `veto_above` and `veto_passes`.
     """
     vetoed = [region for region in regions if region.vetoed]
     if not vetoed:
         return decision
     least = min(region.false_alarm or 0.0 for region in vetoed)
-    said = (
+    veto = (
         f"{len(vetoed)} of {len(regions)} regions vetoed as false alarms: normal with {least:.3f} "
         f"or more, limit {recipe.veto_above}"
     )
-    detail = "; ".join(filter(None, (decision.detail, said)))
+    detail = "; ".join(filter(None, (decision.detail, veto)))
     passes = (
         recipe.veto_passes
         and decision.reason is Reason.SCORE_ABOVE_THRESHOLD

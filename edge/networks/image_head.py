@@ -1,8 +1,8 @@
 """An image vector in the text space, for backbones that have none.
 
-CLIP's class token looks wherever it likes. Its stand-in is one linear layer with bias on all
-levels, each taken twice: its mean over the grid is what the picture is like as a whole, its highest
-values let a defect be seen that covers a few cells, and would be nothing in the mean.
+CLIP's class token attends to every patch. Its replacement is one linear layer with bias on all
+feature groups, pooled twice: the mean over the grid describes the picture as a whole, the maximum
+shows a defect that covers a few cells and would vanish in the mean.
 """
 
 from __future__ import annotations

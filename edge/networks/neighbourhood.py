@@ -1,4 +1,4 @@
-"""Means over the cells around a cell: what a place looks like together with its surroundings."""
+"""Neighbourhood aggregation: the mean over the cells around each cell."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def mean_around(grid: Tensor, side: int) -> Tensor:
 
 
 def mean_matrix(cells: int, side: int) -> Tensor:
-    """Means over `side` cells (odd) around each of a line of `cells`: (cells, cells)."""
-    line = torch.arange(cells)
-    is_near = (line[:, None] - line).abs() <= side // 2
+    """Matrix (cells, cells) of the means over `side` cells (odd) around each cell of a row."""
+    index = torch.arange(cells)
+    is_near = (index[:, None] - index).abs() <= side // 2
     return is_near.float() / is_near.sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""What a network says of a frame: the outputs of every exported graph."""
+"""The outputs of every exported graph."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.data.frames import Image, InputShape, network_inputs
 from edge.data.image_set import Sample, read_mask, read_pixels
-from edge.inspection.regions import RIM
+from edge.inspection.regions import PEAK_SHARE
 from edge.inspection.type_naming import grid_weights
 from edge.methods.inp_former.detector import Detector
 
@@ -86,7 +86,7 @@ def defect_level(anomaly_map: Level, mask: Mask | None, threshold: float) -> Lev
     peak = float(anomaly_map[place])
     if peak <= 0:
         return inside.astype(np.float32)
-    above = (anomaly_map > min(threshold, RIM * peak)).astype(np.uint8)
+    above = (anomaly_map > min(threshold, PEAK_SHARE * peak)).astype(np.uint8)
     _, parts = cv2.connectedComponents(above, connectivity=8)
     return np.where(parts == parts[place], anomaly_map, 0).astype(np.float32)
 

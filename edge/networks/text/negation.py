@@ -24,7 +24,7 @@ NEGATED = (
 
 
 def negated_sentences(bank: TextBank, product: str, kind: DefectType) -> tuple[str, ...]:
-    """Sentences that say of a product that it does not have a type of defect."""
+    """Sentences that deny a type of defect of a product."""
     part = with_article(bank.table.product_name(product))
     states = [
         frame.format(part=part, defect=defect)
