@@ -1,4 +1,4 @@
-"""edge-infer with a compiled engine: built by the script, proven, run; refused when it is not.
+"""edge-infer with a compiled engine: built by the script, verified, run; refused when it is not.
 
 TensorRT and CUDA are fakes here, whose engines ONNX Runtime computes.
 """

@@ -1,4 +1,4 @@
-"""Broker and station are killed in the middle of a run; no judged part may be missing afterwards."""
+"""Broker and station are killed in the middle of a run; no inspected part may be missing."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class TensorRTEngine(Engine):
         graph: the bundle's graph of this role; its tensors must be the engine's.
         library: TensorRT.
         cuda: the binding.
-        use_cuda_graph: launch copies and kernels as one CUDA graph; single launches cost time on small
-            networks.
+        use_cuda_graph: launch copies and kernels as one CUDA graph; on small networks, single
+            launches cost time.
 
     Raises:
         EngineLoadError: the engine is not whole, not built by this library or for this device, has
@@ -150,7 +150,7 @@ class TensorRTEngine(Engine):
         self._views[name][...] = 0
 
     def _warm_up(self, use_cuda_graph: bool) -> None:
-        """Run once without a CUDA graph, which a capture needs, and once more as frames will run."""
+        """Run once without a CUDA graph, which a capture needs, and once more as frames run."""
         self._run_once(self._enqueue)
         if not use_cuda_graph:
             return
