@@ -363,7 +363,7 @@ def test_no_refiner_unless_asked_for() -> None:
 def test_a_refiner_and_a_residual_head_exclude_each_other() -> None:
     given = with_refiner(REFINER).model_dump()
     given["inp_former"]["head"] = (8, 4)
-    with pytest.raises(ValueError, match=re.escape("expected one of the two")):
+    with pytest.raises(ValueError, match=re.escape("found both")):
         ModelSettings.model_validate(given)
 
 
