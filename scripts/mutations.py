@@ -37,7 +37,7 @@ OUTPUTS = "tests/outputs"
 CAPTURE = "tests/station/capture"
 JOBS = "tests/station/commands"
 MUTATIONS = (
-    # The six that survived once.
+    # Six that survived once, with the first part's time and the back-off below.
     Mutation(
         "inspection/frame_quality.py",
         "margin = max(high - low, MIN_MARGIN)",
@@ -49,6 +49,18 @@ MUTATIONS = (
         "type_logits=scored[0].type_logits if len(scored) == 1 else None,",
         "type_logits=scored[0].type_logits,",
         INSPECTION,
+    ),
+    Mutation(
+        "methods/inp_former/branch_fitting.py",
+        "RIDGE = 0.12",
+        "RIDGE = 12.0",
+        "tests/methods/inp_former/test_branch_fitting.py",
+    ),
+    Mutation(
+        "methods/inp_former/memory_bank.py",
+        "(2 - 2 * nearest).clamp_min(0).sqrt()",
+        "(2 - 2 * nearest).clamp_min(0)",
+        "tests/methods/inp_former/test_memory_bank.py",
     ),
     # Inspection.
     Mutation("inspection/frame_quality.py", "min(stds) / 2", "0.0", INSPECTION),

@@ -188,9 +188,6 @@ class BranchList(nn.Module):
     def __iter__(self) -> Iterator[Branch]:
         return (self[name] for name in self.names)
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
@@ -198,11 +195,6 @@ class BranchList(nn.Module):
         branch = self._modules[name]
         assert isinstance(branch, Branch)  # noqa: S101 - narrowing only
         return branch
-
-    @property
-    def maps(self) -> int:
-        """K, the number of all maps."""
-        return sum(branch.maps for branch in self)
 
     @property
     def reconstruction_maps(self) -> int:
