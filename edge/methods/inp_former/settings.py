@@ -212,7 +212,7 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _fits(self) -> ModelSettings:
         if self.refiner is not None and self.inp_former.head is not None:
-            raise ValueError("refiner: found a residual head, too; expected one of the two")
+            raise ValueError("refiner: expected a refiner or a residual head, found both")
         if self.refiner is not None and self.inp_former.judge_by == "prototypes":
             raise ValueError("refiner: expected judge_by: reconstruction, which it reads")
         step = self.backbone.stride
