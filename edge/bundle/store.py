@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,10 +120,21 @@ class Bundle:
             raise BundleCorrupt(f"{path}: {error}; copy the bundle again or rebuild it") from error
 
     def golden_maps(self) -> list[NDArray[np.float32]]:
-        """Read the expected maps, (h, w) float32 each, in the order of the golden images."""
+        """Read the expected maps, (h, w) float32 each, in the order of the golden images.
+
+        Raises:
+            BundleCorrupt: the file is damaged, or lacks a map.
+        """
         golden = self.golden()
-        with np.load(self.path(golden.maps_file), allow_pickle=False) as arrays:
-            return [np.asarray(arrays[f"map{i}"], np.float32) for i in range(len(golden.images))]
+        path = self.path(golden.maps_file)
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                names = [f"map{index}" for index in range(len(golden.images))]
+                return [np.asarray(arrays[name], np.float32) for name in names]
+        except (OSError, ValueError, TypeError, LookupError, EOFError, BadZipFile) as error:
+            raise BundleCorrupt(
+                f"{path}: expected one map for each golden picture: {error}; rebuild the bundle"
+            ) from error
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -224,7 +236,7 @@ def _own_pictures(folder: Path, manifest: Manifest) -> tuple[str, ...]:
 def _check_schema(folder: Path, text: bytes) -> None:
     try:
         schema = json.loads(text).get("schema")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object") from None
     if schema != BUNDLE_SCHEMA:
         raise BundleIncompatible(
@@ -255,7 +267,7 @@ def _scores(path: Path) -> tuple[float, ...]:
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))["scores"]
         scores = tuple(float(value) for value in values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleCorrupt(f"{path}: expected a list of numbers under scores: {error}") from error
     if list(scores) != sorted(scores) or not scores:
         raise BundleCorrupt(f"{path}: expected ascending calibration scores; rebuild the bundle")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from edge.cameras.query import Query
 from edge.errors import ConfigError
@@ -40,6 +41,8 @@ class Address:
         scheme, separator, rest = text.partition("://")
         if not separator:
             raise ConfigError(f"camera address {shown}: expected scheme://…, such as file:///data")
+        if "\0" in unquote(text):
+            raise ConfigError(f"camera address {shown}: not an address: it holds a NUL character")
         place, _, query = rest.partition("?")
         return cls(scheme.lower(), place, Query(shown, query), shown)
 

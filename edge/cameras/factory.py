@@ -19,7 +19,11 @@ def make_source(settings: CameraSettings) -> FrameSource:
         ConfigError: for an unknown scheme, an unknown key (naming the nearest) or a wrong value.
     """
     address = Address.parse(settings.source)
-    return _kind(address).make(address, settings)
+    try:
+        return _kind(address).make(address, settings)
+    except (ValueError, RuntimeError) as error:
+        # What the libraries of paths and network addresses refuse: NUL, [, an unknown user.
+        raise address.query.problem(f"not an address: {' '.join(str(error).split())}") from None
 
 
 def is_live(settings: CameraSettings) -> bool:

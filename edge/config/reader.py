@@ -16,10 +16,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from edge.config.yaml_limits import MAX_BYTES, check_text, check_tree
 from edge.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple[Hashable, ...]
+_UNREADABLE = (
+    ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError,
+)  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -38,22 +42,29 @@ def read_settings(path: Path, model: type[Model], context: Any = None) -> Model:
             missing key, wrong value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: expected a regular file; give the path of a YAML file")
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give the path of a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as text: {error}") from error
     return parse_settings(text, str(path), model, context)
 
 
 def parse_settings(text: str, name: str, model: type[Model], context: Any = None) -> Model:
     """Validate YAML `text`; `name` stands in front of every problem."""
+    check_text(text, name)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}:{_yaml_problem(error)}") from error
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply; expected keys and values") from None
     if root is None:
         raise ConfigError(f"{name}: the file is empty; expected {_keys(model)}")
+    check_tree(root, name)
     lines: dict[KeyPath, int] = {}
     duplicates: list[str] = []
     _index(root, (), lines, duplicates, name)
@@ -63,6 +74,12 @@ def parse_settings(text: str, name: str, model: type[Model], context: Any = None
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}:{_yaml_problem(error)}") from error
+    except _UNREADABLE as error:
+        # PyYAML lets these through for dates, numbers and tags that make no sense.
+        where = _unreadable_line(root)
+        raise ConfigError(
+            f"{name}:{where} a value cannot be read: {_one_line(error)}; put text in quotes"
+        ) from None
     if not isinstance(data, dict):
         raise ConfigError(f"{name}: expected keys such as {_keys(model)}, got {_kind(data)}")
     try:
@@ -71,6 +88,30 @@ def parse_settings(text: str, name: str, model: type[Model], context: Any = None
         problems = [_problem(name, item, lines, model) for item in error.errors()]
         problems.sort(key=lambda problem: problem[0])
         raise ConfigError(*(text for _, text in problems)) from None
+    except _UNREADABLE as error:
+        # A validator met a value that its library refuses in a way of its own.
+        raise ConfigError(f"{name}: a value cannot be used: {_one_line(error)}") from None
+
+
+def _unreadable_line(root: yaml.Node) -> str:
+    """Return the line of the first value that PyYAML cannot turn into an object, as `12:`."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, yaml.MappingNode):
+            pending += [each for pair in reversed(node.value) for each in reversed(pair)]
+        elif isinstance(node, yaml.SequenceNode):
+            pending += reversed(node.value)
+        else:
+            try:
+                yaml.SafeLoader("").construct_object(node)
+            except _UNREADABLE:
+                return f"{node.start_mark.line + 1}:"
+    return ""
+
+
+def _one_line(error: Exception) -> str:
+    return _shown(" ".join(str(error).split()) or type(error).__name__)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
@@ -89,6 +130,8 @@ def _index(
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{name}:{line}: expected a word as a key, found a list or keys")
             if key.value in seen:
                 dotted = _dotted((*path, key.value))
                 first = seen[key.value]

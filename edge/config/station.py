@@ -262,15 +262,16 @@ def parse_broker(address: str, option: str) -> dict[str, object]:
     """Translate `embedded`, `none` or a broker address into MqttSettings fields."""
     if address in ("embedded", "none"):
         return {"broker": address}
-    parts = urlsplit(address)
     try:
+        parts = urlsplit(address)
         port = parts.port
+        is_broker = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and port != 0
     except ValueError:
-        port = -1
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port in (-1, 0):
+        is_broker = False
+    if not is_broker:
+        shown = re.sub(r"[^/]*@", "***@", address)  # a mistyped address may hold a password
         raise ConfigError(
-            f"{option}: expected mqtt://HOST:PORT, mqtts://HOST:PORT, embedded or none, "
-            f"got {address}"
+            f"{option}: expected mqtt://HOST:PORT, mqtts://HOST:PORT, embedded or none, got {shown}"
         )
     if parts.username or parts.password:
         raise ConfigError(f"{option}: no user or password here; name them in the station file")

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 _UNITS = {"B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+MAX_DIGITS = 18
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -27,6 +28,8 @@ def parse_bytes(value: object) -> int:
     unit = (match.group(2).upper() or "B") if match else ""
     if match is None or unit not in _UNITS:
         raise ValueError("expected a size such as 512MiB or 2GB")
+    if len(match.group(1)) > MAX_DIGITS:
+        raise ValueError(f"expected a size of at most {MAX_DIGITS} digits")
     return int(float(match.group(1)) * _UNITS[unit])
 
 
@@ -35,13 +38,22 @@ def parse_seconds(value: object) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)?\s*", str(value))
     if match is None:
         raise ValueError("expected a duration such as 7d, 12h, 30min or 90s")
+    if len(match.group(1)) > MAX_DIGITS:
+        raise ValueError(f"expected a duration of at most {MAX_DIGITS} digits")
     return float(match.group(1)) * _SECONDS[match.group(2) or "s"]
 
 
 def resolve_path(value: Path, info: ValidationInfo) -> Path:
     """Make a relative path absolute from the folder of the file it stands in."""
     folder = (info.context or {}).get("folder", Path.cwd())
-    return Path(os.path.normpath(folder / value.expanduser()))
+    try:
+        expanded = value.expanduser()
+    except RuntimeError:
+        user = value.parts[0]
+        raise ValueError(f"no home folder is known for {user}; write the path out") from None
+    if "\0" in str(value):
+        raise ValueError("a path cannot hold a NUL character")
+    return Path(os.path.normpath(folder / expanded))
 
 
 Name = Annotated[str, AfterValidator(parse_name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import ssl
@@ -16,9 +17,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.station import MqttSettings
-from edge.messages.message import Reply
+from edge.messages.message import Message, Reply
 from edge.mqtt.credentials import read_login, tls_context
 
+log = logging.getLogger(__name__)
 SESSION_EXPIRY_S = 3600
 WILL_DELAY_S = 5
 _UNSUPPORTED_VERSION = 132
@@ -100,7 +102,17 @@ def message_properties(
     return properties
 
 
-def reply_of(message: paho.MQTTMessage) -> Reply | None:
+def received(message: paho.MQTTMessage) -> Message | None:
+    """Translate a message; None for one whose topic is not UTF-8, which MQTT forbids."""
+    try:
+        topic = message.topic
+    except UnicodeDecodeError:
+        log.warning("message ignored: its topic is not UTF-8")
+        return None
+    return Message(topic, bytes(message.payload), message.retain, _reply_of(message))
+
+
+def _reply_of(message: paho.MQTTMessage) -> Reply | None:
     """Return where the sender wants an answer, None when it does not say (or speaks 3.1.1)."""
     topic = getattr(message.properties, "ResponseTopic", None)
     return Reply(topic, getattr(message.properties, "CorrelationData", None)) if topic else None

@@ -22,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config.station import MqttSettings
 from edge.errors import PublishError
-from edge.messages.message import Ack, Message, OnMessage, OversizeError, Reply
+from edge.messages.message import Ack, OnMessage, OversizeError, Reply
 from edge.mqtt import client as paho_rules
 from edge.mqtt.client import Will, drop, wait_for
 from edge.mqtt.credentials import read_login, tls_context
@@ -295,6 +295,6 @@ class Link:
             log.warning("broker %s: %s", self.address, text)
 
     def _on_paho_message(self, _c: paho.Client, _u: Any, message: paho.MQTTMessage) -> None:
-        if self._on_message is not None:
-            reply, payload = paho_rules.reply_of(message), bytes(message.payload)
-            self._on_message(Message(message.topic, payload, message.retain, reply))
+        received = paho_rules.received(message)
+        if self._on_message is not None and received is not None:
+            self._on_message(received)

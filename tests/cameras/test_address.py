@@ -140,3 +140,13 @@ def test_a_bare_camera_index_works_with_a_warning(caplog):
 )
 def test_credentials_are_hidden_and_nothing_else(text, expected):
     assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["file://~nobody_here/x", "file:///a%00b/x.png", "rtsp://[::1/x", "rtsp://[", "file://~/%00"],
+)
+def test_what_libraries_refuse_is_one_line_about_the_address(source: str) -> None:
+    with pytest.raises(ConfigError, match=r"camera address .*: not an address: .+") as caught:
+        make_source(CameraSettings(source=source))
+    assert "\n" not in str(caught.value)

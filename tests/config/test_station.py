@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.config.commands import COMMANDS, DEFAULT_COMMANDS
-from edge.config.station import read_station, with_overrides
+from edge.config.station import parse_broker, read_station, with_overrides
 from edge.errors import ConfigError
 from tests.support.station_file import GOOD, problems, write
 
@@ -141,3 +141,10 @@ def test_the_example_names_every_default_command_and_its_recipes_are_valid(tmp_p
     config = read_station(write(tmp_path, f"{station}\n{recipes}\n"))
     assert list(config.recipes) == ["housing", "lid", "cap"]
     assert config.recipe == "housing"
+
+
+@pytest.mark.parametrize("address", ["mqtt://[", "mqtt://user:secret@[::1", "mqtts//me:secret@h:1"])
+def test_a_mistyped_broker_is_one_line_without_its_password(address: str) -> None:
+    with pytest.raises(ConfigError, match="--mqtt: expected mqtt://HOST:PORT") as caught:
+        parse_broker(address, "--mqtt")
+    assert "secret" not in str(caught.value)
