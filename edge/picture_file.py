@@ -13,9 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.picture_header import check_header
 from edge.quiet_opencv import quiet_opencv
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+# More than the largest picture needs that `check_header` lets through, at 8 bits per channel.
+MAX_BYTES = 2**30
 # Three channels at the file's own depth; alpha is dropped, grey is repeated. The orientation in
 # EXIF is ignored: it tells how a camera was held, and a station's camera is mounted. Rotated
 # pictures would not lie as the ones the model was trained on.
@@ -34,7 +37,10 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         ValueError: in one line, for a file that is absent, empty, cut short, damaged or no picture.
     """
     try:
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise ValueError("not a regular file")
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror or error}") from error
     return decode_picture(data)
@@ -54,6 +60,7 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     damage = _damage(data)
     if damage:
         raise ValueError(damage)
+    check_header(data)
     try:
         with quiet_opencv():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
@@ -82,6 +89,8 @@ def _damage(data: bytes) -> str | None:
     """
     if not data:
         return "the file is empty"
+    if len(data) > MAX_BYTES:
+        return f"expected at most {MAX_BYTES} bytes, found more"
     if data.startswith(b"\xff\xd8"):
         return _jpeg_damage(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):

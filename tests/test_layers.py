@@ -16,7 +16,7 @@ EDGE = ROOT / "edge"
 
 # Rooms, bottom first: each may import those on the levels below its own, and itself.
 LEVELS = (
-    ("errors", "frame", "quiet_opencv", "drop_counts", "paths"),
+    ("errors", "frame", "picture_header", "quiet_opencv", "drop_counts", "paths"),
     ("result", "picture_file", "atomic_file"),
     ("config",),
     ("bundle",),

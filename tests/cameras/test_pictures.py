@@ -126,7 +126,10 @@ def with_thumbnail(jpeg):
     ("data", "expected"),
     [
         (b"", "the file is empty"),
-        (b"not a picture at all", "not a picture that OpenCV can decode"),
+        (
+            b"not a picture at all",
+            "not a picture: expected PNG, JPEG, BMP, TIFF or WebP by its content",
+        ),
         (encoded(".jpg")[:-2], "JPEG cut short after"),
         (encoded(".jpg")[: len(encoded(".jpg")) // 2], "JPEG cut short after"),
         (with_thumbnail(encoded(".jpg"))[:-40], "JPEG cut short after"),
@@ -135,7 +138,7 @@ def with_thumbnail(jpeg):
         (encoded(".png")[:5000] + b"\0\0\0" + encoded(".png")[5003:], "PNG damaged in chunk IDAT"),
         (encoded(".bmp")[:3000], "not a picture that OpenCV can decode"),
         (encoded(".webp")[:300], "not a picture that OpenCV can decode"),
-        (encoded(".tiff")[:3000], "not a picture that OpenCV can decode"),
+        (encoded(".tiff")[:3000], "damaged: its header says no width and height"),
         (
             cv2.imencode(".tiff", np.ones((4, 4, 3), np.float32))[1].tobytes(),
             "expected 8 or 16 bits per channel, got float32",

@@ -200,7 +200,7 @@ def test_what_cannot_be_judged_ends_the_evaluation(bundle: Bundle, images: Image
         evaluate(bundle, engine, replace(images, test=()), no_bar)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png: not a picture that OpenCV can decode"):
+    with pytest.raises(DataError, match=r"broken\.png: not a picture: expected PNG"):
         evaluate(bundle, engine, replace(images, test=(Sample(broken, "good", "g"),)), no_bar)
 
 
