@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 
 import typer
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, WriteError
 
 INTERRUPTED = 130
 _COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
@@ -32,8 +32,9 @@ def run(app: typer.Typer) -> None:
     """Run a command and end the process with its exit code.
 
     The only place where an EdgeError becomes a line on stderr and a code: 0 for success, 2 for
-    usage, `exit_code` of the error, 130 for Ctrl-C. Any other exception is a defect of ours: it
-    keeps its traceback and ends with 1.
+    usage, `exit_code` of the error, 130 for Ctrl-C. An OSError about a file becomes a line, too:
+    paths, owners and disks are not ours. Any other exception is a defect of ours: it keeps its
+    traceback and ends with 1.
     """
     code = 0
     try:
@@ -48,7 +49,17 @@ def run(app: typer.Typer) -> None:
         code = INTERRUPTED
     except BrokenPipeError:
         code = 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {_file_problem(error)}", file=sys.stderr)
+        code = WriteError.exit_code
     sys.exit(_flushed(code))
+
+
+def _file_problem(error: OSError) -> str:
+    path = error.filename if isinstance(error.filename, int) else os.fsdecode(error.filename)
+    return f"{path}: {error.strerror}; check the path, its owner and the free space of the disk"
 
 
 def _flushed(code: int) -> int:

@@ -234,20 +234,30 @@ def train(
     wanted = request(method, options)
     from edge.methods.registry import find_method
 
-    _clear(out, fresh=fresh)
+    _prepare(out, fresh=fresh)
     with stage_bars() as progress:
         record = find_method(method).fit(wanted, out, progress)
     for line in report(out, method, options, record):
         print(line)
 
 
-def _clear(out: Path, *, fresh: bool) -> None:
+def _prepare(out: Path, *, fresh: bool) -> None:
+    """Make the run folder, and empty it first if that is asked for: minutes before it is needed."""
     from edge.methods.run import RECORD
+
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"--out {out}: expected a folder, found a file; choose another folder")
 
     if fresh and out.exists():
         if not (out / RECORD).is_file() and any(out.iterdir()):
             raise TrainingError(f"--out {out}: is not a run; not deleted")
         shutil.rmtree(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            f"--out {out}: cannot be made: {error.strerror}; choose another folder"
+        ) from error
 
 
 def main() -> None:

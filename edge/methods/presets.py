@@ -15,10 +15,9 @@ from edge.methods.inp_former.settings import (
     InpFormerNet,
     MapSettings,
     ModelSettings,
-    PyramidSettings,
-    VitSettings,
 )
 from edge.networks.backbones.dinov2 import shape_of
+from edge.networks.backbones.settings import PyramidSettings, VitSettings
 from edge.networks.weights import PACKAGE, RANDOM, read_dinov2
 
 # A little more than the frame's own pixels still sharpens a convolutional grid.

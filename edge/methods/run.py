@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -113,13 +114,17 @@ def read_model(folder: Path, record: RunRecord) -> Network:
     """Build the run's network with its weights, in evaluation mode.
 
     Raises:
-        TrainingError: training did not finish, or the weights do not fit the record.
+        TrainingError: training did not finish, the weights are damaged or do not fit the record.
     """
     path = folder / MODEL
     if not path.is_file():
         raise TrainingError(f"{folder}: training is not finished; run edge-train again to go on")
     network = find_method(record.model.method).build(record.model)
-    _load(network, load_file(path), path)
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{path}: damaged ({error}); train again with --fresh") from error
+    _load(network, state, path)
     network.requires_grad_(False)
     return network.eval()
 

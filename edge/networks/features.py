@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.networks.backbones.dinov2 import DinoV2
+from edge.networks.backbones.dinov2 import DinoV2, VitShape
 from edge.networks.backbones.efficientnet_lite import (
     STAGE_CHANNELS,
     STAGE_STRIDES,
     EfficientNetLite0,
 )
+from edge.networks.backbones.settings import PyramidSettings, VitSettings
 
 Groups = tuple[Tensor, ...]
 
@@ -73,6 +74,18 @@ class VitFeatures(nn.Module):
         taps = self.backbone(image)
         size = len(taps) // len(self.channels)
         return tuple(mean_of(taps[start : start + size]) for start in range(0, len(taps), size))
+
+
+Features = PyramidFeatures | VitFeatures
+
+
+def build_features(backbone: PyramidSettings | VitSettings, size_wh: tuple[int, int]) -> Features:
+    """Build a backbone at a network size, with weights still to be loaded."""
+    if isinstance(backbone, PyramidSettings):
+        return PyramidFeatures(EfficientNetLite0(backbone.taps), backbone.stride, size_wh)
+    grid_hw = (size_wh[1] // backbone.patch, size_wh[0] // backbone.patch)
+    shape = VitShape(**backbone.model_dump(exclude={"name", "taps", "groups"}))
+    return VitFeatures(DinoV2(shape, backbone.taps, grid_hw), backbone.groups)
 
 
 def to_grid(level: Tensor, grid_hw: tuple[int, int]) -> Tensor:

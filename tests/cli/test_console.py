@@ -28,6 +28,10 @@ def command(what: str, json_logs: bool = False, level: str = "info") -> None:
         raise KeyboardInterrupt
     if what == "defect":
         1 / 0
+    if what == "file":
+        open("/no/such/folder/x", "w")
+    if what == "no-file":
+        raise OSError("of a library, about no file")
     if what == "exit":
         raise typer.Exit(7)
     if what == "log":
@@ -90,6 +94,16 @@ def test_a_defect_keeps_its_plain_traceback():
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_file_that_cannot_be_used_is_one_line_about_it():
+    done = run("file")
+    assert done.returncode == 8
+    assert done.stderr == (
+        "error: /no/such/folder/x: No such file or directory; check the path, its owner and the "
+        "free space of the disk\n"
+    )
+    assert run("no-file").stderr.startswith("Traceback")
 
 
 @pytest.mark.parametrize(

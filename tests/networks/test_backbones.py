@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from edge.errors import TrainingError
-from edge.methods.inp_former.settings import VitSettings
 from edge.networks import weights
 from edge.networks.backbones.dinov2 import DinoV2, VitShape, resize_positions
 from edge.networks.backbones.efficientnet_lite import EfficientNetLite0, from_published
+from edge.networks.backbones.settings import VitSettings
 from edge.networks.features import PyramidFeatures, VitFeatures, to_grid
 
 

@@ -13,13 +13,14 @@ from edge.data.image_set import read_image_set, read_pixels
 from edge.data.record import DataRecord
 from edge.methods.inp_former.calibration import scaled
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.settings import InpFormerNet, ModelSettings, VitSettings
+from edge.methods.inp_former.settings import InpFormerNet, ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.multiads.network import MultiAdsDetector
 from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings
 from edge.methods.multiads.training_settings import AdapterTraining
 from edge.methods.run import write_model, write_record
 from edge.methods.run_record import AdapterRecord, RunRecord
+from edge.networks.backbones.settings import VitSettings
 from edge.training.run_folder import Calibration, write_calibration
 
 SIZE_WH = (128, 96)

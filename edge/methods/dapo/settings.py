@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config.reader import Settings
-from edge.methods.inp_former.settings import PyramidSettings
 from edge.methods.multiads.settings import AlignedSettings, ClipSettings
+from edge.networks.backbones.settings import PyramidSettings
 
 
 class PromptSettings(Settings):

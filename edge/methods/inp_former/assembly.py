@@ -27,16 +27,12 @@ from edge.methods.inp_former.image_statistics import ImageStatistics
 from edge.methods.inp_former.memory_bank import MemoryBank, PositionStatistics
 from edge.methods.inp_former.network import InpFormer, InpFormerSettings
 from edge.methods.inp_former.plus import ResidualHead
-from edge.methods.inp_former.settings import ModelSettings, PyramidSettings
+from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.promptmad.refiner import ReconstructionMask
 from edge.methods.types.network import TypeBranch
 from edge.networks.anomaly_map import GroupDistance
-from edge.networks.backbones.dinov2 import DinoV2, VitShape
-from edge.networks.backbones.efficientnet_lite import EfficientNetLite0
-from edge.networks.features import PyramidFeatures, VitFeatures
+from edge.networks.features import Features, PyramidFeatures, build_features
 from edge.networks.neighbourhood import Neighbourhood
-
-Features = PyramidFeatures | VitFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ class Parts:
 
 def new_parts(settings: ModelSettings) -> Parts:
     """Build all parts: weights that are trained are random, constants have no effect yet."""
-    features = _features(settings)
+    features = build_features(settings.backbone, settings.size_wh)
     inp_former = _inp_former(settings, features)
     return Parts(
         features=features,
@@ -165,24 +161,6 @@ def new_probe(features: Features, kinds: int, neighbourhood: int) -> DefectProbe
 def _size_of(head: nn.Module) -> tuple[int, int]:
     assert isinstance(head, ResidualHead | ReconstructionMask)  # noqa: S101 - narrowing only
     return head.size_hw
-
-
-def _features(settings: ModelSettings) -> Features:
-    backbone = settings.backbone
-    if isinstance(backbone, PyramidSettings):
-        return PyramidFeatures(EfficientNetLite0(backbone.taps), backbone.stride, settings.size_wh)
-    width, height = settings.size_wh
-    shape = VitShape(
-        width=backbone.width,
-        depth=backbone.depth,
-        heads=backbone.heads,
-        patch=backbone.patch,
-        registers=backbone.registers,
-        mlp_ratio=backbone.mlp_ratio,
-        position_grid=backbone.position_grid,
-    )
-    grid_hw = (height // backbone.patch, width // backbone.patch)
-    return VitFeatures(DinoV2(shape, backbone.taps, grid_hw), backbone.groups)
 
 
 def _inp_former(settings: ModelSettings, features: Features) -> InpFormer:

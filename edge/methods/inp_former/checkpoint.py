@@ -15,10 +15,11 @@ from torch import Tensor
 
 from edge.errors import TrainingError
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.settings import InpFormerNet, MapSettings, ModelSettings, VitSettings
+from edge.methods.inp_former.settings import InpFormerNet, MapSettings, ModelSettings
 from edge.methods.presets import tap_blocks
 from edge.networks.backbones import dinov2
 from edge.networks.backbones.dinov2 import VitShape, resize_positions
+from edge.networks.backbones.settings import VitSettings
 from edge.networks.state_file import read_tensors
 
 SIZES = {

@@ -15,7 +15,7 @@ from edge.data.image_set import Sample, read_pixels
 from edge.data.synthetic_defects import add_defect
 from edge.methods.inp_former.branches import HEAD
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.settings import ModelSettings, PyramidSettings, RefinerNet
+from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.promptmad.inputs import (
     MaskInputs,
@@ -27,10 +27,12 @@ from edge.methods.promptmad.inputs import (
 )
 from edge.methods.promptmad.refiner import ReconstructionMask
 from edge.methods.promptmad.refiner_fitting import LEAST_GAIN, MaskTrainer, mask_units
+from edge.methods.promptmad.settings import RefinerNet
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.promptmad.words import defect_names
 from edge.methods.run_record import RefinerTrial
 from edge.networks.anomaly_map import good_scale, normalize, weighted_sum
+from edge.networks.backbones.settings import PyramidSettings
 from edge.networks.text.bank import TextBank
 from edge.networks.text.minilm import MiniLm
 from edge.training.staged_training import StagedTraining

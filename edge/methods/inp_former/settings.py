@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.config.reader import Settings
+from edge.methods.promptmad.settings import RefinerNet
+from edge.networks.backbones.settings import PyramidSettings, VitSettings
 
 log = logging.getLogger(__name__)
 
@@ -26,45 +28,6 @@ RENAMED_KEYS = {
         "probe_around": "probe_neighbourhood",
     },
 }
-# Defect texts that a mask refiner reads; the product's other types are left out.
-MOST_DEFECT_TEXTS = 8
-
-
-class PyramidSettings(Settings):
-    """EfficientNet-Lite0 stages on a common grid.
-
-    Attributes:
-        taps: stage indices, 0 to 6.
-        stride: pixels of network input per grid cell.
-    """
-
-    name: Literal["efficientnet_lite0"]
-    taps: tuple[int, ...]
-    stride: int
-
-
-class VitSettings(Settings):
-    """DINOv2 with registers.
-
-    Attributes:
-        taps: block indices from 0; `groups` of equal size are averaged.
-    """
-
-    name: Literal["dinov2_registers"]
-    width: int
-    depth: int
-    heads: int
-    patch: int = 14
-    registers: int = 4
-    mlp_ratio: int = 4
-    position_grid: int = 37
-    taps: tuple[int, ...]
-    groups: int
-
-    @property
-    def stride(self) -> int:
-        """Pixels of network input per grid cell."""
-        return self.patch
 
 
 class InpFormerNet(Settings):
@@ -88,23 +51,6 @@ class InpFormerNet(Settings):
     judge_by: Literal["reconstruction", "prototypes"] = "reconstruction"
     head: tuple[int, int] | None = None
     map_centring: float = Field(default=0, ge=0, le=1)
-
-
-class RefinerNet(Settings):
-    """PromptMAD's mask refiner behind a reconstruction; see edge.methods.promptmad.refiner.
-
-    Attributes:
-        text_width: D, the length of a text vector.
-        types: defect types that the text vectors describe.
-        upscaling: mask cells along one side of a grid cell.
-        steps: of the refinement: 10 as published, 1 or 2 after distillation; 0 leaves the coarse
-            mask as it is.
-    """
-
-    text_width: int
-    types: tuple[str, ...] = Field(max_length=MOST_DEFECT_TEXTS)
-    upscaling: int = Field(default=4, ge=1)
-    steps: int = Field(default=10, ge=0, le=10)
 
 
 class MapSettings(Settings):

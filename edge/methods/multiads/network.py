@@ -18,14 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.methods.inp_former.network import unit
-from edge.methods.inp_former.settings import PyramidSettings, VitSettings
 from edge.methods.method import Network
 from edge.methods.multiads.settings import AlignedSettings, ClipSettings, SoftmaxOrder
 from edge.networks.anomaly_map import CalibratedSum, TopMean
 from edge.networks.backbones.clip import ClipShape, ClipVision
-from edge.networks.backbones.dinov2 import DinoV2, VitShape
-from edge.networks.backbones.efficientnet_lite import EfficientNetLite0
-from edge.networks.features import Groups, PyramidFeatures, VitFeatures, mean_of
+from edge.networks.features import Groups, PyramidFeatures, VitFeatures, build_features, mean_of
 from edge.networks.image_head import ImageHead
 from edge.networks.output import TypedNetworkOutput
 from edge.networks.residual_adapter import ResidualAdapter
@@ -281,15 +278,9 @@ class MultiAdsDetector(Network):
             self.image_scale.copy_((high - middle).clamp_min(LEAST_SCALE))
 
     def _features(self) -> PyramidFeatures | VitFeatures | ClipFeatures:
-        settings, backbone = self.settings, self.settings.backbone
-        if isinstance(backbone, PyramidSettings):
-            return PyramidFeatures(
-                EfficientNetLite0(backbone.taps), backbone.stride, settings.size_wh
-            )
-        grid_hw = (settings.size_wh[1] // backbone.patch, settings.size_wh[0] // backbone.patch)
-        if isinstance(backbone, ClipSettings):
-            clip = ClipShape(**backbone.model_dump(exclude={"name", "taps"}))
-            return ClipFeatures(ClipVision(clip, backbone.taps, grid_hw))
-        assert isinstance(backbone, VitSettings)  # noqa: S101 - narrowing only
-        vit = VitShape(**backbone.model_dump(exclude={"name", "taps", "groups"}))
-        return VitFeatures(DinoV2(vit, backbone.taps, grid_hw), backbone.groups)
+        backbone, (width, height) = self.settings.backbone, self.settings.size_wh
+        if not isinstance(backbone, ClipSettings):
+            return build_features(backbone, (width, height))
+        clip = ClipShape(**backbone.model_dump(exclude={"name", "taps"}))
+        grid_hw = (height // backbone.patch, width // backbone.patch)
+        return ClipFeatures(ClipVision(clip, backbone.taps, grid_hw))

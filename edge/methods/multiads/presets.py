@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from edge.errors import ConfigError
-from edge.methods.inp_former.settings import PyramidSettings, VitSettings
 from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings, SoftmaxOrder
 from edge.methods.presets import Preset, candidate_sizes, find_preset, network_size
 from edge.networks.backbones.clip import CLIP_SHAPES, ClipShape
+from edge.networks.backbones.settings import PyramidSettings, VitSettings
 from edge.networks.clip_weights import read_clip
 from edge.networks.text.clip_text import ClipText
 from edge.networks.text.encoder import TextEncoder

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config.reader import Settings
-from edge.methods.inp_former.settings import PyramidSettings, VitSettings
 from edge.networks.backbones.clip import Activation
+from edge.networks.backbones.settings import PyramidSettings, VitSettings
 
 SoftmaxOrder = Literal["softmax-first", "upsample-first"]
 

@@ -18,7 +18,6 @@ from edge.data.products import Products, read_products
 from edge.errors import ConfigError
 from edge.inspection.frame_quality import grey_statistics
 from edge.methods.inp_former.fit import JUDGE_BATCH, SCALE_PICTURES
-from edge.methods.inp_former.settings import PyramidSettings, RefinerNet
 from edge.methods.presets import candidate_sizes
 from edge.methods.promptmad.inputs import (
     PromptInputs,
@@ -31,12 +30,13 @@ from edge.methods.promptmad.network import PromptMadDetector
 from edge.methods.promptmad.reconstruction_fitting import PromptTrainer, medoid
 from edge.methods.promptmad.refiner_fitting import MaskTrainer, mask_units
 from edge.methods.promptmad.request import Request
-from edge.methods.promptmad.settings import PromptMadSettings
+from edge.methods.promptmad.settings import PromptMadSettings, RefinerNet
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.promptmad.words import defect_names
 from edge.methods.run import read_record, start_run, write_model, write_record
 from edge.methods.run_record import RefinerTrial, RunRecord
 from edge.networks.backbones.efficientnet_lite import STAGE_STRIDES
+from edge.networks.backbones.settings import PyramidSettings
 from edge.networks.text.bank import TextBank
 from edge.networks.text.minilm import MiniLm
 from edge.networks.weights import load_backbone

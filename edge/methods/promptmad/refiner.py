@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.methods.inp_former.settings import MOST_DEFECT_TEXTS, RefinerNet
 from edge.methods.promptmad.denoiser import STEPS, Denoiser, signal_shares, step_times
 from edge.methods.promptmad.reconstruction import Attention, EncoderLayer, Positions
+from edge.methods.promptmad.settings import MOST_DEFECT_TEXTS, RefinerNet
 
 TEXT_WIDTH = 256
 RESIDUAL_WIDTH, LEVEL_WIDTH, WIDTH, LAST_WIDTH, FEATURES = 64, 32, 96, 64, 32

@@ -7,7 +7,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from edge.config.reader import Settings
-from edge.methods.inp_former.settings import PyramidSettings, RefinerNet
+from edge.networks.backbones.settings import PyramidSettings
+
+# Defect texts that a mask refiner reads; the product's other types are left out.
+MOST_DEFECT_TEXTS = 8
 
 
 class PromptNet(Settings):
@@ -25,6 +28,23 @@ class PromptNet(Settings):
     hidden: int = 1024
     dropout: float = Field(default=0.1, ge=0, lt=1)
     text: bool = True
+
+
+class RefinerNet(Settings):
+    """PromptMAD's mask refiner behind a reconstruction; see edge.methods.promptmad.refiner.
+
+    Attributes:
+        text_width: D, the length of a text vector.
+        types: defect types that the text vectors describe.
+        upscaling: mask cells along one side of a grid cell.
+        steps: of the refinement: 10 as published, 1 or 2 after distillation; 0 leaves the coarse
+            mask as it is.
+    """
+
+    text_width: int
+    types: tuple[str, ...] = Field(max_length=MOST_DEFECT_TEXTS)
+    upscaling: int = Field(default=4, ge=1)
+    steps: int = Field(default=10, ge=0, le=10)
 
 
 class PromptMadSettings(Settings):

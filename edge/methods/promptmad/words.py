@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge.errors import ConfigError
-from edge.methods.inp_former.settings import MOST_DEFECT_TEXTS
+from edge.methods.promptmad.settings import MOST_DEFECT_TEXTS
 from edge.networks.text.knowledge import Knowledge
 
 

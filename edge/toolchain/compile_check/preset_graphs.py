@@ -21,12 +21,13 @@ from edge.methods.dapo.network import DapoDetector
 from edge.methods.dapo.settings import DapoSettings, PromptSettings
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.plus import HEAD_CHANNELS
-from edge.methods.inp_former.settings import MapSettings, PyramidSettings, RefinerNet
+from edge.methods.inp_former.settings import MapSettings
 from edge.methods.multiads.network import MultiAdsDetector
 from edge.methods.multiads.presets import IMAGE_SHARE, multiads_settings
 from edge.methods.presets import find_preset, model_settings
 from edge.methods.promptmad.network import PromptMadDetector
-from edge.methods.promptmad.settings import PromptMadSettings
+from edge.methods.promptmad.settings import PromptMadSettings, RefinerNet
+from edge.networks.backbones.settings import PyramidSettings
 from edge.networks.weights import PACKAGE, RANDOM, load_backbone
 from edge.toolchain.packing.export import export_detector, export_types
 from edge.toolchain.packing.types_graph import TypeNamer

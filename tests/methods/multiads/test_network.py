@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edge.methods.inp_former.settings import PyramidSettings, VitSettings
 from edge.methods.multiads.losses import dice_loss, focal_loss, type_loss
 from edge.methods.multiads.network import (
     MultiAdsDetector,
@@ -16,6 +15,7 @@ from edge.methods.multiads.network import (
     level_volumes,
 )
 from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings
+from edge.networks.backbones.settings import PyramidSettings, VitSettings
 from edge.networks.output import TypedNetworkOutput
 
 LITE = PyramidSettings(name="efficientnet_lite0", taps=(2, 4, 5, 6), stride=16)

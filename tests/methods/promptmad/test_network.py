@@ -12,12 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.settings import (
-    BranchSettings,
-    ModelSettings,
-    PyramidSettings,
-    RefinerNet,
-)
+from edge.methods.inp_former.settings import BranchSettings, ModelSettings
 from edge.methods.presets import find_preset, model_settings
 from edge.methods.promptmad.denoiser import Denoiser, signal_shares, step_times
 from edge.methods.promptmad.network import PooledMax, PromptMadDetector
@@ -34,7 +29,8 @@ from edge.methods.promptmad.refiner import (
     defect_text,
     refine,
 )
-from edge.methods.promptmad.settings import PromptMadSettings, PromptNet
+from edge.methods.promptmad.settings import PromptMadSettings, PromptNet, RefinerNet
+from edge.networks.backbones.settings import PyramidSettings
 from edge.toolchain.packing.export import export_detector
 
 LITE = PyramidSettings(name="efficientnet_lite0", taps=(0, 1, 2, 4), stride=16)

@@ -21,7 +21,6 @@ from edge.evaluation.evaluate import evaluate
 from edge.methods.inp_former import fit as inp_former
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.mask_refiner import train_refiner, with_refiner, without_mask
-from edge.methods.inp_former.settings import RefinerNet
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import find_preset
 from edge.methods.promptmad import refiner_fitting as refine_module
@@ -40,7 +39,7 @@ from edge.methods.promptmad.refiner import (
 )
 from edge.methods.promptmad.refiner_fitting import MaskTrainer, distilling_loss
 from edge.methods.promptmad.request import Request
-from edge.methods.promptmad.settings import PromptNet
+from edge.methods.promptmad.settings import PromptNet, RefinerNet
 from edge.methods.promptmad.training_settings import PromptTraining
 from edge.methods.promptmad.words import defect_names
 from edge.methods.run import read_calibration, read_model, read_record
@@ -210,8 +209,8 @@ def tiny_prompt_inputs(detector: PromptMadDetector) -> PromptInputs:
 
 
 def tiny_detector() -> PromptMadDetector:
-    from edge.methods.inp_former.settings import PyramidSettings
     from edge.methods.promptmad.settings import PromptMadSettings
+    from edge.networks.backbones.settings import PyramidSettings
 
     torch.manual_seed(0)
     settings = PromptMadSettings(

@@ -16,14 +16,10 @@ from onnx import TensorProto, helper
 
 from edge.errors import EngineBuildError
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.settings import (
-    BranchSettings,
-    InpFormerNet,
-    ModelSettings,
-    VitSettings,
-)
+from edge.methods.inp_former.settings import BranchSettings, InpFormerNet, ModelSettings
 from edge.methods.multiads.network import MultiAdsDetector
 from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings
+from edge.networks.backbones.settings import VitSettings
 from edge.toolchain.compile_check import builder
 from edge.toolchain.compile_check.builder import Compiled, compile_graph
 from edge.toolchain.compile_check.layer_report import read_report

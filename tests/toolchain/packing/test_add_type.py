@@ -21,7 +21,7 @@ from edge.data.record import DataRecord
 from edge.errors import EdgeError, ToolchainError, TrainingError
 from edge.methods.added_types import with_added
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.settings import InpFormerNet, ModelSettings, VitSettings
+from edge.methods.inp_former.settings import InpFormerNet, ModelSettings
 from edge.methods.method import Network
 from edge.methods.multiads.network import MultiAdsDetector
 from edge.methods.multiads.settings import ClipSettings, MultiAdsSettings
@@ -29,6 +29,7 @@ from edge.methods.multiads.training_settings import AdapterTraining
 from edge.methods.run import read_model, read_record, write_model, write_record
 from edge.methods.run_record import AdapterRecord, RunRecord
 from edge.methods.types.fit import Request, fit_types
+from edge.networks.backbones.settings import VitSettings
 from edge.toolchain.packing.add_type import AddRequest, add_type
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
 from edge.training.run_folder import Calibration, write_calibration

@@ -1,0 +1,42 @@
+"""edge-train looks at --out before it trains for minutes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+METHODS = (["inp-former"], ["promptmad"], ["types", "--run", "run"])
+
+
+def edge_train(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "edge-train"), *arguments],
+        capture_output=True, text=True, check=False, timeout=120, cwd=folder,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method[0])
+def test_a_run_folder_that_cannot_be_made_is_told_before_anything_is_read(
+    tmp_path: Path, method: list[str]
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    for out, expected in (
+        ("file", "expected a folder, found a file"),
+        ("file/run", "cannot be made: Not a directory"),
+    ):
+        arguments = ("--method", *method, "--data", "no-such-data", "--out", out)
+        done = edge_train(*arguments, folder=tmp_path)
+        assert done.returncode == 10
+        assert done.stderr == f"error: --out {out}: {expected}; choose another folder\n"
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_fresh_deletes_nothing_that_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "1.png").write_text("a picture")
+    done = edge_train("--data", "parts", "--out", "parts", "--fresh", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (10, "error: --out parts: is not a run; not deleted\n")
+    assert (tmp_path / "parts" / "1.png").exists()
