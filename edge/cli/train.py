@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -242,22 +243,18 @@ def train(
 
 
 def _prepare(out: Path, *, fresh: bool) -> None:
-    """Make the run folder, and empty it first if that is asked for: minutes before it is needed."""
+    """Check the run folder long before it is needed, and empty it if that is asked for."""
     from edge.methods.run import RECORD
 
-    if out.exists() and not out.is_dir():
-        raise TrainingError(f"--out {out}: expected a folder, found a file; choose another folder")
-
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise TrainingError(f"--out {out}: expected a folder, {there} is a file; choose another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise TrainingError(f"--out {out}: {there} cannot be written; choose another folder")
     if fresh and out.exists():
         if not (out / RECORD).is_file() and any(out.iterdir()):
             raise TrainingError(f"--out {out}: is not a run; not deleted")
         shutil.rmtree(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(
-            f"--out {out}: cannot be made: {error.strerror}; choose another folder"
-        ) from error
 
 
 def main() -> None:
