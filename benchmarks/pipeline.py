@@ -22,7 +22,8 @@ import numpy as np
 import onnxruntime
 
 from edge.bundle.store import open_bundle
-from edge.config.station import DecisionSettings, EngineSettings, Spin, SpoolSettings
+from edge.config.mqtt import SpoolSettings
+from edge.config.station import DecisionSettings, EngineSettings, Spin
 from edge.engines.load import load_engine
 from edge.engines.onnx.engine import session_options
 from edge.errors import EdgeError

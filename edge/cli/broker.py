@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edge.config.station import MqttSettings, parse_broker
+from edge.config.mqtt import MqttSettings, parse_broker
 from edge.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edge.cli.console import make_app, run, setup_logging
-from edge.config.station import MqttSettings, parse_broker
+from edge.config.mqtt import MqttSettings, parse_broker
 from edge.paths import find_state_dir
 
 EPILOG = """Examples:\n

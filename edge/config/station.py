@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge.config.commands import DEFAULT_COMMANDS, CommandName
+from edge.config.mqtt import MqttSettings, parse_broker
 from edge.config.reader import Settings, read_settings
-from edge.config.values import ByteSize, FilePath, Name, Seconds, resolve_path
+from edge.config.values import ByteSize, FilePath, Name, resolve_path
 from edge.errors import ConfigError
 
-# `+`, `#` and `$` have a meaning in MQTT topics; spaces break the tools that read them.
-PREFIX = re.compile(r"[A-Za-z0-9_./-]+")
 # Languages that regions are described in, see edge.messages.finding.
 Language = Literal["en", "de", "fr"]
 
@@ -95,63 +92,6 @@ class EngineSettings(Settings):
     def _spin(cls, value: object) -> object:
         # YAML reads the bare words off and on as booleans.
         return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
-
-
-class SpoolSettings(Settings):
-    """Limits of the outbox on disk. Beyond them the oldest results are dropped and counted."""
-
-    max_rows: int = Field(default=200_000, ge=1)
-    max_bytes: ByteSize = 512 * 2**20
-    max_age_s: Seconds = 7 * 86400.0
-
-
-class MqttSettings(Settings):
-    """Where results go. Secrets are named by their variable or file; they never stand here."""
-
-    broker: Literal["external", "embedded", "none"] = "external"
-    host: str = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    protocol: Literal["5", "3.1.1"] = "5"
-    topic_prefix: str = "edge-infer/v1"
-    client_id: str | None = None
-    user: str | None = None
-    user_env: str | None = None
-    password_env: str | None = None
-    password_file: FilePath | None = None
-    tls: bool = False
-    tls_ca_certs: FilePath | None = None
-    tls_client_cert: FilePath | None = None
-    tls_client_key: FilePath | None = None
-    tls_insecure: bool = False
-    keepalive_s: int = Field(default=30, ge=5, le=3600)
-    retain_last_result: bool = True
-    result_expiry_s: Seconds = 7 * 86400.0
-    spool: SpoolSettings = SpoolSettings()
-
-    @field_validator("protocol", mode="before")
-    @classmethod
-    def _protocol(cls, value: object) -> str:
-        return str(value)
-
-    @field_validator("topic_prefix")
-    @classmethod
-    def _prefix(cls, value: str) -> str:
-        if not PREFIX.fullmatch(value) or value.startswith("/") or value.endswith("/"):
-            raise ValueError("expected topic levels such as plant/line4/edge-infer/v1")
-        return value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> MqttSettings:
-        if self.user and self.user_env:
-            raise ValueError("expected one of user and user_env")
-        if self.password_env and self.password_file:
-            raise ValueError("expected one of password_env and password_file")
-        if (self.tls_client_cert is None) != (self.tls_client_key is None):
-            raise ValueError("expected tls_client_cert and tls_client_key together")
-        needs_tls = self.tls_ca_certs or self.tls_client_cert or self.tls_insecure
-        if needs_tls and not self.tls:
-            raise ValueError("tls_* keys are set but tls is false; set tls: true")
-        return self
 
 
 class ArchiveSettings(Settings):
@@ -256,29 +196,3 @@ def with_overrides(
     if mqtt is not None:
         changes["mqtt"] = config.mqtt.model_copy(update=parse_broker(mqtt, "--mqtt"))
     return config.model_copy(update=changes)
-
-
-def parse_broker(address: str, option: str) -> dict[str, object]:
-    """Translate `embedded`, `none` or a broker address into MqttSettings fields."""
-    if address in ("embedded", "none"):
-        return {"broker": address}
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-        is_broker = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and port != 0
-    except ValueError:
-        is_broker = False
-    if not is_broker:
-        shown = re.sub(r"[^/]*@", "***@", address)  # a mistyped address may hold a password
-        raise ConfigError(
-            f"{option}: expected mqtt://HOST:PORT, mqtts://HOST:PORT, embedded or none, got {shown}"
-        )
-    if parts.username or parts.password:
-        raise ConfigError(f"{option}: no user or password here; name them in the station file")
-    tls = parts.scheme == "mqtts"
-    return {
-        "broker": "external",
-        "host": parts.hostname,
-        "port": port or (8883 if tls else 1883),
-        "tls": tls,
-    }

@@ -17,7 +17,8 @@ from typing import Literal
 
 from edge import __version__
 from edge.bundle.store import open_bundle
-from edge.config.station import EngineSettings, MqttSettings
+from edge.config.mqtt import MqttSettings
+from edge.config.station import EngineSettings
 from edge.engines.load import load_engine, load_types_engine
 from edge.errors import EdgeError
 from edge.mqtt.link import Link

@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.config.station import MqttSettings
+from edge.config.mqtt import MqttSettings
 from edge.messages.message import Message, Reply
 from edge.mqtt.credentials import read_login, tls_context
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 
-from edge.config.station import MqttSettings
+from edge.config.mqtt import MqttSettings
 from edge.errors import ConfigError
 
 

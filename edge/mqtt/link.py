@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge.config.station import MqttSettings
+from edge.config.mqtt import MqttSettings
 from edge.errors import PublishError
 from edge.messages.message import Ack, OnMessage, OversizeError, Reply
 from edge.mqtt import client as paho_rules

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from edge.config.station import MqttSettings
+from edge.config.mqtt import MqttSettings
 from edge.errors import EdgeError, PublishError
 from edge.messages.identity import Identity
 from edge.messages.message import Message, Reply

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.errors import PublishError
 from edge.messages.identity import uuid7
 from edge.messages.payload import Payload, encode

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.config.commands import COMMANDS, DEFAULT_COMMANDS
-from edge.config.station import parse_broker, read_station, with_overrides
+from edge.config.mqtt import parse_broker
+from edge.config.station import read_station, with_overrides
 from edge.errors import ConfigError
 from tests.support.station_file import GOOD, problems, write
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.errors import EdgeError
 from edge.messages.identity import Identity
 from edge.messages.payload import info_payload, state_payload

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.errors import PublishError
 from edge.messages.message import Ack, OversizeError
 from edge.mqtt import result_stream as stream_module

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.drop_counts import DropCounts
 from edge.errors import ConfigError
 from edge.messages.payload import Payload

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.errors import PublishError
 from edge.outputs.outbox import Outbox, outbox_path
 from edge.result import Verdict
@@ -155,7 +155,7 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first(open_outbox, path
         Outbox(path, SpoolSettings())
     code = (
         "import sys; from pathlib import Path; from edge.outputs.outbox import Outbox\n"
-        "from edge.config.station import SpoolSettings\n"
+        "from edge.config.mqtt import SpoolSettings\n"
         "Outbox(Path(sys.argv[1]), SpoolSettings())"
     )
     child = subprocess.run(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.messages.payload import Payload
 from edge.messages.state_board import StateBoard
 from edge.outputs.outbox import Outbox

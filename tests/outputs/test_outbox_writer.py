@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.errors import PublishError
 from edge.outputs import outbox_writer as writer_module
 from edge.outputs.outbox import Outbox

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.cameras.source import frame_now
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.drop_counts import DropCounts
 from edge.frame import Frame, Part
 from edge.outputs.dispatcher import ResultDispatcher

@@ -10,7 +10,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge.config.station import MqttSettings, SpoolSettings
+from edge.config.mqtt import MqttSettings, SpoolSettings
 from edge.frame import Part
 from edge.messages.identity import Identity, ModelInfo
 from edge.messages.result_payload import result_payload

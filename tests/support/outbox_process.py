@@ -13,7 +13,7 @@ import uuid
 from itertools import chain
 from pathlib import Path
 
-from edge.config.station import SpoolSettings
+from edge.config.mqtt import SpoolSettings
 from edge.messages.identity import Identity
 from edge.messages.payload import info_payload
 from edge.messages.state_board import StateBoard
