@@ -5,14 +5,13 @@ A file that cannot be decoded whole is refused with one line that says why.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.picture_damage.check import find_damage
 from edge.picture_header import check_header
 from edge.quiet_opencv import quiet_opencv
 
@@ -36,14 +35,22 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     Raises:
         ValueError: in one line, for a file that is absent, empty, cut short, damaged or no picture.
     """
+    return decode_picture(read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read the bytes of a picture file; a pipe, which would be waited for, is refused.
+
+    Raises:
+        ValueError: in one line, for a file that is absent, unreadable or not regular.
+    """
     try:
         if path.exists() and not path.is_file():
             raise ValueError("not a regular file")
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror or error}") from error
-    return decode_picture(data)
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
@@ -57,10 +64,14 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ValueError: in one line, for bytes that are cut short, damaged or no picture.
     """
-    damage = _damage(data)
-    if damage:
-        raise ValueError(damage)
+    if not data:
+        raise ValueError("the file is empty")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes, found more")
     check_header(data)
+    damage = find_damage(data)
+    if damage is not None:
+        raise ValueError(damage)
     try:
         with quiet_opencv():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
@@ -75,47 +86,19 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(pixels, np.uint8)
 
 
+def check_whole(data: bytes) -> tuple[int, int]:
+    """Return width and height of a picture file that is visibly whole, before it is decoded.
+
+    Raises:
+        ValueError: in one line, for bytes that are cut short, damaged, too large or no picture.
+    """
+    damage = _damage(data)
+    if damage:
+        raise ValueError(damage)
+    return check_header(data)
+
+
 def encode_picture(pixels_bgr: NDArray[np.uint8]) -> bytes:
     """Encode (H, W, 3) uint8 BGR without loss, as PNG."""
     _, data = cv2.imencode(".png", pixels_bgr)
     return data.tobytes()
-
-
-def _damage(data: bytes) -> str | None:
-    """Return what is visibly wrong with a file that a decoder might still take.
-
-    Older OpenCV fills the missing part of a cut JPEG with grey, which would be judged as a part;
-    libpng prints its complaints to stderr behind OpenCV's back.
-    """
-    if not data:
-        return "the file is empty"
-    if len(data) > MAX_BYTES:
-        return f"expected at most {MAX_BYTES} bytes, found more"
-    if data.startswith(b"\xff\xd8"):
-        return _jpeg_damage(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png_damage(data)
-    return None
-
-
-def _jpeg_damage(data: bytes) -> str | None:
-    # An end marker cannot occur inside scan data, and a thumbnail's stands before the last scan.
-    is_whole = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
-    return None if is_whole else f"JPEG cut short after {len(data)} bytes"
-
-
-def _png_damage(data: bytes) -> str | None:
-    view, position = memoryview(data), 8
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 12 + length
-        if end > len(data):
-            break
-        is_critical = not kind[0] & 0x20
-        checksum = int.from_bytes(view[end - 4 : end], "big")
-        if is_critical and zlib.crc32(view[position + 4 : end - 4]) != checksum:
-            return f"PNG damaged in chunk {kind.decode('latin-1')}"
-        if kind == b"IEND":
-            return None
-        position = end
-    return f"PNG cut short after {len(data)} bytes"

@@ -18,8 +18,8 @@ _JPEG_NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-def check_header(data: bytes) -> None:
-    """Refuse a file that is no PNG, JPEG, BMP, TIFF or WebP, or whose picture is too large.
+def check_header(data: bytes) -> tuple[int, int]:
+    """Return width and height; refuse what is no PNG, JPEG, BMP, TIFF or WebP, or too large.
 
     Raises:
         ValueError: in one line.
@@ -35,6 +35,7 @@ def check_header(data: bytes) -> None:
         raise ValueError(f"damaged: its header says {width}x{height} pixels")
     if width * height > MAX_PIXELS:
         raise ValueError(f"expected at most {MAX_PIXELS} pixels, its header says {width}x{height}")
+    return width, height
 
 
 def _png(data: bytes) -> tuple[int, int]:
