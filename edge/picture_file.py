@@ -64,14 +64,7 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ValueError: in one line, for bytes that are cut short, damaged or no picture.
     """
-    if not data:
-        raise ValueError("the file is empty")
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES} bytes, found more")
-    check_header(data)
-    damage = find_damage(data)
-    if damage is not None:
-        raise ValueError(damage)
+    check_whole(data)
     try:
         with quiet_opencv():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
@@ -92,10 +85,15 @@ def check_whole(data: bytes) -> tuple[int, int]:
     Raises:
         ValueError: in one line, for bytes that are cut short, damaged, too large or no picture.
     """
-    damage = _damage(data)
-    if damage:
+    if not data:
+        raise ValueError("the file is empty")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes, found more")
+    size_wh = check_header(data)
+    damage = find_damage(data)
+    if damage is not None:
         raise ValueError(damage)
-    return check_header(data)
+    return size_wh
 
 
 def encode_picture(pixels_bgr: NDArray[np.uint8]) -> bytes:
