@@ -1,4 +1,5 @@
 # make demo   judge real pictures with the packaged bundle, in an environment of its own
+# make fuzz   a long campaign of changed inputs
 # make test   the tests, in an environment with everything
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ TORCH ?= torch==2.13.0
 TEST_JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo demo-bundle test test-full check build clean
+.PHONY: demo demo-bundle test test-full fuzz check build clean
 
 demo: $(DEMO_VENV)/.ready
 	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" scripts/demo
@@ -36,6 +37,11 @@ test-full: $(VENV)/.ready
 
 check: $(VENV)/.ready
 	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/check
+
+# A million changed inputs through every reader of what others wrote; findings in fuzz-findings/.
+fuzz: $(VENV)/.ready
+	EDGE_FUZZ_EXAMPLES=20000 $(PYTEST) tests/fuzz/test_documents.py
+	$(VENV)/bin/python -m tests.fuzz --inputs 1000000
 
 # Train and pack the demo's bundle again; needs the pcb_traces set (EDGE_TEST_DATA).
 demo-bundle: $(VENV)/.ready

