@@ -23,14 +23,15 @@ class CommandSpec:
         name: in topics, in `commands.allow` of the station file, and of the handler method.
         required: names of the arguments that must be given.
         optional: names of the arguments that may be given.
-        is_default: the station takes the command unless its file says otherwise.
+        is_default: the station takes the command unless its file says otherwise. Only what reads,
+            or notes that an alert was seen, is: everything else moves a machine.
         is_change: the command changes something, so the audit log records it.
     """
 
     name: str
     required: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
-    is_default: bool = True
+    is_default: bool = False
     is_change: bool = True
 
     @property
@@ -49,7 +50,7 @@ class CommandSpec:
 
 
 _SPECS = (
-    CommandSpec("get_state", is_change=False),
+    CommandSpec("get_state", is_default=True, is_change=False),
     CommandSpec("prepare_recipe", required=frozenset({"recipe"})),
     CommandSpec("unprepare_recipe", required=frozenset({"recipe"})),
     CommandSpec("start_single_job", optional=frozenset({"part_id"})),
@@ -58,9 +59,8 @@ _SPECS = (
     CommandSpec("abort"),
     CommandSpec("reset"),
     CommandSpec("halt"),
-    # A threshold set by command has no evidence behind it: the station file must allow it.
-    CommandSpec("set_threshold", required=frozenset({"threshold"}), is_default=False),
-    CommandSpec("acknowledge_alert", required=frozenset({"code"})),
+    CommandSpec("set_threshold", required=frozenset({"threshold"})),
+    CommandSpec("acknowledge_alert", required=frozenset({"code"}), is_default=True),
 )
 COMMANDS: Final[Mapping[str, CommandSpec]] = MappingProxyType({spec.name: spec for spec in _SPECS})
 DEFAULT_COMMANDS: Final = tuple(spec.name for spec in _SPECS if spec.is_default)

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from edge.config.commands import DEFAULT_COMMANDS, CommandName
 from edge.config.mqtt import MqttSettings, parse_broker
 from edge.config.reader import Settings, read_settings
-from edge.config.values import ByteSize, FilePath, Name, resolve_path
+from edge.config.values import ByteSize, FilePath, Name, Seconds, resolve_path
 from edge.errors import ConfigError
 
 # Languages that regions are described in, see edge.messages.finding.
@@ -115,13 +115,18 @@ class RecipeSettings(Settings):
 
 
 class CommandSettings(Settings):
-    """Which commands the station takes over MQTT.
+    """Which commands the station takes over MQTT, and when.
 
-    An empty list means none: the station then subscribes to no commands. By default it takes all
-    but `set_threshold`.
+    `allow`: an empty list means none: the station then subscribes to no commands. By default it
+    takes only those that move nothing. `max_lifetime_s`: how long a command is valid at most.
+    `clock_tolerance_s`: how far a sender's clock may be ahead. `keep_audit_s`: how long the audit
+    log is kept.
     """
 
     allow: tuple[CommandName, ...] = DEFAULT_COMMANDS
+    max_lifetime_s: Seconds = Field(default=300.0, ge=1, le=86400)
+    clock_tolerance_s: Seconds = Field(default=30.0, le=3600)
+    keep_audit_s: Seconds = Field(default=365 * 86400.0, ge=86400)
 
 
 class StationConfig(Settings):

@@ -32,6 +32,7 @@ from edge.paths import find_run_dir
 from edge.station.capture.capture import Capture, make_mailbox
 from edge.station.commands.audit_log import AuditLog, audit_path
 from edge.station.commands.dispatcher import CommandDispatcher
+from edge.station.commands.exposure import exposure
 from edge.station.commands.handlers import CommandHandlers
 from edge.station.commands.jobs import JobControl
 from edge.station.heartbeat import Heartbeat
@@ -156,6 +157,9 @@ class Station:
         config, folder = self._config, self._state_dir
         self._identity = Identity(config.node, config.station, uuid7())
         self._states = StateBoard(self._identity)
+        if warning := exposure(config):
+            log.warning("commands are open: %s", warning)
+            self._states.raise_alert("commands_open", "warning", warning)
         recipes = Recipes(config)
         path = selected_recipe_path(folder, config.node, config.station)
         selected = SelectedRecipe(path, recipes.first, recipes.all)

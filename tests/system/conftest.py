@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.config.commands import COMMANDS as command_table
 from edge.mqtt.topics import Topics
 from tests.support.brokers import MOSQUITTO, NO_MOSQUITTO, BrokerProcess, free_port, wait_until
 from tests.support.commander import Commander
@@ -21,6 +22,7 @@ DEMO_BUNDLE = ROOT / "demo" / "bundle"
 DEMO_IMAGES = ROOT / "demo" / "images"
 TOPICS = Topics("edge-infer/v1", "n1", "s1")
 COMMANDS = Path(sys.executable).parent
+ALLOWED = [name for name in command_table if name != "set_threshold"]
 
 
 class Station:
@@ -127,7 +129,10 @@ def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
 
 @pytest.fixture
 def run_station(tmp_path: Path) -> Iterator:
-    """Make stations from the text of their files, each on a broker of its own."""
+    """Make stations from the text of their files, each on a broker of its own.
+
+    They take every command but `set_threshold`, unless the text says which.
+    """
     made: list[Running] = []
     brokers: list[BrokerProcess] = []
 
@@ -138,6 +143,8 @@ def run_station(tmp_path: Path) -> Iterator:
                 pytest.skip(NO_MOSQUITTO)
             brokers.append(BrokerProcess(kind, tmp_path).start())
             port, mqtt = brokers[-1].port, f"protocol: '{brokers[-1].protocol}'"
+        if "commands:" not in text:
+            text = f"{text}\ncommands: {{allow: [{', '.join(ALLOWED)}]}}"
         made.append(Running(tmp_path, port, f"{text}\nmqtt: {{{mqtt}, port: {port}}}\n"))
         return made[-1]
 

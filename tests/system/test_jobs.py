@@ -137,18 +137,30 @@ def test_a_reset_tries_a_lost_camera_at_once_and_leaves_the_station_ready(run_st
     running.more()
 
 
-def test_a_threshold_and_unknown_commands_are_refused_by_default(run_station) -> None:
-    running = run_station(text(LIVE))
+def test_what_moves_the_machine_is_refused_by_default(run_station) -> None:
+    running = run_station(f"{text(LIVE)}commands: {{}}")
     mes = running.start()
     threshold = running.results[-1]["threshold"]
+    assert mes.ask("get_state")["status"] == "done"
+    assert {mes.ask(name)["code"] for name in ("stop", "halt", "abort", "reset")} == {"not_allowed"}
     refused = mes.ask("set_threshold", {"threshold": "0.001"})
     assert (refused["status"], refused["code"]) == ("rejected", "not_allowed")
     assert "commands.allow in the station file decides" in refused["message"]
     unknown = mes.ask("rebuild_engine")
     assert (unknown["status"], unknown["code"]) == ("rejected", "not_allowed")
-    assert "set_threshold" not in mes.newest("info")["commands"]
+    assert mes.newest("info")["commands"] == ["get_state", "acknowledge_alert"]
+    assert json.loads(mes.listener.of("alert/active")[-1].payload)["alerts"] == []
     running.more()
     assert {r["threshold"] for r in running.results} == {threshold}
+
+
+def test_commands_on_a_broker_without_login_raise_an_alert(run_station) -> None:
+    running = run_station(f"{text(LIVE)}commands: {{allow: [get_state, stop]}}")
+    mes = running.start()
+    (alert,) = json.loads(mes.listener.of("alert/active")[-1].payload)["alerts"]
+    assert (alert["code"], alert["severity"]) == ("commands_open", "warning")
+    assert "no TLS and no login" in alert["detail"]
+    assert "commands are open: " in running.log
 
 
 def test_a_threshold_holds_for_the_process_and_the_recipe_only(run_station) -> None:
