@@ -73,14 +73,14 @@ def _config() -> Door:
 
     seeds = [file.read_bytes() for file in sorted((ROOT / "configs").glob("*.yaml"))]
     words = (b"!!timestamp", b"!!binary", b"&a ", b"*a", b"<<: *a", b"? ", b"- ", b": ", b"|\n",
-             b"2001-99-99", b"1_000", b"1:60:60", b"10 GiB", b"7 d", b"file://", b"!!python/name:os")  # fmt: skip
+             b"2001-99-99", b"1_000", b"1:60:60", b"10 GiB", b"!!python/name:os")  # fmt: skip
     return Door(read, (ConfigError,), 160, seeds, words, close)
 
 
 def _camera_address() -> Door:
     seeds = [b"file:///data/parts?fps=5&loop=1", b"v4l2:///dev/video0?width=1280&fourcc=MJPG",
              b"rtsp://user:pw@host:554/path?transport=tcp&user_env=U", b"file:///data/a.mp4",
-             b"test://conveyor?fps=10&fault=drop:0.01&seed=3", b"file://~/x", b"rtsp://[::1]:1/x"]  # fmt: skip
+             b"test://conveyor?fps=10&fault=drop:0.01", b"file://~/x", b"rtsp://[::1]:1"]  # fmt: skip
 
     def read(data: bytes) -> None:
         text = data.decode("utf-8", "surrogateescape")
@@ -172,8 +172,9 @@ def _bundle_document(document: str, share: int) -> Door:
 
 def _rogue_broker() -> Door:
     broker = RogueBroker()
-    words = (b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00", b"\x40\x02\x00\x01", b"\x90\x03\x00\x01\x00",
-             b"\xff\xff\xff\x7f", b"\xe0\x00", b"\xd0\x00", b"\x62\x02\x00\x01", b"\xe0\x01\x8e")  # fmt: skip
+    words = (b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00", b"\x40\x02\x00\x01",
+             b"\x90\x03\x00\x01\x00", b"\xff\xff\xff\x7f", b"\xe0\x00", b"\xd0\x00",
+             b"\x62\x02\x00\x01", b"\xe0\x01\x8e")  # fmt: skip
     return Door(broker.serve, (), 10, list(SESSIONS), words, broker.close)
 
 

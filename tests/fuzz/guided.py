@@ -7,6 +7,7 @@ Options after the door are libFuzzer's. An input that finds a fault is written t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import tempfile
@@ -30,10 +31,8 @@ def main() -> None:
                 file.write(seed)
 
         def read(data: bytes) -> None:
-            try:
+            with contextlib.suppress(door.refusals):
                 door.open(data)
-            except door.refusals:
-                pass
 
         limits = [arg for arg in ("-timeout=2", "-rss_limit_mb=2048") if arg not in sys.argv]
         atheris.Setup([sys.argv[0], corpus, *limits, *sys.argv[1:]], read)

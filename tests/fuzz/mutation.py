@@ -1,4 +1,4 @@
-"""Changed inputs: bytes of a seed flipped, cut, repeated, joined, and words of the format put in."""
+"""Changed inputs: bytes of a seed flipped, cut, repeated and joined, words of its format put in."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,18 @@ def _with(document: Any, path: tuple, value: Any) -> Any:
 
 
 FULL_STATION = yaml.safe_load((ROOT / "configs" / "example.yaml").read_text())
-COMMAND = command_payload(
-    "c1", "ann", {"recipe": "b"}, lifetime_s=30, expect={"config_revision": "x"}
-)
+
+
+def _refusal(kind: type[Exception], read: Callable[[], object], made: type) -> str | None:
+    try:
+        assert isinstance(read(), made)
+    except kind as error:
+        return str(error)
+    return None
+
+
+EXPECT = {"config_revision": "x"}
+COMMAND = command_payload("c1", "ann", {"recipe": "b"}, lifetime_s=30, expect=EXPECT)
 
 
 @many
@@ -70,21 +80,16 @@ COMMAND = command_payload(
 def test_a_station_file_with_one_value_replaced(tmp_path_factory, place, value) -> None:
     path = Path(tmp_path_factory.mktemp("station")) / "station.yaml"
     path.write_text(yaml.safe_dump(_with(FULL_STATION, place, value), allow_unicode=True))
-    try:
-        assert isinstance(read_station(path), StationConfig)
-    except ConfigError as error:
-        assert str(path.name) in str(error)
+    refusal = _refusal(ConfigError, lambda: read_station(path), StationConfig)
+    assert refusal is None or path.name in refusal
 
 
 @many
 @given(place=st.sampled_from(_places(COMMAND)), value=values)
 def test_a_command_with_one_value_replaced(place, value) -> None:
     data = json.dumps(_with(COMMAND, place, value)).encode()
-    try:
-        assert isinstance(read_command(data), Command)
-    except ValueError as error:
-        assert str(error)
-        assert "\n" not in str(error)
+    refusal = _refusal(ValueError, lambda: read_command(data), Command)
+    assert refusal is None or (refusal and "\n" not in refusal)
 
 
 @many
