@@ -80,7 +80,7 @@ def _config() -> Door:
 def _camera_address() -> Door:
     seeds = [b"file:///data/parts?fps=5&loop=1", b"v4l2:///dev/video0?width=1280&fourcc=MJPG",
              b"rtsp://user:pw@host:554/path?transport=tcp&user_env=U", b"file:///data/a.mp4",
-             b"test://conveyor?fps=10&fault=drop:0.01", b"file://~/x", b"rtsp://[::1]:1"]  # fmt: skip
+             b"test://conveyor?fps=10&fault=drop:0.01", b"rtsp://[::1]:1"]  # fmt: skip
 
     def read(data: bytes) -> None:
         text = data.decode("utf-8", "surrogateescape")
