@@ -35,5 +35,9 @@ class Message(NamedTuple):
 OnMessage = Callable[[Message], None]
 
 
-class OversizeError(PublishError):
+class UnsendableError(PublishError):
+    """The message cannot be sent over this connection; others can."""
+
+
+class OversizeError(UnsendableError):
     """The message exceeds what the broker accepts; sending it would end the connection."""

@@ -14,17 +14,16 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.mqtt import MqttSettings
 from edge.messages.message import Message, Reply
 from edge.mqtt.credentials import read_login, tls_context
+from edge.mqtt.guarded_client import MAX_PACKET_BYTES, GuardedClient
 
 log = logging.getLogger(__name__)
 SESSION_EXPIRY_S = 3600
 WILL_DELAY_S = 5
-_UNSUPPORTED_VERSION = 132
-_REFUSED_LOGIN = (134, 135)  # bad user name or password, not authorised
+_LONGEST_EXPIRY_S = 2**32 - 1  # what MQTT 5 can say: 136 years
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,10 @@ class Will:
 
 def new_client(
     settings: MqttSettings, client_id: str, protocol: str, will: Will | None
-) -> paho.Client:
+) -> GuardedClient:
     """Make an unconnected client that never reconnects or repeats by itself."""
     is_v5 = protocol == "5"
-    client = paho.Client(
+    client = GuardedClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         # A 3.1.1 session would stay in the broker for ever, and there is nothing in it.
@@ -63,9 +62,9 @@ def new_client(
     return client
 
 
-def bare_client(settings: MqttSettings) -> paho.Client:
+def bare_client(settings: MqttSettings) -> GuardedClient:
     """Make a client that only asks whether the broker speaks MQTT 5: no name, login or will."""
-    client = paho.Client(
+    client = GuardedClient(
         CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5, reconnect_on_failure=False
     )
     context = tls_context(settings)
@@ -75,9 +74,10 @@ def bare_client(settings: MqttSettings) -> paho.Client:
 
 
 def resumed_session() -> dict[str, Any]:
-    """Return the MQTT 5 arguments of `connect` that keep the session for an hour."""
+    """Return the MQTT 5 arguments of `connect` that keep the session for an hour; and our limit."""
     properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
     return {"clean_start": False, "properties": properties}
 
 
@@ -92,7 +92,7 @@ def message_properties(
     properties.ContentType = "application/json"
     properties.PayloadFormatIndicator = 1
     if expiry_s is not None:
-        properties.MessageExpiryInterval = int(expiry_s)
+        properties.MessageExpiryInterval = int(max(1, min(expiry_s, _LONGEST_EXPIRY_S)))
     if user:
         properties.UserProperty = list(user.items())
     if reply is not None and reply.topic:
@@ -133,38 +133,3 @@ def wait_for(
         wake.recv(4096)
     seen = events.get(sock.fileno(), 0)
     return bool(seen & ~select.POLLOUT) or timeout_s == 0, bool(seen & select.POLLOUT)
-
-
-def drop(client: paho.Client) -> None:
-    """Close the socket without a farewell; the broker then publishes the will."""
-    sock = client.socket()
-    if sock is not None:
-        sock.close()
-
-
-def advice(error: Exception) -> str:
-    """Say in one line why a connection could not be made and what to check."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is refused: {error.verify_message}; check tls_ca_certs, and that "
-            f"host is a name in the certificate"
-        )
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS connection: {error.reason or error}; check tls, port and client certificate"
-    if isinstance(error, TimeoutError):
-        return "no answer in time; check host, port and network"
-    text = getattr(error, "strerror", None) or error
-    return f"cannot connect: {text}; check host, port and tls, and that the broker runs"
-
-
-def is_old(answer: ReasonCode | None) -> bool:
-    """Tell whether the broker answered that it does not speak our protocol version."""
-    return answer is not None and answer.value == _UNSUPPORTED_VERSION
-
-
-def refusal(answer: ReasonCode | None) -> str:
-    """Say in one line what the broker's refusal, or its silence, means."""
-    if answer is None:
-        return "expected an MQTT broker, got no answer to CONNECT; check host, port and tls"
-    what = "check user and password" if answer.value in _REFUSED_LOGIN else "see its log"
-    return f"refuses the connection: {answer}; {what}"

@@ -11,13 +11,14 @@ import ssl
 
 from edge.config.mqtt import MqttSettings
 from edge.errors import ConfigError
+from edge.secret_file import check_secret_file, read_secret
 
 
 def read_login(settings: MqttSettings) -> tuple[str | None, str | None]:
     """Return user and password, None for what the settings do not name.
 
     Raises:
-        ConfigError: the variable or file is missing.
+        ConfigError: the variable or file is missing, or others can read the file.
     """
     user = settings.user
     if settings.user_env:
@@ -26,15 +27,7 @@ def read_login(settings: MqttSettings) -> tuple[str | None, str | None]:
         return user, _variable("password_env", settings.password_env)
     if settings.password_file is None:
         return user, None
-    try:
-        text = settings.password_file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"mqtt.password_file: {settings.password_file}: expected a readable file with the "
-            f"password, got {reason}"
-        ) from error
-    return user, text.rstrip("\r\n")
+    return user, read_secret(settings.password_file, "mqtt.password_file")
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
@@ -44,7 +37,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     from the authority that the settings trust.
 
     Raises:
-        ConfigError: a certificate or key cannot be loaded.
+        ConfigError: a certificate or key cannot be loaded, or others can read the key.
     """
     if not settings.tls:
         return None
@@ -54,7 +47,8 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         raise ConfigError(
             f"mqtt.tls_ca_certs: {settings.tls_ca_certs}: expected a PEM file, got {error}"
         ) from error
-    if settings.tls_client_cert:
+    if settings.tls_client_cert and settings.tls_client_key:
+        check_secret_file(settings.tls_client_key, "mqtt.tls_client_key")
         try:
             context.load_cert_chain(settings.tls_client_cert, settings.tls_client_key)
         except OSError as error:

@@ -12,26 +12,20 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
-import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config.mqtt import MqttSettings
 from edge.errors import PublishError
-from edge.messages.message import Ack, OnMessage, OversizeError, Reply
-from edge.mqtt import client as paho_rules
-from edge.mqtt.client import Will, drop, wait_for
+from edge.messages.message import Ack, OnMessage, Reply
+from edge.mqtt import diagnosis
+from edge.mqtt.client import Will, bare_client, new_client, resumed_session
+from edge.mqtt.connection import WINDOW, Connection
 from edge.mqtt.credentials import read_login, tls_context
 from edge.mqtt.topics import Delivery
 
 log = logging.getLogger(__name__)
-WINDOW = 20
 PATIENCE_S = 3.0
-_TAKEN_OVER = 142
 
 
 class Link:
@@ -60,40 +54,54 @@ class Link:
         read_login(settings)
         tls_context(settings)
         self._settings = settings
-        self._client_id = client_id
         self._will = will
         self._on_message = on_message
         self._resume = resume
-        self._client: paho.Client | None = None
-        self._connack: ReasonCode | None = None
-        self._end = ""
-        self._needs_subscription = True
-        self._acks: list[Ack] = []
-        self._unacked: set[int] = set()
-        self._max_packet_bytes = 0
+        self._connection: Connection | None = None
+        self._has_consent = False
+        self._told_refusals: set[str] = set()
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
         self._wake_w.setblocking(False)
         # The embedded broker is known to speak 3.1.1 only.
         self.protocol: str = "3.1.1" if settings.broker == "embedded" else settings.protocol
-        self.window = WINDOW
+        self.client_id = client_id
         self.address = f"{'mqtts' if settings.tls else 'mqtt'}://{settings.host}:{settings.port}"
 
     @property
     def connected(self) -> bool:
         """The broker has accepted the connection and it has not been lost since."""
-        client = self._client
-        return client is not None and client.is_connected()
+        return self._has_consent and self._connection is not None and self._connection.is_open
 
     @property
     def unacked(self) -> int:
         """QoS 1 messages on their way."""
-        return len(self._unacked)
+        return len(self._connection.unacked) if self._connection else 0
+
+    @property
+    def window(self) -> int:
+        """QoS 1 messages that may be on their way at once."""
+        return self._connection.window if self._connection else WINDOW
 
     @property
     def has_room(self) -> bool:
         """Another QoS 1 message may be on its way."""
-        return len(self._unacked) < self.window
+        return self.unacked < self.window
+
+    @property
+    def max_packet_bytes(self) -> int:
+        """The largest packet the broker takes, 0 when it has announced no limit."""
+        return self._connection.max_packet_bytes if self._connection else 0
+
+    @property
+    def was_taken_over(self) -> bool:
+        """The broker has ended the connection for another one with our client id (MQTT 5)."""
+        return self._connection is not None and self._connection.is_taken_over
+
+    @property
+    def refused_filters(self) -> Mapping[str, str]:
+        """Subscriptions that the broker has refused, and why."""
+        return self._connection.refused_filters if self._connection else {}
 
     def connect(self, timeout_s: float = 10.0) -> None:
         """Connect and wait for the broker's consent; falls back from MQTT 5 to 3.1.1 if it must.
@@ -104,16 +112,17 @@ class Link:
         """
         deadline = time.monotonic() + timeout_s
         answer = self._ask(min(deadline, time.monotonic() + PATIENCE_S))
-        if answer is None and self.protocol == "5":
+        if answer is None and self.protocol == "5" and not self._is_sure_of_failure():
             # Some old brokers read our properties as garbage and fall silent, but refuse a CONNECT
             # without any as they should.
             bare = self._ask(min(deadline, time.monotonic() + PATIENCE_S), is_bare=True)
-            answer = bare if paho_rules.is_old(bare) else self._ask(deadline)
-        if self.protocol == "5" and paho_rules.is_old(answer):
+            answer = bare if diagnosis.is_old(bare) else self._ask(deadline)
+        if self.protocol == "5" and diagnosis.is_old(answer):
             log.warning("broker speaks no MQTT 5, using 3.1.1 broker=%s", self.address)
             self.protocol = "3.1.1"
             answer = self._ask(deadline)
         self._check(answer)
+        self._has_consent = True
 
     def publish(
         self,
@@ -128,42 +137,20 @@ class Link:
         `reply` asks for an answer there or, in an answer, repeats what was asked for (MQTT 5).
 
         Raises:
-            OversizeError: nothing was sent.
+            UnsendableError: nothing was sent; OversizeError when the broker takes less.
             PublishError: the connection is gone.
         """
-        client = self._alive()
-        properties, packed = None, 0
-        if self.protocol == "5":
-            properties = paho_rules.message_properties(
-                PacketTypes.PUBLISH, delivery.expiry_s, user, reply
-            )
-            packed = len(properties.pack())
-        size = len(payload) + len(topic.encode()) + packed + 9  # length, topic length, id
-        if self._max_packet_bytes and size > self._max_packet_bytes:
-            raise OversizeError(
-                f"{topic}: {size} bytes, the broker takes {self._max_packet_bytes}; raise its "
-                f"maximum packet size"
-            )
-        info = client.publish(topic, payload, delivery.qos, delivery.retain, properties)
-        if info.rc != paho.MQTT_ERR_SUCCESS:
-            raise PublishError(f"broker {self.address}: cannot send: {paho.error_string(info.rc)}")
-        if delivery.qos:
-            self._unacked.add(info.mid)
-        return info.mid
+        return self._current().publish(topic, payload, delivery, user, reply)
 
-    def subscribe(self, filters: Sequence[str], *, is_needed: bool = True) -> None:
-        """Ask for messages at QoS 1; their retain flag tells stored ones from live ones.
+    def subscribe(self, filters: Sequence[str], *, qos: int = 1, is_needed: bool = True) -> None:
+        """Ask for messages; their retain flag tells stored ones from live ones.
 
-        A refusal ends the connection, or is logged when nothing else depends on the messages.
+        A refusal ends the connection, or is logged once when nothing else depends on the messages.
 
         Raises:
             PublishError: the connection is gone.
         """
-        self._needs_subscription = is_needed
-        how: Any = SubscribeOptions(qos=1) if self.protocol == "5" else 1
-        rc, _ = self._alive().subscribe([(name, how) for name in filters])
-        if rc != paho.MQTT_ERR_SUCCESS:
-            raise PublishError(f"broker {self.address}: cannot subscribe: {paho.error_string(rc)}")
+        self._current().subscribe(filters, qos, is_needed=is_needed)
 
     def poll(self, timeout_s: float) -> list[Ack]:
         """Move bytes both ways, waiting up to `timeout_s` for some; return the acknowledgements.
@@ -171,10 +158,16 @@ class Link:
         Raises:
             PublishError: the connection is gone and every acknowledgement has been returned.
         """
-        self._step(timeout_s)
-        acks, self._acks = self._acks, []
+        connection = self._current()
+        connection.step(timeout_s)
+        messages, connection.messages = connection.messages, []
+        for message in messages:
+            if self._on_message is not None:
+                self._on_message(message)
+        self._tell_refusals(connection)
+        acks, connection.acks = connection.acks, []
         if not acks:
-            self._alive()
+            connection.check()
         return acks
 
     def wake(self) -> None:
@@ -184,21 +177,15 @@ class Link:
 
     def disconnect(self, timeout_s: float = 1.0) -> None:
         """End the connection in order, so that the broker forgets the will."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        deadline = time.monotonic() + timeout_s
-        client.disconnect()
-        while (sock := client.socket()) is not None and time.monotonic() < deadline:
-            wait_for(sock, None, 0.05, is_writing=True)
-            client.loop_write()
-        drop(client)
+        connection, self._connection, self._has_consent = self._connection, None, False
+        if connection is not None:
+            connection.disconnect(timeout_s)
 
     def drop(self) -> None:
         """End the connection without a farewell, so that the broker publishes the will."""
-        client, self._client = self._client, None
-        if client is not None:
-            drop(client)
+        connection, self._connection, self._has_consent = self._connection, None, False
+        if connection is not None:
+            connection.drop()
 
     def close(self) -> None:
         """Disconnect and free everything; the link cannot be used again."""
@@ -209,92 +196,61 @@ class Link:
     def _ask(self, deadline: float, *, is_bare: bool = False) -> ReasonCode | None:
         """Send CONNECT and return the broker's answer, None when it gives none in time."""
         self.drop()
-        self._connack, self._end, self._acks = None, "connection lost", []
-        self._unacked.clear()
-        settings = self._settings
+        settings, is_v5 = self._settings, self.protocol == "5"
         if is_bare:
-            client = paho_rules.bare_client(settings)
+            client = bare_client(settings)
         else:
-            client = paho_rules.new_client(settings, self._client_id, self.protocol, self._will)
-        self._client = client
+            client = new_client(settings, self.client_id, self.protocol, self._will)
         client.connect_timeout = max(0.1, min(5.0, deadline - time.monotonic()))
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_paho_message
-        is_resumed = self._resume and self.protocol == "5" and not is_bare
-        session = paho_rules.resumed_session() if is_resumed else {}
+        connection = Connection(client, self.address, self.client_id, self._wake_r, is_v5=is_v5)
+        self._connection = connection
+        # Without a session no properties at all: old brokers answer such a CONNECT at once.
+        options = resumed_session() if self._resume and is_v5 and not is_bare else {}
         try:
-            client.connect(settings.host, settings.port, settings.keepalive_s, **session)
+            client.connect(settings.host, settings.port, settings.keepalive_s, **options)
         except (OSError, ValueError) as error:
             # paho leaves its socket to the garbage collector, which the traceback would keep off.
             cause = error.with_traceback(None)
-            raise PublishError(f"broker {self.address}: {paho_rules.advice(cause)}") from cause
-        while self._connack is None and client.socket() is not None:
+            why = diagnosis.why_not_connected(
+                cause, has_certificate=settings.tls_client_cert is not None, is_tls=settings.tls
+            )
+            raise PublishError(f"broker {self.address}: {why}") from cause
+        while connection.answer is None and connection.is_open:
             if time.monotonic() >= deadline:
                 break
-            self._step(0.2)
-        return self._connack
+            connection.step(0.2)
+        return connection.answer
+
+    def _is_sure_of_failure(self) -> bool:
+        """Tell whether asking in another protocol version cannot help."""
+        connection = self._connection
+        return connection is not None and bool(connection.client.socket_error)
 
     def _check(self, answer: ReasonCode | None) -> None:
         """Turn the broker's answer, or its silence, into an error unless it is consent."""
         if answer is not None and not answer.is_failure:
             return
+        connection = self._current()
+        if answer is not None:
+            why = diagnosis.why_refused(answer)
+        else:
+            why = diagnosis.why_silent(
+                connection.client,
+                has_certificate=self._settings.tls_client_cert is not None,
+                is_tls=self._settings.tls,
+                is_closed=not connection.is_open,
+            )
         self.drop()
-        raise PublishError(f"broker {self.address}: {paho_rules.refusal(answer)}")
+        raise PublishError(f"broker {self.address}: {why}")
 
-    def _step(self, timeout_s: float) -> None:
-        client = self._client
-        sock = client.socket() if client else None
-        if client is None or sock is None:
-            return
-        readable, writable = wait_for(sock, self._wake_r, timeout_s, is_writing=client.want_write())
-        if readable:
-            client.loop_read()
-        if writable:
-            client.loop_write()
-        client.loop_misc()
+    def _tell_refusals(self, connection: Connection) -> None:
+        for name, reason in connection.refused_filters.items():
+            if name not in self._told_refusals:
+                self._told_refusals.add(name)
+                text = "broker %s: refuses the subscription: %s filter=%s; check the broker's ACL"
+                log.warning(text, self.address, reason, name)
 
-    def _alive(self) -> paho.Client:
-        if self._client is None or self._client.socket() is None:
-            raise PublishError(f"broker {self.address}: {self._end}")
-        return self._client
-
-    def _on_connect(
-        self, _c: paho.Client, _u: Any, _f: Any, reason: ReasonCode, properties: Properties | None
-    ) -> None:
-        self._connack = reason
-        self.window = min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW))
-        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", 0)
-
-    def _on_disconnect(
-        self, _c: paho.Client, _u: Any, flags: Any, reason: ReasonCode, _p: Properties | None
-    ) -> None:
-        if flags.is_disconnect_packet_from_server:
-            hint = f"; another process uses client id {self._client_id}"
-            taken = hint if reason.value == _TAKEN_OVER else ""
-            self._end = f"ended the connection: {reason}{taken}"
-
-    def _on_publish(
-        self, _c: paho.Client, _u: Any, mid: int, reason: ReasonCode, _p: Properties | None
-    ) -> None:
-        if mid in self._unacked:  # QoS 0 is reported too, once it is written
-            self._unacked.discard(mid)
-            self._acks.append(Ack(mid, reason.value, str(reason)))
-
-    def _on_subscribe(
-        self, _c: paho.Client, _u: Any, _m: int, reasons: list[ReasonCode], _p: Properties | None
-    ) -> None:
-        refusal = next((reason for reason in reasons if reason.is_failure), None)
-        text = f"refuses the subscription: {refusal}; check the broker's ACL"
-        if refusal is not None and self._needs_subscription:
-            self._end = text
-            self.drop()
-        elif refusal is not None:
-            log.warning("broker %s: %s", self.address, text)
-
-    def _on_paho_message(self, _c: paho.Client, _u: Any, message: paho.MQTTMessage) -> None:
-        received = paho_rules.received(message)
-        if self._on_message is not None and received is not None:
-            self._on_message(received)
+    def _current(self) -> Connection:
+        if self._connection is None:
+            raise PublishError(f"broker {self.address}: connection lost")
+        return self._connection

@@ -86,7 +86,7 @@ class Publisher:
             (self._topics.of("last"), DELIVERY["last"]) if settings.retain_last_result else None,
         )
         self._states = states
-        states.on_change = self._link.wake
+        states.on_change = outbox.on_held = self._link.wake
         self._state_stream = StateStream(self._link, states, self._topics)
         self._report = OutboxReport(identity, outbox, states)
         self._next_housekeeping = 0.0
