@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from edge.errors import ConfigError
+from edge.redaction import redacted_words
 
 
 class Query:
@@ -26,7 +27,7 @@ class Query:
 
     def problem(self, what: str) -> ConfigError:
         """Return the error that says `what` about this address."""
-        return ConfigError(f"camera address {self._where}: {what}")
+        return ConfigError(f"camera address {self._where}: {redacted_words(what)}")
 
     def only(self, *known: str) -> None:
         """Refuse every key that is not `known`, naming the nearest."""

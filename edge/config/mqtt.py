@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Literal
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from edge.config.reader import Settings
 from edge.config.values import ByteSize, FilePath, Seconds
 from edge.errors import ConfigError
+from edge.redaction import redacted_address
 
 # `+`, `#` and `$` have a meaning in MQTT topics; spaces break the tools that read them.
 PREFIX = re.compile(r"[A-Za-z0-9_./-]+")
@@ -47,6 +49,13 @@ class MqttSettings(Settings):
     result_expiry_s: Seconds = 7 * 86400.0
     spool: SpoolSettings = SpoolSettings()
 
+    @field_validator("host")
+    @classmethod
+    def _host_alone(cls, value: str) -> str:
+        if not _is_host(value):
+            raise ValueError("expected a name or IP address alone; port and user have their keys")
+        return value
+
     @field_validator("protocol", mode="before")
     @classmethod
     def _protocol(cls, value: object) -> str:
@@ -73,6 +82,17 @@ class MqttSettings(Settings):
         return self
 
 
+def _is_host(text: str) -> bool:
+    """Tell whether `text` can be a name or IP address, with nothing around it."""
+    if ":" not in text:
+        return bool(text) and not re.search(r"[@/\\?#\s\0]|%40", text)
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def parse_broker(address: str, option: str) -> dict[str, object]:
     """Translate `embedded`, `none` or a broker address into MqttSettings fields."""
     if address in ("embedded", "none"):
@@ -80,13 +100,17 @@ def parse_broker(address: str, option: str) -> dict[str, object]:
     try:
         parts = urlsplit(address)
         port = parts.port
-        is_broker = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and port != 0
+        is_broker = (
+            parts.scheme in ("mqtt", "mqtts") and _is_host(parts.hostname or "") and port != 0
+        )
+        # Behind a / in a password, HOST would be the user and PORT the password's beginning.
+        is_broker = is_broker and parts.path in ("", "/") and not (parts.query or parts.fragment)
     except ValueError:
         is_broker = False
     if not is_broker:
-        shown = re.sub(r"[^/]*@", "***@", address)  # a mistyped address may hold a password
         raise ConfigError(
-            f"{option}: expected mqtt://HOST:PORT, mqtts://HOST:PORT, embedded or none, got {shown}"
+            f"{option}: expected mqtt://HOST:PORT, mqtts://HOST:PORT, embedded or none, "
+            f"got {redacted_address(address)}"
         )
     if parts.username or parts.password:
         raise ConfigError(f"{option}: no user or password here; name them in the station file")

@@ -7,6 +7,7 @@ for an unknown key the nearest key that exists.
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Hashable
 from pathlib import Path
@@ -18,9 +19,11 @@ from pydantic_core import ErrorDetails
 
 from edge.config.yaml_limits import MAX_BYTES, check_text, check_tree
 from edge.errors import ConfigError
+from edge.redaction import HIDDEN, redacted, redacted_address
 
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple[Hashable, ...]
+QUOTED = re.compile(r"(?<=['\"])[^'\"]{2,}(?=['\"])")
 _UNREADABLE = (
     ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError,
 )  # fmt: skip
@@ -118,7 +121,8 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"{mark.line + 1}: " if mark is not None else " "
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{where}not valid YAML: {what}"
+    # It quotes what it met, which may be a password that begins with * or !.
+    return f"{where}not valid YAML: {QUOTED.sub(HIDDEN, what)}"
 
 
 def _index(
@@ -219,5 +223,6 @@ def _kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # Before it is cut: a cut may take away the @ by which a password is known.
+    text = repr(redacted_address(value)) if isinstance(value, str) else redacted(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

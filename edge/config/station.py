@@ -13,6 +13,7 @@ from edge.config.mqtt import MqttSettings, parse_broker
 from edge.config.reader import Settings, read_settings
 from edge.config.values import ByteSize, FilePath, Name, Seconds, resolve_path
 from edge.errors import ConfigError
+from edge.redaction import redacted_address
 
 # Languages that regions are described in, see edge.messages.finding.
 Language = Literal["en", "de", "fr"]
@@ -194,7 +195,10 @@ def with_overrides(
     changes: dict[str, Any] = {}
     if camera is not None:
         if "://" not in camera:
-            raise ConfigError(f"--camera: expected an address such as file:///data, got {camera}")
+            raise ConfigError(
+                f"--camera: expected an address such as file:///data, got "
+                f"{redacted_address(camera)}"
+            )
         changes["camera"] = config.camera.model_copy(update={"source": camera})
     if bundle is not None:
         changes |= {"bundle": bundle.resolve(), "product": None, "recipes": {}, "recipe": None}

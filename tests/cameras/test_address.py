@@ -1,11 +1,11 @@
 import pytest
 
-from edge.cameras.address import redacted
 from edge.cameras.factory import is_live, make_source
 from edge.cameras.simulator.conveyor import ConveyorSource
 from edge.cameras.v4l2 import V4l2Source
 from edge.config.station import CameraSettings
 from edge.errors import ConfigError
+from edge.redaction import redacted
 
 
 def source(address, **settings):
@@ -80,6 +80,32 @@ def test_a_wrong_address_says_what_is_wrong(address, expected):
     assert text.startswith("camera address ")
     assert "\n" not in text
     assert "geheim" not in text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "rtsp://user:geheim@host/x",
+        "rtsp://user:12/geheim@host/x",
+        "rtsp://user:12?geheim@host/x",
+        "rtsp://user:12#geheim@host/x",
+        "rtsp://user:12?geheim&geheim@host/x",
+        "rtsp://user:a?geheim@host/x",
+        "rtsp://h/x?transport=geheim@host",
+        "rtsp://user:my geheim@host/x",
+        "user:geheim@rtsp://host/x",
+        " rtsp://user:geheim@host/x",
+        "rtps://user:geheim@host/x",
+        "rtsp://user:ge＠heim@geheim@host",
+        "rtsp://user:geheim@[::1/x",
+    ],
+)
+def test_a_mistyped_password_is_in_no_error(address):
+    with pytest.raises(ConfigError) as caught:
+        source(address)
+    assert "geheim" not in str(caught.value)
+    assert "12" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.config.mqtt import parse_broker
 from edge.config.reader import read_settings
-from edge.config.station import StationConfig
+from edge.config.station import StationConfig, read_station
 from edge.errors import ConfigError
 from tests.support.station_file import GOOD, problems
 
@@ -66,3 +67,69 @@ def test_a_code_tag_in_yaml_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_unreadable_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"no such file|cannot be read|expected a regular file"):
         read_settings(tmp_path / name, StationConfig)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "camera: {source: 'rtsp:/user:geheim@host/x'}",
+        "camera: {source: 'user:geheim@host/x'}",
+        "camera: {source: 'user:my geheim@host/x'}",
+        "camera: {source: 'rtsp%3A//user:geheim%40host'}",
+        "camera: {source: geheim@host}",
+        "camera: {source: ['rtsp://user:geheim@host/x']}",
+        f"camera: 'rtsp://user:geheim{'x' * 80}@host/x'",
+        "camera: 'rtsp://user:my geheim@host/x'",
+        "mqtt: 'mqtt://user:geheim@host'",
+        "mqtt: [{user: edge, password: geheim}]",
+        "mqtt: {password: geheim}",
+        "mqtt: {password: *geheim}",
+        "mqtt: {password: !geheim x}",
+        "mqtt: {host: 'mqtt://edge:geheim@10.1.4.5'}",
+        "mqtt: {host: 'edge:geheim@10.1.4.5'}",
+        "mqtt: {host: 'edge:my geheim@10.1.4.5'}",
+        "mqtt: {host: 'edge:geheim%4010.1.4.5'}",
+        "mqtt: {port: 'edge:geheim@10.1.4.5'}",
+    ],
+)
+def test_no_problem_of_a_station_file_shows_a_password(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "station.yaml"
+    file.write_text(f"node: n\nstation: s\nbundle: b\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_station(file)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["10.1.4.5:1883", "[::1]", "a b", "mqtt://h", "h/x", ""])
+def test_the_host_of_a_broker_is_a_host_alone(tmp_path: Path, host: str) -> None:
+    file = tmp_path / "station.yaml"
+    text = (
+        f"node: n\nstation: s\nbundle: b\ncamera: {{source: 'file:///x'}}\nmqtt: {{host: '{host}'}}"
+    )
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"mqtt\.host: expected a name or IP address alone"):
+        read_station(file)
+    file.write_text(text.replace(f"'{host}'", "'::1'"))
+    assert read_station(file).mqtt.host == "::1"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mqtt://user:geheim@host",
+        "mqtt://user:12/geheim@host",
+        "mqtt://user:12?geheim@host",
+        "mqtt://user:12#geheim@host",
+        "mqtt://user:my geheim@host",
+        "mqtt:/user:geheim@host",
+        "user:geheim@host:1883",
+        "user:my geheim@host:1883",
+        "mqtt://user%3Ageheim%40host",
+        "http://user:geheim@host",
+    ],
+)
+def test_a_broker_address_shows_no_password(address: str) -> None:
+    with pytest.raises(ConfigError, match="--mqtt: ") as caught:
+        parse_broker(address, "--mqtt")
+    assert "geheim" not in str(caught.value)
+    assert "12" not in str(caught.value)

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge.cameras.address import redacted
 from edge.cameras.factory import is_live, make_source
 from edge.cameras.source import FrameSource
 from edge.config.station import CameraSettings
 from edge.drop_counts import DropCounts
 from edge.errors import CameraError, CameraTimeout
 from edge.frame import Frame
+from edge.redaction import redacted
 from edge.station.capture.back_off import BackOff
 from edge.station.capture.camera_state import CameraMonitor, CameraState
 from edge.station.capture.frozen_picture import FrozenWatch
