@@ -16,8 +16,17 @@ EDGE = ROOT / "edge"
 
 # Rooms, bottom first: each may import those on the levels below its own, and itself.
 LEVELS = (
-    ("errors", "frame", "picture_header", "quiet_opencv", "drop_counts", "paths"),
-    ("result", "picture_file", "atomic_file"),
+    (
+        "errors",
+        "frame",
+        "picture_header",
+        "quiet_opencv",
+        "drop_counts",
+        "paths",
+        "redaction",
+        "printable_text",
+    ),
+    ("result", "picture_file", "atomic_file", "private_file", "secret_file", "state_folder"),
     ("config",),
     ("bundle",),
     ("engines", "cameras", "messages", "networks"),
@@ -52,6 +61,7 @@ LIBRARIES = {
         "evaluation", "methods", "diagnostics",
     },
     "paho": {"mqtt", "cli"},
+    "cryptography": {"bundle", "cli"},
     "amqtt": {"mqtt"},
     "tensorrt": {"engines"},
     "tensorrt_rtx": {"engines"},

@@ -15,8 +15,9 @@ from edge.cameras.opencv import VideoHandle
 from edge.cameras.query import Query
 from edge.cameras.source import frame_now
 from edge.config.station import CameraSettings
-from edge.errors import CameraTimeout, CameraUnavailable
+from edge.errors import CameraTimeout, CameraUnavailable, ConfigError
 from edge.frame import Frame
+from edge.secret_file import read_secret
 
 _OUR_KEYS = ("transport", "latency", "user_env", "password_env", "password_file")
 # The stream starts with a full picture, which a camera may send only every few seconds.
@@ -39,7 +40,8 @@ class Login:
         """Return `user:password@` percent-encoded, or nothing.
 
         Raises:
-            CameraUnavailable: when a variable is not set or a file cannot be read.
+            CameraUnavailable: a variable is not set.
+            ConfigError: the file cannot be used, or others can read it.
         """
         user = _from_environment(self.user_env) if self.user_env else self.user
         if user is None:
@@ -48,7 +50,7 @@ class Login:
         if self.password_env:
             password = _from_environment(self.password_env)
         elif self.password_file:
-            password = _from_file(self.password_file)
+            password = read_secret(self.password_file, "password_file")
         secret = f":{quote(password, safe='')}" if password is not None else ""
         return f"{quote(user, safe='')}{secret}@"
 
@@ -89,6 +91,11 @@ class RtspSource:
             host, port = None, 0
         if not host:
             raise query.problem("expected rtsp://host[:port]/path")
+        if "@" in f"{path}{parts.fragment}{query.rest()}":
+            raise query.problem(
+                "an @ behind the host may end a password: write %40 for it there, and %2F, %3F, "
+                "%23 for / ? # in a user name"
+            )
         rest = query.rest(*_OUR_KEYS)
         return cls(
             settings.name,
@@ -138,7 +145,7 @@ class RtspSource:
     def _login_or_unavailable(self) -> str:
         try:
             return self._login.userinfo()
-        except CameraUnavailable as error:
+        except (CameraUnavailable, ConfigError) as error:
             raise self._unavailable(str(error)) from error
 
     def _check_reachable(self) -> None:
@@ -194,16 +201,4 @@ def _from_environment(name: str) -> str:
     value = os.environ.get(name)
     if not value:
         raise CameraUnavailable(f"expected a secret in the variable {name}, it is not set; set it")
-    return value
-
-
-def _from_file(path: Path) -> str:
-    try:
-        value = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CameraUnavailable(
-            f"expected a password in {path}: {error}; check the file"
-        ) from error
-    if not value:
-        raise CameraUnavailable(f"expected a password in {path}, the file is empty; write it there")
     return value

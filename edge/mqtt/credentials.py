@@ -50,7 +50,8 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     if settings.tls_client_cert and settings.tls_client_key:
         check_secret_file(settings.tls_client_key, "mqtt.tls_client_key")
         try:
-            context.load_cert_chain(settings.tls_client_cert, settings.tls_client_key)
+            # An empty passphrase: OpenSSL would ask for one on the terminal and wait.
+            context.load_cert_chain(settings.tls_client_cert, settings.tls_client_key, password="")
         except OSError as error:
             raise ConfigError(
                 f"mqtt.tls_client_cert, tls_client_key: {settings.tls_client_cert}, "

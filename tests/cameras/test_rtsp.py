@@ -52,6 +52,7 @@ def test_credentials_come_from_the_environment_or_a_file(tmp_path, monkeypatch, 
     monkeypatch.setenv("CAM_USER", "station")
     monkeypatch.setenv("CAM_PASSWORD", "p@ss/w:rd")
     (tmp_path / "secret").write_text("p@ss/w:rd\n")
+    (tmp_path / "secret").chmod(0o600)
     keys = {
         "env": "user_env=CAM_USER&password_env=CAM_PASSWORD",
         "file": f"user_env=CAM_USER&password_file={tmp_path}/secret",
@@ -92,8 +93,11 @@ except CameraUnavailable as error:
             "password_env=CAM_NOT_SET",
             "expected a secret in the variable CAM_NOT_SET, it is not set",
         ),
-        ("password_file=/nowhere/pw", "expected a password in /nowhere/pw: "),
-        ("password_file=/dev/null", "expected a password in /dev/null, the file is empty"),
+        (
+            "password_file=/nowhere/pw",
+            "password_file: /nowhere/pw: expected a readable file, got No such",
+        ),
+        ("password_file=/dev/null", "password_file: /dev/null: expected a regular file"),
     ],
 )
 def test_a_missing_secret_says_which(query, expected):

@@ -59,6 +59,7 @@ def test_a_wrong_password_is_one_line_and_a_corrected_file_helps_without_a_resta
     guarded, listen, make_station, tmp_path, caplog, protocol
 ):
     secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
     secret.write_text("wrong\n")
     station = make_station(guarded, user="edge", password_file=secret, protocol=protocol)
     station.start()
@@ -79,6 +80,7 @@ def test_results_that_the_broker_has_no_right_for_are_kept(guarded, listen, make
     )
     guarded._process.send_signal(signal.SIGHUP)
     secret = guarded.rights.with_name("secret")
+    secret.touch(mode=0o600)
     secret.write_text(PASSWORD)
     listener = watch(listen, guarded)
     station = make_station(guarded, user="edge", password_file=secret).start()
@@ -108,18 +110,47 @@ def test_a_missing_secret_is_an_error_at_the_start(settings, message):
         Link(make_settings(1883, **settings), "id")
 
 
+def test_a_password_or_key_that_others_can_read_is_refused(tmp_path, certificates):
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o640)
+    message = r"mqtt\.password_file: .*secret: others can read it \(mode 0640\); chmod 600"
+    with pytest.raises(ConfigError, match=message):
+        Link(make_settings(1883, user="edge", password_file=secret), "id")
+    secret.chmod(0o600)
+    Link(make_settings(1883, user="edge", password_file=secret), "id").close()
+    key = tmp_path / "client.key"
+    shutil.copy(certificates / "client.key", key)
+    files = {"tls_client_cert": certificates / "client.pem", "tls_client_key": key}
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"mqtt\.tls_client_key: .*client\.key: others can read"):
+        Link(make_settings(8883, tls=True, **files), "id")
+    key.chmod(0o400)
+    Link(make_settings(8883, tls=True, **files), "id").close()
+
+
+def test_a_key_with_a_passphrase_is_refused_and_asks_nobody(tmp_path, certificates):
+    key = tmp_path / "client.key"
+    source = str(certificates / "client.key")
+    openssl(tmp_path, "ec", "-in", source, "-aes128", "-passout", "pass:geheim", "-out", str(key))
+    key.chmod(0o600)
+    files = {"tls_client_cert": certificates / "client.pem", "tls_client_key": key}
+    with pytest.raises(ConfigError, match="expected a PEM certificate and its key, got"):
+        Link(make_settings(8883, tls=True, **files), "id")
+
+
 def openssl(folder, *arguments):
     subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def make_certificate(folder, name, subject, alt_name):
+def make_certificate(folder, name, subject, alt_name, days="2"):
     """A key and a certificate signed by the authority in `folder`."""
     (folder / f"{name}.ext").write_text(f"subjectAltName={alt_name}\n")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl(folder, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr",
             "-subj", f"/CN={subject}")  # fmt: skip
     openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-days", "2", "-out", f"{name}.pem",
+            "-CAcreateserial", "-days", days, "-out", f"{name}.pem",
             "-extfile", f"{name}.ext")  # fmt: skip
 
 
@@ -136,6 +167,7 @@ def certificates(tmp_path_factory):
     make_certificate(folder, "server", "localhost", "DNS:localhost,IP:127.0.0.1")
     make_certificate(folder, "elsewhere", "elsewhere", "DNS:elsewhere.example")
     make_certificate(folder, "client", "jx-0142", "DNS:jx-0142")
+    make_certificate(folder, "expired", "localhost", "IP:127.0.0.1", days="0")
     return folder
 
 
@@ -220,7 +252,7 @@ def test_a_client_certificate_is_presented_when_asked_for(
 ):
     broker = make_tls_broker(extra="require_certificate true")
     settings = {"tls_ca_certs": certificates / "ca.pem"}
-    assert refusal(broker.tls_port, **settings)
+    assert "a client certificate" in refusal(broker.tls_port, **settings)
     station = make_station(
         broker,
         port=broker.tls_port,
@@ -250,3 +282,34 @@ def test_a_client_certificate_that_cannot_be_read_is_an_error_at_the_start(certi
     )
     with pytest.raises(ConfigError, match=r"mqtt\.tls_client_cert, tls_client_key"):
         Link(settings, "id")
+
+
+@pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
+def test_a_missing_or_refused_client_certificate_is_named(make_tls_broker, certificates, version):
+    """With TLS 1.3 the refusal comes after the handshake, as the answer to CONNECT."""
+    broker = make_tls_broker(extra=f"require_certificate true\ntls_version {version}")
+    ca = {"tls_ca_certs": certificates / "ca.pem"}
+    missing = refusal(broker.tls_port, **ca)
+    assert "demands a client certificate; set tls_client_cert and tls_client_key" in missing
+    foreign = refusal(
+        broker.tls_port,
+        tls_client_cert=certificates / "stranger.pem",
+        tls_client_key=certificates / "stranger.key",
+        **ca,
+    )
+    assert "refuses the client certificate: it does not know its authority" in foreign
+
+
+def test_an_expired_certificate_of_the_broker_is_named(make_tls_broker, certificates):
+    port = make_tls_broker("expired").tls_port
+    message = refusal(port, tls_ca_certs=certificates / "ca.pem")
+    assert "its certificate is refused: certificate has expired" in message
+
+
+def test_plain_and_tls_ports_are_told_apart(make_tls_broker):
+    broker = make_tls_broker()
+    assert "is it a plain port?" in refusal(broker.port)
+    link = Link(make_settings(broker.tls_port), "id")
+    with pytest.raises(PublishError, match="got no answer to CONNECT"):
+        link.connect(3)
+    link.close()
