@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 from paho.mqtt.reasoncodes import ReasonCode
@@ -11,6 +12,7 @@ from edge.mqtt.guarded_client import GuardedClient
 _UNSUPPORTED_VERSION = 132
 _REFUSED_LOGIN = (134, 135)  # bad user name or password, not authorised
 _TLS_ALERT = b"\x15\x03"
+_REASON_S = 1.0
 # What OpenSSL says of the broker's certificate (X509_V_ERR_...) -> what to do.
 _CERTIFICATE_ADVICE = {
     9: "check the clocks of this device and of the broker's authority",
@@ -77,13 +79,29 @@ def why_refused(answer: ReasonCode) -> str:
     return f"refuses the connection: {answer}; {what}"
 
 
+def tls_refusal(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLError | None:
+    """Ask a broker that ended a connection for its reason; None when it gives none.
+
+    With TLS 1.3 a broker refuses our certificate after the handshake. Its word is mostly lost once
+    we have sent CONNECT, because the connection is then reset; so nothing is sent here.
+    """
+    try:
+        with (
+            socket.create_connection((host, port), _REASON_S) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            secured.recv(1)
+    except ssl.SSLError as error:
+        return error
+    except (OSError, ValueError):
+        return None
+    return None
+
+
 def why_silent(
     client: GuardedClient, *, has_certificate: bool, is_tls: bool, is_closed: bool
 ) -> str:
     """Say what it may mean that CONNECT got no answer.
-
-    With TLS 1.3 a broker refuses our certificate after the handshake, and its word is lost when
-    the connection is reset meanwhile.
 
     Args:
         client: what asked.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -230,18 +231,23 @@ class Link:
         """Turn the broker's answer, or its silence, into an error unless it is consent."""
         if answer is not None and not answer.is_failure:
             return
-        connection = self._current()
-        if answer is not None:
-            why = diagnosis.why_refused(answer)
-        else:
-            why = diagnosis.why_silent(
-                connection.client,
-                has_certificate=self._settings.tls_client_cert is not None,
-                is_tls=self._settings.tls,
-                is_closed=not connection.is_open,
-            )
+        why = diagnosis.why_refused(answer) if answer is not None else self._why_silent()
         self.drop()
         raise PublishError(f"broker {self.address}: {why}")
+
+    def _why_silent(self) -> str:
+        connection, settings = self._current(), self._settings
+        client, is_closed = connection.client, not connection.is_open
+        context = tls_context(settings)
+        if is_closed and context is not None and not isinstance(client.socket_error, ssl.SSLError):
+            reason = diagnosis.tls_refusal(settings.host, settings.port, context)
+            client.socket_error = reason or client.socket_error
+        return diagnosis.why_silent(
+            client,
+            has_certificate=settings.tls_client_cert is not None,
+            is_tls=settings.tls,
+            is_closed=is_closed,
+        )
 
     def _tell_refusals(self, connection: Connection) -> None:
         for name, reason in connection.refused_filters.items():

@@ -19,13 +19,13 @@ from tests.support.mqtt_results import make_settings
 
 
 def end_of(link, timeout_s=5.0):
-    """Poll until the link says why it ended."""
+    """Poll until the link says why it ended; None when it did not."""
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
+    try:
+        while time.monotonic() < deadline:
             link.poll(0.05)
-        except PublishError as error:
-            return str(error)
+    except PublishError as error:
+        return str(error)
     return None
 
 
