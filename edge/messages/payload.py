@@ -39,12 +39,13 @@ def encode(payload: Payload) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def status_payload(identity: Identity, state: str, version: str) -> Payload:
-    """Say that the station is `online`, `stopped` or (as the will) `lost`.
+def status_payload(identity: Identity, state: str, version: str, host: str = "") -> Payload:
+    """Say that the station is `online`, `stopped` or (as the will) `lost`; `host` is the device.
 
     The broker sends the will long after it was written: its `ts` is the time of the connection.
     """
-    return {**head("status", identity), "state": state, "ts": now(), "version": version}
+    status = {**head("status", identity), "state": state, "ts": now(), "version": version}
+    return {**status, "host": host} if host else status
 
 
 def info_payload(
@@ -87,6 +88,8 @@ def state_payload(
     threshold: float | None = None,
     camera: Mapping[str, Any] | None = None,
     revision: str | None = None,
+    audit: Mapping[str, Any] | None = None,
+    outbox: Mapping[str, Any] | None = None,
 ) -> Payload:
     """Say what the station does, in the words of OPC 40100-1.
 
@@ -99,6 +102,8 @@ def state_payload(
         threshold: the score from which a part fails.
         camera: name, connected and whatever else is known; no credentials in its address.
         revision: of the configuration; commands may make it their condition.
+        outbox: which one gives the numbers, and how they went on at the start.
+        audit: count of the records of the audit log, and head, the hash of the newest.
     """
     return {
         **head("state", identity),
@@ -112,19 +117,34 @@ def state_payload(
         "model": model_of(model) if model else None,
         "threshold": significant(threshold),
         "camera": dict(camera) if camera else None,
+        "audit": dict(audit) if audit else None,
+        "outbox": dict(outbox) if outbox else None,
     }
 
 
 def counters_payload(
-    identity: Identity, totals: Mapping[str, int], *, last_seq: int, lost: int, pending: int
+    identity: Identity,
+    totals: Mapping[str, int],
+    *,
+    last_seq: int,
+    lost: int,
+    pending: int,
+    outbox_id: str = "",
+    unaccounted: int = 0,
 ) -> Payload:
-    """Give totals since the outbox was made; results up to last_seq - pending are delivered."""
+    """Give totals since the outbox was made; results up to last_seq - pending are delivered.
+
+    `unaccounted` numbers have no verdict in `totals`: no more is known of them than that they were
+    given out, or may have been.
+    """
     return {
         **head("counters", identity),
         "ts": now(),
+        "outbox_id": outbox_id,
         "last_seq": last_seq,
         "pending": pending,
         "lost": lost,
+        "unaccounted": unaccounted,
         "counts": dict(totals),
     }
 
@@ -163,16 +183,32 @@ def health_payload(
 
 
 def alert_payload(
-    identity: Identity, *, code: str, severity: str, state: str, since: str, detail: str, count: int
+    identity: Identity,
+    *,
+    code: str,
+    severity: str,
+    state: str,
+    since: str,
+    detail: str,
+    count: int,
+    first_at: str | None = None,
+    last_at: str | None = None,
 ) -> Payload:
-    """Say that an alert was `raised` or `cleared`; `count` says how often since `since`."""
+    """Say that an alert was `raised` or `cleared`.
+
+    `count` says how often it was raised from `first_at` to `last_at`; both are `since` unless
+    given. `first_at` is earlier than `since` when it came back soon after its end.
+    """
     alert = {"code": code, "severity": severity, "since": since, "detail": detail, "count": count}
+    alert |= {"first_at": first_at or since, "last_at": last_at or since}
     return {**head("alert", identity), "ts": now(), "state": state, **alert}
 
 
 def alerts_payload(identity: Identity, active: Sequence[Payload]) -> Payload:
     """List the alerts that are raised at present."""
-    keys = ("code", "severity", "since", "detail", "count", "acknowledged")
+    keys = (
+        "code", "severity", "since", "detail", "count", "first_at", "last_at", "acknowledged",
+    )  # fmt: skip
     alerts = [{key: alert[key] for key in keys if key in alert} for alert in active]
     return {**head("alerts", identity), "ts": now(), "alerts": alerts}
 

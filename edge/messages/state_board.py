@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,6 +13,10 @@ from edge.messages.message import Reply
 from edge.messages.payload import Payload, alert_payload, alerts_payload
 
 BIRTH = ("status", "info", "state", "counters", "alerts")
+# An alert that comes back sooner after its end flutters: it is the same one, and its next end is
+# told only once it has been quiet for so long.
+QUIET_S = 30.0
+_SEVERITIES = ("info", "warning", "error", "critical")
 
 
 class Post(NamedTuple):
@@ -41,6 +46,15 @@ class StateBoard:
         self._active: dict[str, Payload] = {}
         self._events: deque[Post] = deque(maxlen=100)
         self._has_repeats = False
+        self._ended: dict[str, Payload] = {}  # alerts that ended lately
+        self._flutters: set[str] = set()
+        self._quiet_since: dict[str, float] = {}  # fluttering alerts that are not raised now
+
+    def renew(self, kind: str) -> None:
+        """Publish the newest state of a kind again."""
+        with self._lock:
+            self._dirty[kind] = None
+        self.on_change()
 
     def begin(self) -> None:
         """Mark everything but health to be published again, over a new connection."""
@@ -73,18 +87,30 @@ class StateBoard:
             return self._events.popleft() if self._events else None
 
     def raise_alert(self, code: str, severity: str, detail: str) -> None:
-        """Raise an alert; of an active one only the count and the detail change."""
+        """Raise an alert; of an active one only the count and the detail change.
+
+        A higher severity is news, a lower one is not: what raised it may be there still.
+        """
         with self._lock:
-            known = self._active.get(code)
+            self._end_quiet()
+            known, moment = self._active.get(code), now()
+            before = known or self._ended.pop(code, None)  # it flutters if it has just ended
+            if known and _rank(known["severity"]) > _rank(severity):
+                severity = known["severity"]
             alert = alert_payload(
                 self._identity,
                 code=code,
                 severity=severity,
                 state="raised",
-                since=known["since"] if known else now(),
+                since=known["since"] if known else moment,
                 detail=detail,
-                count=known["count"] + 1 if known else 1,
+                count=before["count"] + 1 if before else 1,
+                first_at=before["first_at"] if before else moment,
+                last_at=moment,
             )
+            self._quiet_since.pop(code, None)
+            if before and not known:
+                self._flutters.add(code)
             if known and known["severity"] == severity:
                 alert |= {key: known[key] for key in ("acknowledged",) if key in known}
                 self._has_repeats = True
@@ -95,13 +121,31 @@ class StateBoard:
         self.on_change()
 
     def clear_alert(self, code: str) -> None:
-        """End an alert; one that is not active is ignored."""
+        """End an alert; one that is not active is ignored, one that flutters waits for quiet."""
         with self._lock:
-            alert = self._active.pop(code, None)
-            if alert is not None:
-                self._events.append(Post("alert", {**alert, "ts": now(), "state": "cleared"}))
-                self._dirty["alerts"] = None
+            self._end_quiet()
+            if code in self._active and code in self._flutters:
+                self._quiet_since.setdefault(code, time.monotonic())
+            elif code in self._active:
+                self._end(code)
         self.on_change()
+
+    def _end_quiet(self) -> None:
+        """End the fluttering alerts that have been quiet, and forget those that ended long ago."""
+        latest = time.monotonic() - QUIET_S
+        for code in [code for code, since in self._quiet_since.items() if since <= latest]:
+            del self._quiet_since[code]
+            self._flutters.discard(code)
+            self._end(code)
+            self._ended.pop(code)
+        for code in [code for code, alert in self._ended.items() if alert["ended_s"] <= latest]:
+            del self._ended[code]
+
+    def _end(self, code: str) -> None:
+        alert = self._active.pop(code)
+        self._ended[code] = {**alert, "ended_s": time.monotonic()}
+        self._events.append(Post("alert", {**alert, "ts": now(), "state": "cleared"}))
+        self._dirty["alerts"] = None
 
     def acknowledge_alert(self, code: str, by: str) -> bool:
         """Note who has seen an alert; False when it is not active."""
@@ -114,8 +158,13 @@ class StateBoard:
         return alert is not None
 
     def note_repeats(self) -> None:
-        """Publish counts that changed since; called about once a second."""
+        """Publish counts that changed since, and ends that were held; called once a second."""
         with self._lock:
+            self._end_quiet()
             if self._has_repeats:
                 self._dirty["alerts"] = None
             self._has_repeats = False
+
+
+def _rank(severity: str) -> int:
+    return _SEVERITIES.index(severity)

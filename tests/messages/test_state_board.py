@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.messages import state_board
 from edge.messages.message import Reply
 from edge.messages.state_board import StateBoard
 from tests.support.mqtt_results import IDENTITY
@@ -99,3 +100,47 @@ def test_every_change_is_told_to_whoever_publishes():
     board.clear_alert("x")
     board.answer({})
     assert len(told) == 5
+
+
+def events(board):
+    return [payload for kind, payload, _ in drain(board) if kind == "alert"]
+
+
+def test_an_alert_raised_and_cleared_with_every_part_is_one_alert_with_a_count(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(state_board.time, "monotonic", lambda: clock[0])
+    board = StateBoard(IDENTITY)
+    for _ in range(200):
+        board.raise_alert("disk_low", "error", "again")
+        board.clear_alert("disk_low")
+        board.note_repeats()
+        clock[0] += 0.5
+    told = events(board)
+    assert [event["state"] for event in told] == ["raised", "cleared", "raised"]
+    board.begin()
+    (active,) = next(post.payload for post in drain(board) if post.kind == "alerts")["alerts"]
+    assert active["count"] == 200
+    assert active["first_at"] <= active["since"] <= active["last_at"]
+    clock[0] += state_board.QUIET_S
+    board.note_repeats()
+    (ended,) = events(board)
+    assert (ended["state"], ended["count"]) == ("cleared", 200)
+    clock[0] += state_board.QUIET_S
+    board.raise_alert("disk_low", "error", "another day")
+    (raised,) = events(board)
+    assert (raised["state"], raised["count"]) == ("raised", 1)
+
+
+def test_severities_that_alternate_are_no_stream_of_events():
+    board = StateBoard(IDENTITY)
+    for n in range(50):
+        board.raise_alert("x", ("warning", "error")[n % 2], "")
+    assert [event["severity"] for event in events(board)] == ["warning", "error"]
+
+
+def test_a_state_can_be_published_again():
+    board = StateBoard(IDENTITY)
+    board.put("info", {"n": 1})
+    drain(board)
+    board.renew("info")
+    assert drain(board) == [("info", {"n": 1}, None)]
