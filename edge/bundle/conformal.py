@@ -45,6 +45,23 @@ def upper_bound(n: int, alpha: float, confidence: float = 0.95) -> float:
     return high
 
 
+def bound_of_parts(groups: int, alpha: float) -> float:
+    """`upper_bound` with the physical parts as the independent units, of which there may be few."""
+    return upper_bound(groups, max(alpha, smallest_alpha(groups)))
+
+
+def is_bound_of_parts(groups: int, alpha: float, value: float) -> bool:
+    """Whether `value` is `bound_of_parts`, to six digits, without searching for it."""
+    alpha = max(alpha, smallest_alpha(groups))
+    exceed = groups + 1 - rank(groups, alpha)
+
+    def reached(x: float) -> bool:
+        x = min(max(x, 1e-12), 1 - 1e-12)
+        return 1 - sum(_binomial(groups, i, x) for i in range(exceed)) >= 0.95
+
+    return not reached(value * (1 - 1e-6)) and reached(value * (1 + 1e-6))
+
+
 def _binomial(n: int, i: int, x: float) -> float:
     """Probability of i successes in n trials; in logarithms, since n may be thousands."""
     choose = math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import math
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from edge.bundle.frame_limits import FrameFormat, FrameQuality
+from edge.bundle.values import (
+    MAX_SCORES,
+    MAX_VALUES,
+    InsidePath,
+    ProductName,
+    Score,
+    Sha256,
+    Side,
+    Tiles,
+    Words,
+    one_each,
+)
 from edge.config.reader import Settings
 from edge.result import TypeEvidence
 
 BUNDLE_SCHEMA: Final = "edge-infer.bundle/1"
 THRESHOLDS_SCHEMA: Final = "edge-infer.thresholds/1"
 GOLDEN_SCHEMA: Final = "edge-infer.golden/1"
-
-
-def _inside(value: str) -> str:
-    path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in value:
-        raise ValueError("expected a relative path inside the bundle")
-    return value
-
-
-InsidePath = Annotated[str, AfterValidator(_inside)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-ProductName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+# Files that bundle.json cannot list: itself, and the signature that is made over it.
+MANIFEST: Final = "bundle.json"
+SIGNATURE: Final = "signature.json"
 
 
 class TensorSpec(Settings):
     """Name, static shape and dtype of one graph input or output."""
 
-    name: str
-    shape: tuple[int, ...]
+    name: Words
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1, max_length=6)
     dtype: Literal["uint8", "float32"]
+
+    @field_validator("shape")
+    @classmethod
+    def _is_bounded(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if math.prod(value) > MAX_VALUES:
+            raise ValueError(f"expected at most {MAX_VALUES} values")
+        return value
 
 
 class GraphFile(Settings):
@@ -47,8 +58,13 @@ class GraphFile(Settings):
     role: Literal["detect", "types"] = "detect"
     form: Literal["any", "cpu", "trt"] = "any"
     precision: Literal["fp32", "fp16", "int8"]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=16)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=16)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> GraphFile:
+        one_each([spec.name for spec in (*self.inputs, *self.outputs)])
+        return self
 
 
 class ParityRecord(Settings):
@@ -74,15 +90,38 @@ class Manifest(Settings):
     """bundle.json: identity, graphs and the hash of every file."""
 
     schema_: Literal["edge-infer.bundle/1"] = Field(alias="schema")
-    name: str
-    version: str
+    name: Words
+    version: Words
     created_at: str
     created_by: str
     method: str
     licence: str
-    graphs: tuple[GraphFile, ...]
-    parity: tuple[ParityRecord, ...]
-    files: dict[InsidePath, Sha256]
+    graphs: tuple[GraphFile, ...] = Field(max_length=32)
+    parity: tuple[ParityRecord, ...] = Field(min_length=1, max_length=32)
+    files: dict[InsidePath, Sha256] = Field(max_length=10_000)
+
+    @field_validator("parity")
+    @classmethod
+    def _has_passed(cls, value: tuple[ParityRecord, ...]) -> tuple[ParityRecord, ...]:
+        for record in value:
+            differences = (record.score_difference, record.map_difference)
+            is_sound = (
+                record.passed
+                and record.verdict_flips == 0
+                and record.images > 0
+                and all(0 <= each < math.inf for each in differences)
+                and -1 <= record.map_correlation <= 1.000001
+                and 0 <= (record.type_difference or 0.0) <= 1
+            )
+            if not is_sound:
+                raise ValueError(f"expected a parity check that {record.backend} has passed")
+        return value
+
+    @field_validator("files")
+    @classmethod
+    def _files_differ(cls, value: dict[str, str]) -> dict[str, str]:
+        one_each([*value, MANIFEST, SIGNATURE])
+        return value
 
     @model_validator(mode="after")
     def _graphs_are_hashed(self) -> Manifest:
@@ -96,16 +135,6 @@ class Manifest(Settings):
                 f"{', '.join(roles) or 'none'}"
             )
         return self
-
-
-class FrameQuality(Settings):
-    """Range of brightness and contrast that good frames had, widened; grey levels 0..255.
-
-    A frame outside tells of the camera or the lamp rather than of the part: it may not pass.
-    """
-
-    mean: tuple[float, float]
-    std: tuple[float, float]
 
 
 class Recipe(Settings):
@@ -125,21 +154,29 @@ class Recipe(Settings):
         veto_above: a region whose types call it normal with a higher probability is vetoed, see
             edge.inspection.veto; None vetoes none.
         veto_passes: a part passes if every region of it is vetoed.
+        frames: size and colour of frames; None in bundles from before it.
         frame_quality: see FrameQuality.
     """
 
-    product: str
-    size_wh: tuple[int, int]
-    tiles_wh: tuple[int, int] = (1, 1)
+    product: Words
+    size_wh: tuple[Side, Side]
+    tiles_wh: tuple[Tiles, Tiles] = (1, 1)
     overlap: float = Field(default=0.0, ge=0, lt=1)
     colour_order: Literal["rgb"] = "rgb"
-    mm_per_px: float | None = Field(default=None, gt=0)
-    defect_types: tuple[str, ...] = ()
+    mm_per_px: float | None = Field(default=None, gt=0, le=1e4)
+    defect_types: tuple[Words, ...] = Field(default=(), max_length=1000)
     type_evidence: TypeEvidence = "summed"
-    types_size_wh: tuple[int, int] | None = None
+    types_size_wh: tuple[Side, Side] | None = None
     veto_above: float | None = Field(default=None, gt=0, lt=1)
     veto_passes: bool = False
+    frames: FrameFormat | None = None
     frame_quality: FrameQuality | None = None
+
+    @field_validator("defect_types")
+    @classmethod
+    def _types_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        one_each(value)
+        return value
 
     @model_validator(mode="after")
     def _can_veto(self) -> Recipe:
@@ -162,12 +199,12 @@ class Threshold(Settings):
     """
 
     method: Literal["split-conformal"]
-    value: float
-    alpha: float
-    n: int
-    groups: int
-    rank: int
-    bound95: float
+    value: Score
+    alpha: float = Field(gt=0, lt=1)
+    n: int = Field(ge=1, le=MAX_SCORES)
+    groups: int = Field(ge=1)
+    rank: int = Field(ge=1)
+    bound95: float = Field(gt=0, lt=1)
 
 
 class ProductThresholds(Settings):
@@ -176,11 +213,12 @@ class ProductThresholds(Settings):
     Attributes:
         score: threshold from this product's good parts alone.
         scores_file: their scores, ascending, as in calibration/scores.json.
-        frame_quality: takes the place of the recipe's; None keeps it.
+        frames, frame_quality: take the place of the recipe's; None keeps those.
     """
 
     score: Threshold
     scores_file: InsidePath
+    frames: FrameFormat | None = None
     frame_quality: FrameQuality | None = None
 
 
@@ -205,10 +243,10 @@ class GoldenImage(Settings):
     """
 
     file: InsidePath
-    label: str
-    score: float
+    label: Words
+    score: Score
     verdict: Literal["pass", "fail"]
-    type: str | None = None
+    type: Words | None = None
 
 
 class OwnPictures(Settings):
@@ -224,7 +262,13 @@ class Golden(Settings):
     """golden/golden.json; maps stand in one array file in the order of `images`."""
 
     schema_: Literal["edge-infer.golden/1"] = Field(alias="schema")
-    images: tuple[GoldenImage, ...]
+    images: tuple[GoldenImage, ...] = Field(min_length=1, max_length=1000)
     maps_file: InsidePath
-    score_tolerance: float
-    map_tolerance: float
+    score_tolerance: float = Field(gt=0, allow_inf_nan=False)
+    map_tolerance: float = Field(gt=0, allow_inf_nan=False)
+
+    @field_validator("images")
+    @classmethod
+    def _images_differ(cls, value: tuple[GoldenImage, ...]) -> tuple[GoldenImage, ...]:
+        one_each([image.file for image in value])
+        return value

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
+from edge.bundle.consistency import check_golden, check_graphs, check_threshold
+from edge.bundle.contents import MAX_DOCUMENT_BYTES, Contents, read_file
+from edge.bundle.documents import parse_document, read_document, read_recipe, read_scores
+from edge.bundle.golden_maps import read_maps
 from edge.bundle.manifest import (
     BUNDLE_SCHEMA,
+    MANIFEST,
     Golden,
     GoldenImage,
     GraphFile,
@@ -24,11 +26,12 @@ from edge.bundle.manifest import (
     Recipe,
     Thresholds,
 )
-from edge.config.reader import Settings, read_settings
-from edge.errors import BundleCorrupt, BundleError, BundleIncompatible, ConfigError
-from edge.picture_file import read_picture
+from edge.bundle.onnx_file import check_onnx
+from edge.bundle.signature import Trust, check_signature
+from edge.bundle.strict_json import parse_json
+from edge.errors import BundleCorrupt, BundleError, BundleIncompatible
+from edge.picture_file import decode_picture
 
-MANIFEST = "bundle.json"
 RECIPE = "recipe.yaml"
 THRESHOLDS = "thresholds.json"
 SCORES = "calibration/scores.json"
@@ -37,7 +40,7 @@ GOLDEN = "golden/golden.json"
 GOLDEN_MAPS = "golden/maps.npz"
 CARD = "card.md"
 
-Document = TypeVar("Document", bound=Settings)
+NO_TRUST = Trust()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Bundle:
     `scores` are the calibration scores of good parts, ascending; `product_scores` are those of the
     single products, for a bundle that serves several. `product` is the one that `thresholds`,
     `scores` and `recipe` are of, None for all parts alike. `own_pictures`: see OwnPictures.
+    `signed_by`: who signed it, by a key that was trusted on opening; None for nobody.
     """
 
     folder: Path
@@ -58,6 +62,7 @@ class Bundle:
     product_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     product: str | None = None
     own_pictures: tuple[str, ...] = ()
+    signed_by: str | None = None
 
     def for_product(self, name: str) -> Bundle:
         """Return the same bundle and graph with the threshold, scores and quality of one product.
@@ -71,10 +76,13 @@ class Bundle:
             raise BundleError(
                 f"bundle {self.folder}: expected one of its products ({served}), got {name}"
             )
-        quality = own.frame_quality or self.recipe.frame_quality
+        changes = {
+            "frames": own.frames or self.recipe.frames,
+            "frame_quality": own.frame_quality or self.recipe.frame_quality,
+        }
         return replace(
             self,
-            recipe=self.recipe.model_copy(update={"frame_quality": quality}),
+            recipe=self.recipe.model_copy(update=changes),
             thresholds=self.thresholds.model_copy(update={"score": own.score}),
             scores=self.product_scores[name],
             product=name,
@@ -103,21 +111,57 @@ class Bundle:
         """Absolute path of a file inside the bundle."""
         return self.folder / file
 
+    @property
+    def contents(self) -> Contents:
+        """The files of the folder with their hashes."""
+        return Contents(self.folder, self.manifest.files)
+
+    def graph_sha256(self, graph: GraphFile) -> str:
+        """SHA-256 of a graph's file."""
+        return self.manifest.files[graph.file]
+
     def golden(self) -> Golden:
-        """Read golden/golden.json."""
-        return _document(self.path(GOLDEN), Golden)
+        """Read golden/golden.json.
+
+        Raises:
+            BundleCorrupt: it was exchanged since the bundle was opened.
+        """
+        return read_document(self.contents, GOLDEN, Golden)
+
+    def test_pictures(self) -> tuple[GoldenImage, GoldenImage]:
+        """Return a golden picture that passes and the one that fails most clearly.
+
+        Raises:
+            BundleIncompatible: there is none of either kind, or none that fails by the threshold
+                of every product, so that nothing shows that the graph can reject.
+        """
+        images = sorted(self.golden().images, key=lambda image: image.score)
+        score = self.thresholds.score
+        limits = {"": score, **{n: own.score for n, own in self.thresholds.products.items()}}
+        name, highest = max(limits.items(), key=lambda item: item[1].value)
+        if images[0].verdict != "pass" or not images[-1].score > highest.value:
+            what = "passes" if images[0].verdict != "pass" else "fails"
+            where = f" by the threshold of {name}" if name and what == "fails" else ""
+            raise BundleIncompatible(
+                f"bundle {self.folder}: expected a golden picture that {what}{where}, found none: "
+                "nothing shows that its graph can tell good from bad; pack the run again with "
+                "edge-build"
+            )
+        return images[0], images[-1]
 
     def golden_pixels(self, image: GoldenImage) -> NDArray[np.uint8]:
         """Read a golden picture, (H, W, 3) uint8 BGR.
 
         Raises:
-            BundleCorrupt: it is missing or unreadable.
+            BundleCorrupt: it is not listed, missing, altered or unreadable.
         """
-        path = self.path(image.file)
+        data = self.contents.read(image.file)
         try:
-            return read_picture(path)
+            return decode_picture(data)
         except ValueError as error:
-            raise BundleCorrupt(f"{path}: {error}; copy the bundle again or rebuild it") from error
+            raise BundleCorrupt(
+                f"{self.path(image.file)}: {error}; copy the bundle again or rebuild it"
+            ) from error
 
     def golden_maps(self) -> list[NDArray[np.float32]]:
         """Read the expected maps, (h, w) float32 each, in the order of the golden images.
@@ -126,49 +170,63 @@ class Bundle:
             BundleCorrupt: the file is damaged, or lacks a map.
         """
         golden = self.golden()
-        path = self.path(golden.maps_file)
+        data = self.contents.read(golden.maps_file)
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                names = [f"map{index}" for index in range(len(golden.images))]
-                return [np.asarray(arrays[name], np.float32) for name in names]
-        except (OSError, ValueError, TypeError, LookupError, EOFError, BadZipFile) as error:
+            maps = read_maps(data, len(golden.images))
+            expected = next(spec.shape[1:] for spec in self.graph.outputs if spec.name == "map")
+            if self.recipe.tiles_wh == (1, 1) and any(one.shape != expected for one in maps):
+                raise ValueError(f"expected {expected} as the graph gives it")
+        except ValueError as error:
             raise BundleCorrupt(
-                f"{path}: expected one map for each golden picture: {error}; rebuild the bundle"
+                f"{self.path(golden.maps_file)}: expected one map for each golden picture: "
+                f"{error}; rebuild the bundle"
             ) from error
+        return maps
 
 
-def open_bundle(folder: Path) -> Bundle:
-    """Read a bundle and verify every file against its hash.
+def open_bundle(folder: Path, trust: Trust = NO_TRUST) -> Bundle:
+    """Read a bundle and verify every file against its hash, and its signature by trusted keys.
 
     Raises:
-        BundleError: the folder is no bundle.
-        BundleCorrupt: a file is missing, altered or unreadable.
+        BundleError: the folder is no bundle, or not signed as `trust` asks.
+        BundleCorrupt: a file is missing, altered, unreadable or no regular file, or the documents
+            contradict each other.
         BundleIncompatible: the bundle follows another schema.
     """
-    manifest_path = folder / MANIFEST
-    if not manifest_path.is_file():
+    if not os.path.exists(folder / MANIFEST):  # noqa: PTH110 - False for what cannot be looked at
         what = "has no bundle.json" if folder.is_dir() else "no such folder"
         raise BundleError(f"bundle {folder}: {what}; make one with edge-build RUN --out BUNDLE")
-    text = manifest_path.read_bytes()
+    folder = folder.resolve()
+    text = read_file(folder, MANIFEST, MAX_DOCUMENT_BYTES)
     _check_schema(folder, text)
-    manifest = _document(manifest_path, Manifest)
-    for name, expected in manifest.files.items():
-        _verify(folder, name, expected)
-    thresholds = _document(folder / THRESHOLDS, Thresholds)
-    recipe = _recipe(folder)
-    _check_types(folder, manifest, recipe)
-    return Bundle(
-        folder=folder.resolve(),
+    manifest = parse_document(folder / MANIFEST, text, Manifest)
+    signed_by = check_signature(folder, text, trust)
+    contents = Contents(folder, manifest.files)
+    graphs = {graph.file for graph in manifest.graphs}
+    for name in manifest.files:
+        if name in graphs:
+            _check_graph(contents, name)
+        else:
+            contents.verify(name)
+    thresholds = read_document(contents, THRESHOLDS, Thresholds)
+    recipe = read_recipe(contents, RECIPE)
+    _agree(folder, "", check_graphs, manifest, recipe)
+    bundle = Bundle(
+        folder=folder,
         id=hashlib.sha256(text).hexdigest(),
         manifest=manifest,
         recipe=recipe,
         thresholds=thresholds,
-        scores=_scores(folder / thresholds.scores_file),
+        scores=read_scores(contents, thresholds.scores_file),
         product_scores={
-            name: _scores(folder / own.scores_file) for name, own in thresholds.products.items()
+            name: read_scores(contents, own.scores_file)
+            for name, own in thresholds.products.items()
         },
-        own_pictures=_own_pictures(folder, manifest),
+        own_pictures=_own_pictures(contents),
+        signed_by=signed_by,
     )
+    _check_numbers(bundle)
+    return bundle
 
 
 def sha256(path: Path) -> str:
@@ -180,95 +238,50 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _verify(folder: Path, name: str, expected: str) -> None:
+def _check_graph(contents: Contents, name: str) -> None:
+    """Verify a graph's file, and that it needs no other file."""
+    data = contents.read(name)
     try:
-        found = sha256(folder / name)
-    except FileNotFoundError:
-        raise BundleCorrupt(
-            f"bundle {folder}: {name} is missing; copy the bundle again or rebuild it"
-        ) from None
-    except OSError as error:
-        raise BundleCorrupt(f"bundle {folder}: {name} cannot be read: {error}") from error
-    if found != expected:
-        raise BundleCorrupt(
-            f"bundle {folder}: {name} was altered (expected sha256 {expected[:12]}…, found "
-            f"{found[:12]}…); copy the bundle again or rebuild it"
-        )
+        check_onnx(data)
+    except ValueError as error:
+        raise BundleCorrupt(f"bundle {contents.folder}: {name}: {error}") from None
 
 
-def _check_types(folder: Path, manifest: Manifest, recipe: Recipe) -> None:
-    """The rows of a graph's type logits are normal and then the recipe's types, in order.
-
-    A types graph gives them of frames at the recipe's size.
-    """
-    for graph in manifest.graphs:
-        if graph.role == "types":
-            _check_types_graph(folder, graph, recipe)
-        for output in graph.outputs:
-            named = 1 + len(recipe.defect_types)
-            if output.name == "type_logits" and output.shape[1] != named:
-                raise BundleCorrupt(
-                    f"bundle {folder}: {RECIPE} names {named - 1} defect types, {graph.file} tells "
-                    f"{output.shape[1] - 1} apart; rebuild the bundle"
-                )
+def _check_numbers(bundle: Bundle) -> None:
+    """Check every number that follows from others."""
+    folder, thresholds, golden = bundle.folder, bundle.thresholds, bundle.golden()
+    _agree(folder, f"{THRESHOLDS}: score.", check_threshold, thresholds.score, bundle.scores)
+    for name, own in thresholds.products.items():
+        where = f"{THRESHOLDS}: products.{name}.score."
+        _agree(folder, where, check_threshold, own.score, bundle.product_scores[name])
+    _agree(folder, f"{GOLDEN}: ", check_golden, golden, thresholds.score)
+    for file in (golden.maps_file, *(image.file for image in golden.images)):
+        if file not in bundle.manifest.files:
+            bundle.contents.read(file)  # says that it is not listed
 
 
-def _check_types_graph(folder: Path, graph: GraphFile, recipe: Recipe) -> None:
-    if "type_logits" not in {output.name for output in graph.outputs}:
-        raise BundleCorrupt(
-            f"bundle {folder}: {graph.file}: expected an output type_logits, found "
-            f"{', '.join(output.name for output in graph.outputs)}; rebuild the bundle"
-        )
-    height, width = graph.inputs[0].shape[1:3]
-    if recipe.types_size_wh != (width, height):
-        raise BundleCorrupt(
-            f"bundle {folder}: {RECIPE}: types_size_wh: expected {(width, height)} as {graph.file} "
-            f"takes it, found {recipe.types_size_wh}; rebuild the bundle"
-        )
+def _agree(folder: Path, where: str, check: Callable[..., None], *documents: object) -> None:
+    try:
+        check(*documents)
+    except ValueError as error:
+        raise BundleCorrupt(f"bundle {folder}: {where}{error}; rebuild the bundle") from None
 
 
-def _own_pictures(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    if OWN_PICTURES not in manifest.files:
+def _own_pictures(contents: Contents) -> tuple[str, ...]:
+    if OWN_PICTURES not in contents.hashes and not contents.holds(OWN_PICTURES):
         return ()
-    return _document(folder / OWN_PICTURES, OwnPictures).pictures
+    return read_document(contents, OWN_PICTURES, OwnPictures).pictures
 
 
 def _check_schema(folder: Path, text: bytes) -> None:
     try:
-        schema = json.loads(text).get("schema")
-    except (ValueError, AttributeError, RecursionError):
+        schema = parse_json(text).get("schema")
+    except AttributeError:
         raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object") from None
+    except ValueError as error:
+        raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object: {error}") from None
     if schema != BUNDLE_SCHEMA:
         raise BundleIncompatible(
             f"bundle {folder}: expected schema {BUNDLE_SCHEMA}, found {schema}; rebuild the bundle "
             "with this version of edge-inspection, or install the version that made it"
         )
-
-
-def _document(path: Path, model: type[Document]) -> Document:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleCorrupt(f"{path}: cannot be read: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BundleCorrupt(f"{path}: {where}: {first['msg']}; rebuild the bundle") from None
-
-
-def _recipe(folder: Path) -> Recipe:
-    try:
-        return read_settings(folder / RECIPE, Recipe)
-    except ConfigError as error:
-        raise BundleCorrupt("; ".join(error.problems)) from error
-
-
-def _scores(path: Path) -> tuple[float, ...]:
-    try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))["scores"]
-        scores = tuple(float(value) for value in values)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BundleCorrupt(f"{path}: expected a list of numbers under scores: {error}") from error
-    if list(scores) != sorted(scores) or not scores:
-        raise BundleCorrupt(f"{path}: expected ascending calibration scores; rebuild the bundle")
-    return scores

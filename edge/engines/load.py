@@ -109,8 +109,8 @@ def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -
 
     if settings.spin == "brief" and not can_spin_briefly():
         log.info("engine.spin: brief needs ONNX Runtime 1.26; threads sleep as with off")
-    path = bundle.path(graph.file)
-    return OnnxEngine(path, graph, settings.threads, spin=settings.spin)
+    path, sha256 = bundle.path(graph.file), bundle.graph_sha256(graph)
+    return OnnxEngine(path, graph, settings.threads, spin=settings.spin, sha256=sha256)
 
 
 def _onnxruntime(
@@ -149,7 +149,8 @@ def _openvino(
     verified.check(openvino_version(), cpu_name())
     wanted = _of_bundle(bundle, graph, verified)
     arithmetic = arithmetic_of(verified.record.precision)
-    return OpenVinoEngine(bundle.path(wanted.file), wanted, settings.threads, arithmetic)
+    path, sha256 = bundle.path(wanted.file), bundle.graph_sha256(wanted)
+    return OpenVinoEngine(path, wanted, settings.threads, arithmetic, sha256=sha256)
 
 
 def _onnxruntime_gpu(
@@ -165,11 +166,14 @@ def _onnxruntime_gpu(
 
     record, path = verified.record, verified.file(graph.role)
     verified.check(onnxruntime.__version__, gpu_name())
-    if not path.is_file() or sha256(path) != record.engines[graph.role].sha256:
+    expected = record.engines[graph.role].sha256
+    if not path.is_file() or sha256(path) != expected:
         raise EngineLoadError(f"{path}: not the graph whose parity was checked; {REBUILD}")
     kept = graph.model_copy(update={"precision": record.precision})
     provider, cache = PROVIDERS[record.backend], verified.folder
-    return OnnxGpuEngine(path, kept, provider, cache, use_cuda_graph=settings.cuda_graph)
+    return OnnxGpuEngine(
+        path, kept, provider, cache, sha256=expected, use_cuda_graph=settings.cuda_graph
+    )
 
 
 def _of_bundle(bundle: Bundle, graph: GraphFile, verified: VerifiedEngines) -> GraphFile:

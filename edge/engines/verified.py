@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
-from edge.bundle.manifest import InsidePath, ParityRecord, Sha256
+from edge.bundle.manifest import ParityRecord
+from edge.bundle.values import InsidePath, Sha256
 from edge.config.reader import Settings
 from edge.errors import EngineLoadError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from time import monotonic_ns, perf_counter
 from typing import NamedTuple
@@ -9,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.frame_limits_file import read_frame_limits
 from edge.bundle.store import Bundle
 from edge.config.station import DecisionSettings
 from edge.engines.protocol import Engine
 from edge.errors import EngineError, EngineLoadError, InferenceError
 from edge.frame import Frame
 from edge.inspection.decision import decide
+from edge.inspection.frame_check import FrameCheck
 from edge.inspection.regions import find_regions, whole_frame
 from edge.inspection.scorer import FrameScorer, Scored
 from edge.inspection.type_naming import namer
@@ -50,6 +53,7 @@ class Inspector:
         self._bundle = bundle
         self._settings = settings
         self._scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
+        self._check = FrameCheck(bundle.recipe.frames, read_frame_limits(bundle))
         self._score_tolerance = engine.info.score_tolerance
         self._type_scorer: TypeScorer | None = None
         if (bundle.types_graph is None) != (types_engine is None):
@@ -59,21 +63,22 @@ class Inspector:
         self.failures_in_a_row = 0
 
     def self_test(self) -> None:
-        """Score the first golden picture: warm the engine up and prove that it still decides.
+        """Score two golden pictures: warm the engine up and prove that it passes and rejects.
 
         Raises:
+            BundleIncompatible: the bundle has no golden picture that passes, or none that fails.
             EngineLoadError: score or verdict differ from the trained model's.
         """
-        golden = self._bundle.golden()
-        image = golden.images[0]
-        score = self._scorer.score(self._bundle.golden_pixels(image)).score
-        verdict = "fail" if score > self._bundle.thresholds.score.value else "pass"
-        allowed = self._score_tolerance or golden.score_tolerance
-        if abs(score - image.score) > allowed or verdict != image.verdict:
-            raise EngineLoadError(
-                f"golden picture {image.file}: expected score {image.score:.4f} ({image.verdict}), "
-                f"the engine says {score:.4f} ({verdict}); rebuild the bundle with edge-build"
-            )
+        tolerance = self._score_tolerance or self._bundle.golden().score_tolerance
+        for image in self._bundle.test_pictures():
+            score = self._scorer.score(self._bundle.golden_pixels(image)).score
+            verdict = "fail" if score > self._bundle.thresholds.score.value else "pass"
+            if not abs(score - image.score) <= tolerance or verdict != image.verdict:
+                raise EngineLoadError(
+                    f"golden picture {image.file}: expected score {image.score:.4f} "
+                    f"({image.verdict}), the engine says {score:.4f} ({verdict}); rebuild the "
+                    "bundle with edge-build"
+                )
 
     def inspect(self, frame: Frame) -> Inspected:
         """Inspect one frame; failures become `error` results.
@@ -86,6 +91,13 @@ class Inspector:
             return Inspected(
                 without_score(frame, Verdict.ERROR, Reason.CAMERA_ERROR, frame.fault or ""), None
             )
+        start = perf_counter()
+        finding = self._check.find(frame.pixels_bgr)
+        check_ms = (perf_counter() - start) * 1e3
+        if finding is not None and finding.is_refused:
+            return Inspected(
+                without_score(frame, Verdict.UNDECIDED, Reason.IMAGE_QUALITY, finding.detail), None
+            )
         try:
             scored = self._scorer.score(frame.pixels_bgr)
         except InferenceError as error:
@@ -93,6 +105,11 @@ class Inspector:
             return Inspected(
                 without_score(frame, Verdict.ERROR, Reason.ENGINE_ERROR, str(error)), None
             )
+        scored = replace(
+            scored,
+            preprocess_ms=scored.preprocess_ms + check_ms,
+            quality_problem=finding.detail if finding else scored.quality_problem,
+        )
         return Inspected(self._conclude(frame, frame.pixels_bgr, scored, waiting_ms), scored.map)
 
     def _count_failure(self, error: InferenceError) -> None:

@@ -41,7 +41,7 @@ def test_golden_maps_that_cannot_be_read(bundle: Path, damage: str) -> None:
     data = path.read_bytes()
     if damage == "fewer":
         golden = json.loads((bundle / "golden/golden.json").read_text())
-        golden["images"] += golden["images"]
+        golden["images"] = golden["images"][:-1]
         (bundle / "golden/golden.json").write_text(json.dumps(golden))
     else:
         path.write_bytes(

@@ -7,10 +7,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import yaml
+
+from edge.picture_file import encode_picture
+from edge.toolchain.packing.thresholds import fit_threshold
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_BUNDLE = ROOT / "demo" / "bundle"
+# The demo's picture with the clearest defect, and what its graph says of it.
+CLEAREST = ROOT / "demo" / "images" / "spur" / "92000018_x346_y041.png"
+CLEAREST_SCORE = 1.7840511798858643
 
 
 def sign(folder: Path) -> Path:
@@ -18,7 +25,7 @@ def sign(folder: Path) -> Path:
     path = folder / "bundle.json"
     manifest = json.loads(path.read_text())
     for file in folder.rglob("*"):
-        if file.is_file() and file != path:
+        if file.is_file() and file.name not in ("bundle.json", "signature.json"):
             name = file.relative_to(folder).as_posix()
             manifest["files"][name] = hashlib.sha256(file.read_bytes()).hexdigest()
     path.write_text(json.dumps(manifest))
@@ -34,7 +41,8 @@ def make_bundle(
 ) -> Path:
     """Copy the demo's bundle under another name, optionally with another threshold.
 
-    The golden verdicts are made to agree: only those between the thresholds differ.
+    The golden verdicts are made to agree: only those between the thresholds differ. The threshold
+    is below CLEAREST_SCORE, so that one golden picture fails.
     """
     target = folder / name
     shutil.copytree(DEMO_BUNDLE, target)
@@ -51,15 +59,22 @@ def make_bundle_for(folder: Path, name: str, thresholds: dict[str, float]) -> Pa
     target = folder / name
     shutil.copytree(DEMO_BUNDLE, target)
     edit_json(target / "bundle.json", name=name)
-    own = json.loads((target / "thresholds.json").read_text())
-    scores = json.loads((target / "calibration" / "scores.json").read_text())["scores"]
     products = {}
     for product, threshold in thresholds.items():
         file = f"calibration/{product}.json"
-        (target / file).write_text(json.dumps({"scores": scores[: len(scores) // 2]}))
-        products[product] = {"score": {**own["score"], "value": threshold}, "scores_file": file}
+        scores = _scores_below(target, threshold)[-24:]
+        (target / file).write_text(json.dumps({"scores": scores}))
+        score = fit_threshold(scores, [str(index // 2) for index in range(24)])
+        products[product] = {"score": score.model_dump(), "scores_file": file}
     edit_json(target / "thresholds.json", products=products)
+    _add_clearest(target, max(thresholds.values()))
     return sign(target)
+
+
+def _scores_below(folder: Path, threshold: float) -> list[float]:
+    """The bundle's calibration scores, scaled so that the highest is the threshold."""
+    scores = json.loads((folder / "calibration" / "scores.json").read_text())["scores"]
+    return [*(score * threshold / scores[-1] for score in scores[:-1]), threshold]
 
 
 def _set_threshold(folder: Path, value: float) -> None:
@@ -67,11 +82,30 @@ def _set_threshold(folder: Path, value: float) -> None:
     thresholds = json.loads(path.read_text())
     thresholds["score"]["value"] = value
     path.write_text(json.dumps(thresholds))
+    scores = {"scores": _scores_below(folder, value)}
+    (folder / "calibration" / "scores.json").write_text(json.dumps(scores))
+    _add_clearest(folder, value)
     path = folder / "golden" / "golden.json"
     golden = json.loads(path.read_text())
     for image in golden["images"]:
         image["verdict"] = "fail" if image["score"] > value else "pass"
     path.write_text(json.dumps(golden))
+
+
+def _add_clearest(folder: Path, threshold: float) -> None:
+    """Add a golden picture with a clearer defect where the others do not reach a threshold."""
+    path = folder / "golden" / "golden.json"
+    images = json.loads(path.read_text())["images"]
+    if max(image["score"] for image in images) > threshold:
+        return
+    assert threshold < CLEAREST_SCORE
+    file = "golden/06_spur.png"
+    shutil.copyfile(CLEAREST, folder / file)
+    own = {"file": file, "label": "spur", "score": CLEAREST_SCORE, "verdict": "fail"}
+    edit_json(path, images=[*images, {**own, "type": None}])
+    maps = dict(np.load(folder / "golden" / "maps.npz"))
+    maps[f"map{len(images)}"] = np.full_like(maps["map0"], CLEAREST_SCORE)
+    np.savez_compressed(folder / "golden" / "maps.npz", **maps)
 
 
 def with_two_graphs(folder: Path) -> Path:
@@ -96,7 +130,12 @@ def with_two_graphs(folder: Path) -> Path:
     recipe |= {"defect_types": ["bright", "dark"], "type_evidence": "summed"}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, default_flow_style=None))
     golden = json.loads((folder / "golden" / "golden.json").read_text())["images"]
-    # The golden pictures are grey: without any red.
+    # The golden pictures are grey, without any red, but for the last one.
     golden = [{**image, "score": 0.0, "verdict": "pass", "type": None} for image in golden]
+    threshold = json.loads((folder / "thresholds.json").read_text())["score"]["value"]
+    red = np.zeros((256, 256, 3), np.uint8)
+    red[..., 2] = 255
+    (folder / golden[-1]["file"]).write_bytes(encode_picture(red))
+    golden[-1] |= {"score": 1.0, "verdict": "fail" if threshold < 1.0 else "pass"}
     edit_json(folder / "golden" / "golden.json", images=golden)
     return sign(folder)

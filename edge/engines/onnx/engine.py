@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
 from edge.config.station import Spin
+from edge.engines.graph_file import read_graph
 from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
@@ -34,7 +35,15 @@ class OnnxEngine(Engine):
     _session: ort.InferenceSession | None = None
     _binding: Any = None
 
-    def __init__(self, path: Path, graph: GraphFile, threads: int = 0, *, spin: Spin = "brief"):
+    def __init__(
+        self,
+        path: Path,
+        graph: GraphFile,
+        threads: int = 0,
+        *,
+        spin: Spin = "brief",
+        sha256: str | None = None,
+    ):
         """Load `path`.
 
         Args:
@@ -42,14 +51,16 @@ class OnnxEngine(Engine):
             graph: its description.
             threads: of the CPU; 0 means one per physical core.
             spin: see session_options.
+            sha256: of the file; None for one that nobody else can have exchanged.
 
         Raises:
-            EngineLoadError: the file does not load, or its tensors differ from `graph`.
+            EngineLoadError: the file does not load, or needs other files, or its tensors differ
+                from `graph`.
         """
         threads = threads or physical_cores()
         self.info = EngineInfo("onnxruntime", ort.__version__, graph.precision, "CPU", threads)
         options = session_options(threads, graph.precision, spin=spin)
-        self._open(path, graph, options, [("CPUExecutionProvider", {})])
+        self._open(path, graph, options, [("CPUExecutionProvider", {})], sha256)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run the graph once; see `Engine.run`."""
@@ -73,14 +84,14 @@ class OnnxEngine(Engine):
         graph: GraphFile,
         options: ort.SessionOptions,
         providers: list[tuple[str, dict[str, Any]]],
+        sha256: str | None = None,
     ) -> None:
         self._inputs = {spec.name: spec for spec in graph.inputs}
         self._outputs = {spec.name: spec for spec in graph.outputs}
+        model = read_graph(path, sha256)
         try:
             # Its own fallback prints to standard output and hides why it was needed.
-            session = ort.InferenceSession(
-                str(path), options, providers=providers, enable_fallback=0
-            )
+            session = ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
         except Exception as error:
             raise EngineLoadError(f"{path}: ONNX Runtime cannot load it: {error}") from error
         _check_graph(path, session, self._inputs, self._outputs)
@@ -156,6 +167,8 @@ def session_options(
         # x86 without VNNI adds 8-bit products in 16 bits, where they overflow silently. With this
         # option ONNX Runtime takes slower kernels there, and its usual ones elsewhere.
         options.add_session_config_entry("session.x64quantprecision", "1")
+    # ONNX Runtime's own format begins like no ONNX model, but is taken where bytes look like it.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 3
     return options
 

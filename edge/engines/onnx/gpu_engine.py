@@ -39,6 +39,7 @@ class OnnxGpuEngine(OnnxEngine):
         graph: its description.
         provider: the execution provider; see edge.engines.onnx.library.
         cache: folder for what the provider compiles; None keeps nothing.
+        sha256: of the file; None for one that nobody else can have exchanged.
         use_cuda_graph: launch all kernels as one, with the CUDA provider; without it the launches
             of a small network take longer than its work.
 
@@ -54,6 +55,7 @@ class OnnxGpuEngine(OnnxEngine):
         provider: Provider,
         cache: Path | None = None,
         *,
+        sha256: str | None = None,
         use_cuda_graph: bool = True,
     ):
         self._provider: Provider = provider
@@ -64,12 +66,12 @@ class OnnxGpuEngine(OnnxEngine):
         forbid_fallback(options)
         if use_cuda_graph and provider == "cuda":
             try:
-                self._load(path, graph, options, _with_cuda_graph(providers))
+                self._load(path, graph, options, _with_cuda_graph(providers), sha256)
             except EngineLoadError as error:
                 log.info("cuda graph off reason=%s", error)
             else:
                 return
-        self._load(path, graph, options, providers)
+        self._load(path, graph, options, providers, sha256)
 
     def _load(
         self,
@@ -77,8 +79,9 @@ class OnnxGpuEngine(OnnxEngine):
         graph: GraphFile,
         options: ort.SessionOptions,
         providers: list[tuple[str, dict[str, Any]]],
+        sha256: str | None,
     ) -> None:
-        self._open(path, graph, options, providers)
+        self._open(path, graph, options, providers, sha256)
         assert self._session is not None  # noqa: S101 - narrowing only
         check_providers(self._provider, self._session.get_providers())
         blank = {name: np.zeros(spec.shape, spec.dtype) for name, spec in self._inputs.items()}

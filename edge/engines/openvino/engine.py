@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
+from edge.engines.graph_file import read_graph
 from edge.engines.onnx.engine import physical_cores
 from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
@@ -26,7 +27,13 @@ class OpenVinoEngine(Engine):
     """One graph with static shapes; input and output buffers are bound once and reused."""
 
     def __init__(
-        self, path: Path, graph: GraphFile, threads: int = 0, arithmetic: Arithmetic = "fp32"
+        self,
+        path: Path,
+        graph: GraphFile,
+        threads: int = 0,
+        arithmetic: Arithmetic = "fp32",
+        *,
+        sha256: str | None = None,
     ):
         """Load `path`.
 
@@ -35,6 +42,7 @@ class OpenVinoEngine(Engine):
             graph: its description.
             threads: 0 means one per physical core.
             arithmetic: of what the graph has in FP32; `bf16` becomes the engine's precision.
+            sha256: of the file; None for one that nobody else can have exchanged.
 
         Raises:
             EngineLoadError: OpenVINO is not installed or does not load the file, its tensors differ
@@ -47,8 +55,9 @@ class OpenVinoEngine(Engine):
         version = openvino.__version__.partition("-")[0]
         precision = graph.precision if arithmetic == "fp32" else arithmetic
         self.info = EngineInfo("openvino", version, precision, "CPU", threads)
+        content = read_graph(path, sha256)
         try:
-            model = openvino.Core().read_model(str(path))
+            model = openvino.Core().read_model(content)
             _check_graph(path, model, self._inputs, self._outputs)
             compiled = openvino.compile_model(model, "CPU", _settings(threads, arithmetic))
         except RuntimeError as error:

@@ -12,8 +12,9 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edge.bundle.manifest import GraphFile, Sha256
+from edge.bundle.manifest import GraphFile
 from edge.bundle.store import sha256
+from edge.bundle.values import Sha256
 from edge.config.reader import Settings
 from edge.engines.cuda.gpu import Gpu
 from edge.engines.verified import REBUILD

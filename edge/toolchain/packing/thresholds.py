@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.bundle.conformal import rank, smallest_alpha, upper_bound
+from edge.bundle.conformal import bound_of_parts, rank, smallest_alpha
 from edge.bundle.manifest import Threshold
 from edge.errors import ThresholdError
 
@@ -56,7 +56,7 @@ def fit_threshold(
         n=n,
         groups=independent,
         rank=position,
-        bound95=upper_bound(independent, max(alpha, smallest_alpha(independent))),
+        bound95=bound_of_parts(independent, alpha),
     )
 
 

@@ -143,3 +143,28 @@ def spun(engine: OnnxEngine) -> tuple[str, str]:
     with contextlib.suppress(RuntimeError):
         limit = options.get_session_config_entry("session.intra_op.spin_duration_us")
     return options.get_session_config_entry("session.intra_op.allow_spinning"), limit
+
+
+def test_a_file_that_is_not_the_one_of_the_bundle_is_refused(bundle: Bundle) -> None:
+    path = bundle.path(bundle.graph.file)
+    with pytest.raises(EngineLoadError, match="altered since the bundle was opened"):
+        OnnxEngine(path, bundle.graph, threads=1, sha256="0" * 64)
+
+
+def test_values_in_another_file_are_refused_before_they_are_read(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    # An initializer whose data_location says external.
+    tensor = b"\x70\x01"
+    whole = bundle.path(bundle.graph.file).read_bytes()
+    path.write_bytes(whole + b"\x3a\x04\x2a\x02" + tensor)
+    with pytest.raises(EngineLoadError, match="a tensor names another file"):
+        OnnxEngine(path, bundle.graph, threads=1)
+
+
+def test_a_link_is_not_followed(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.symlink_to(bundle.path(bundle.graph.file))
+    with pytest.raises(EngineLoadError, match="found a link"):
+        OnnxEngine(path, bundle.graph, threads=1)

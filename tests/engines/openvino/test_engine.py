@@ -138,14 +138,12 @@ def test_a_closed_engine_says_so(bundle: Bundle, frames: list) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "words"), [(5000, "Model can't be parsed"), (0, "Unable to read the model")]
+    ("keep", "words"), [(5000, "it is cut short or damaged"), (0, "the file is empty")]
 )
 def test_a_broken_file_is_one_line(bundle: Bundle, tmp_path: Path, keep: int, words: str) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(bundle.path(bundle.graph.file).read_bytes()[:keep])
-    with pytest.raises(
-        EngineLoadError, match=f"broken.onnx: OpenVINO cannot load it: {words}"
-    ) as e:
+    with pytest.raises(EngineLoadError, match=f"broken.onnx: .*{words}") as e:
         OpenVinoEngine(path, bundle.graph)
     assert "\n" not in str(e.value)
 

@@ -1,0 +1,122 @@
+"""What the documents of a bundle must agree on: thresholds with scores, graphs with the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edge.bundle.conformal import is_bound_of_parts, rank
+from edge.bundle.manifest import Golden, GraphFile, Manifest, Recipe, Threshold
+from edge.bundle.values import MAX_TOLERANCE
+
+Scores = Sequence[float]
+
+
+def check_threshold(threshold: Threshold, scores: Scores) -> None:
+    """Check that a threshold is the calibration score that its rate asks for.
+
+    Raises:
+        ValueError: naming the number that does not follow from the others.
+    """
+    if threshold.n != len(scores):
+        raise ValueError(f"n: expected {len(scores)} as there are scores, found {threshold.n}")
+    if threshold.groups > threshold.n:
+        raise ValueError(f"groups: expected at most n = {threshold.n}, found {threshold.groups}")
+    expected = rank(threshold.n, threshold.alpha)
+    if threshold.rank != expected:
+        raise ValueError(
+            f"rank: expected {expected} for alpha {threshold.alpha:g}, found {threshold.rank}"
+        )
+    if threshold.value != scores[expected - 1]:
+        raise ValueError(
+            f"value: expected {scores[expected - 1]:g}, score number {expected}, found "
+            f"{threshold.value:g}"
+        )
+    if not is_bound_of_parts(threshold.groups, threshold.alpha, threshold.bound95):
+        raise ValueError(
+            f"bound95: {threshold.bound95:g} does not follow from alpha {threshold.alpha:g} and "
+            f"{threshold.groups} groups"
+        )
+
+
+def check_golden(golden: Golden, threshold: Threshold) -> None:
+    """Check verdicts and tolerances of the golden pictures against the threshold.
+
+    Raises:
+        ValueError: naming what does not follow from the threshold.
+    """
+    scale = max(abs(threshold.value), 1e-6)
+    for name, value in (("score", golden.score_tolerance), ("map", golden.map_tolerance)):
+        if value > MAX_TOLERANCE * scale:
+            raise ValueError(
+                f"{name}_tolerance: expected at most {MAX_TOLERANCE * scale:g}, "
+                f"{MAX_TOLERANCE:.0%} of the threshold, found {value:g}"
+            )
+    for image in golden.images:
+        verdict = "fail" if image.score > threshold.value else "pass"
+        if image.verdict != verdict:
+            raise ValueError(
+                f"{image.file}: expected {verdict} for score {image.score:g} and threshold "
+                f"{threshold.value:g}, found {image.verdict}"
+            )
+
+
+def check_graphs(manifest: Manifest, recipe: Recipe) -> None:
+    """Check that every graph takes what the recipe makes of a frame and gives what is read of it.
+
+    The rows of type logits are normal and then the recipe's types, in order.
+
+    Raises:
+        ValueError: naming the graph and the tensor.
+    """
+    for graph in manifest.graphs:
+        size_wh = recipe.size_wh if graph.role == "detect" else recipe.types_size_wh
+        _check_input(graph, size_wh)
+        outputs = {spec.name: spec.shape for spec in graph.outputs}
+        if graph.role == "detect":
+            _check_outputs(graph, outputs, {"map": 3, "score": 1})
+        else:
+            _check_outputs(graph, outputs, {"type_logits": 4})
+        if "type_logits" in outputs:
+            _check_outputs(graph, outputs, {"type_logits": 4})
+            _check_types(graph, outputs["type_logits"], recipe)
+    if recipe.types_size_wh is not None and all(g.role == "detect" for g in manifest.graphs):
+        raise ValueError("recipe.yaml: types_size_wh: there is no graph of role types")
+
+
+def _check_input(graph: GraphFile, size_wh: tuple[int, int] | None) -> None:
+    spec = graph.inputs[0]
+    if len(graph.inputs) != 1 or spec.dtype != "uint8" or len(spec.shape) != 4:
+        raise ValueError(f"{graph.file}: expected one input (1, H, W, 3) uint8")
+    _, height, width, channels = spec.shape
+    if channels != 3 or spec.shape[0] != 1:
+        raise ValueError(f"{graph.file}: expected one input (1, H, W, 3) uint8, got {spec.shape}")
+    if size_wh != (width, height):
+        key = "size_wh" if graph.role == "detect" else "types_size_wh"
+        raise ValueError(
+            f"recipe.yaml: {key}: expected {(width, height)} as {graph.file} takes it, found "
+            f"{size_wh}"
+        )
+
+
+def _check_outputs(
+    graph: GraphFile, outputs: Mapping[str, tuple[int, ...]], ranks: Mapping[str, int]
+) -> None:
+    for name, dimensions in ranks.items():
+        shape = outputs.get(name)
+        if shape is None:
+            raise ValueError(f"{graph.file}: expected an output {name}, found {', '.join(outputs)}")
+        if len(shape) != dimensions or shape[0] != 1:
+            raise ValueError(
+                f"{graph.file}: expected {name} with {dimensions} dimensions, the first 1, got "
+                f"{shape}"
+            )
+    if any(spec.dtype != "float32" for spec in graph.outputs):
+        raise ValueError(f"{graph.file}: expected outputs of float32")
+
+
+def _check_types(graph: GraphFile, shape: tuple[int, ...], recipe: Recipe) -> None:
+    named = len(recipe.defect_types)
+    if shape[1] != 1 + named:
+        raise ValueError(
+            f"recipe.yaml names {named} defect types, {graph.file} tells {shape[1] - 1} apart"
+        )
