@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edge.messages.identity import Identity, now, rfc3339
 from edge.messages.payload import Payload, head
@@ -30,7 +31,21 @@ Code = Literal[
     "stopping",
     "interrupted",
 ]
+# RFC 3339. A library would also take numbers, dates alone and moments without a zone.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+
+
+def _is_moment(value: object) -> object:
+    if not isinstance(value, datetime) and not (
+        isinstance(value, str) and _MOMENT.fullmatch(value)
+    ):
+        raise ValueError("expected a moment with a zone such as 2026-11-21T10:15:02.114Z")
+    return value
+
+
+# Not strict, since pydantic takes text from a validator for text from Python.
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_is_moment)]
 
 
 class Expect(BaseModel):
@@ -46,7 +61,8 @@ class Command(BaseModel):
 
     Attributes:
         cmd_id: chosen by the sender; the same id is the same command, however often it arrives.
-        issued_at, expires_at: of the sender's clock; from `expires_at` the command is void.
+        issued_at, expires_at: of the sender's clock; from `expires_at` the command is void. Without
+            it the command has the longest lifetime that the station grants.
         by: who asks, for the log.
         args: what the command needs.
     """
@@ -56,8 +72,8 @@ class Command(BaseModel):
 
     schema_: Literal["edge-infer.cmd/1"] = Field(alias="schema")
     cmd_id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
-    issued_at: AwareDatetime
-    expires_at: AwareDatetime
+    issued_at: Moment
+    expires_at: Moment | None = None
     by: Line
     args: dict[Line, Line] = Field(default_factory=dict)
     expect: Expect = Expect()

@@ -14,6 +14,7 @@ from edge.messages.payload import Payload, health_payload, info_payload, state_p
 from edge.messages.state_board import StateBoard
 from edge.outputs.statistics import Summary
 from edge.station.capture.camera_state import CameraState
+from edge.station.commands.audit_log import AuditLog
 from edge.station.commands.jobs import JobControl
 from edge.station.host import software_versions
 from edge.station.recipes.changeover import Changeover
@@ -29,6 +30,7 @@ class StateReport:
         states: where the reports go.
         changeover: knows the recipe.
         jobs: knows the job.
+        audit: knows the newest record of commands.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class StateReport:
         states: StateBoard,
         changeover: Changeover,
         jobs: JobControl,
+        audit: AuditLog,
     ):
         self._config = config
         self._identity = identity
         self._states = states
         self._changeover = changeover
         self._jobs = jobs
+        self._audit = audit
         self._software = software_versions()
         self._revision = config.revision
         self._began = time.monotonic()
@@ -89,6 +93,7 @@ class StateReport:
             threshold=prepared.bundle.thresholds.score.value if prepared else None,
             camera={"name": self._config.camera.name, "connected": camera.connected},
             revision=self._revision_with(prepared),
+            audit={"count": self._audit.anchor.count, "head": self._audit.anchor.head},
         )
 
     def health(

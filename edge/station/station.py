@@ -30,8 +30,11 @@ from edge.outputs.outbox import Outbox, outbox_path
 from edge.outputs.statistics import Statistics, Summary
 from edge.paths import find_run_dir
 from edge.station.capture.capture import Capture, make_mailbox
-from edge.station.commands.audit_log import AuditLog, audit_path
-from edge.station.commands.dispatcher import CommandDispatcher
+from edge.station.commands.control import (
+    make_dispatcher,
+    open_audit_log,
+    open_replay_memory,
+)
 from edge.station.commands.exposure import exposure
 from edge.station.commands.handlers import CommandHandlers
 from edge.station.commands.jobs import JobControl
@@ -176,16 +179,15 @@ class Station:
             request_stop=self.request_stop,
             finish=self._finish,
         )
+        audit = open_audit_log(config, folder, self._states)
+        memory = open_replay_memory(config, folder, self._states)
+        self._cleanup.callback(memory.close)
         self._report = StateReport(
-            config, self._identity, self._states, self._changeover, self._jobs
+            config, self._identity, self._states, self._changeover, self._jobs, audit
         )
         self._report.update()
-        self._commands = CommandDispatcher(
-            self._identity,
-            {name: control.handlers[name] for name in config.commands.allow},
-            audit=AuditLog(audit_path(folder, config.node, config.station)),
-            state=self._report.state,
-            publish=self._states.answer,
+        self._commands = make_dispatcher(
+            config, self._identity, self._states, self._report, control.handlers, audit, memory
         )
 
     def run(self) -> Summary:

@@ -241,7 +241,7 @@ def test_the_result_schema_refuses(path, value):
         ("alert", "count", 0),
         ("alerts", "alerts.0.since", "today"),
         ("cmd", "expires_at", "2026-11-21 10:15"),
-        ("cmd", "expires_at", KeyError),
+        ("cmd", "issued_at", KeyError),
         ("cmd", "cmd_id", "two words"),
         ("cmd", "args", {"force": "yes"}),
         ("cmd", "expect", {"weather": "fine"}),

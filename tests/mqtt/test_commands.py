@@ -13,11 +13,13 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edge.config.station import CommandSettings
 from edge.messages.command import Answer
 from edge.messages.payload import state_payload
 from edge.mqtt.topics import Topics
 from edge.station.commands.audit_log import AuditLog
 from edge.station.commands.dispatcher import CommandDispatcher
+from edge.station.commands.replay_memory import ReplayMemory
 from tests.mqtt.conftest import on_one_broker
 from tests.support.brokers import wait_until
 from tests.support.commander import Commander
@@ -44,7 +46,12 @@ def commanded(tmp_path, make_station):
         dispatcher = CommandDispatcher(
             IDENTITY,
             {"stop": stop},
+            limits=CommandSettings(),
             audit=AuditLog(tmp_path / "audit.jsonl"),
+            memory=ReplayMemory(
+                tmp_path / "commands.db", is_expected=False, limits=CommandSettings()
+            ),
+            states=station.states,
             state=lambda: state_payload(IDENTITY, "operational", mode="ready", revision="r1"),
             publish=station.states.answer,
         )

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edge.messages.payload import schema
+from edge.station.commands.audit_check import audit_problems
 from tests.support.brokers import wait_until
 from tests.system.conftest import DEMO_BUNDLE, DEMO_IMAGES, Running
 
@@ -195,10 +196,13 @@ def test_a_threshold_holds_for_the_process_and_the_recipe_only(run_station) -> N
         ("set_threshold", "mes", value, status)
         for value in ("1e-6", "9") for status in ("accepted", "done")
     ]  # fmt: skip
+    assert audit_problems(running.station.state / "n1.s1.audit.jsonl") == []
+    assert mes.ask("get_state")["state"]["audit"]["count"] == 4
 
     name = first["recipe"]["id"]
     fresh = mes.ask("prepare_recipe", {"recipe": name})["state"]
-    assert {**fresh, "ts": ""} == {**first, "ts": ""}
+    volatile = {"ts": "", "audit": None}
+    assert {**fresh, **volatile} == {**first, **volatile}
     mes.ask("set_threshold", {"threshold": "9"})
     running.process.kill()
     running.process.wait()

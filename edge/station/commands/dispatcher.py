@@ -8,17 +8,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
+from typing import cast
 
 from edge.config.commands import COMMANDS
-from edge.messages.command import Answer, Command, ack_payload, read_command
+from edge.config.station import CommandSettings
+from edge.messages.command import Answer, Code, Command, Status, ack_payload, read_command
 from edge.messages.identity import Identity, now
 from edge.messages.message import Reply
 from edge.messages.payload import Payload
+from edge.messages.state_board import StateBoard
 from edge.station.commands.audit_log import AuditLog
+from edge.station.commands.replay_memory import INTERRUPTED, ReplayMemory
+from edge.station.commands.validity import expiry_s, time_problem, with_expiry
 
 log = logging.getLogger(__name__)
 REMEMBERED = 1000
-_INTERRUPTED = Answer("failed", "interrupted", "the station ended before the command was done")
 Handler = Callable[[Command], Answer]
 
 
@@ -26,16 +30,20 @@ class CommandDispatcher:
     """Takes commands from the publisher's thread; their outcomes may come from any thread.
 
     A command whose `cmd_id` is known is not carried out again; it gets the answer that it got
-    before. This also holds after a restart, as far back as the audit log reaches.
+    before. For commands that change something this also holds after a restart.
 
     Args:
         identity: the station that answers.
         handlers: name of each allowed command -> what carries it out. A handler returns at once;
             after the answer `accepted`, the outcome follows by `finish`.
+        limits: how long a command holds.
         audit: records the commands that change something.
+        memory: knows their ids over restarts.
+        states: holds the alert that the audit log cannot be written.
         state: returns the newest state of the station, which every answer holds. A command may
             be conditional on its `config_revision`.
         publish: sends an answer to the topic of answers and, if given, to the sender's own.
+        on_record: called after the audit log got a record.
     """
 
     def __init__(
@@ -43,15 +51,23 @@ class CommandDispatcher:
         identity: Identity,
         handlers: Mapping[str, Handler],
         *,
+        limits: CommandSettings,
         audit: AuditLog,
+        memory: ReplayMemory,
+        states: StateBoard,
         state: Callable[[], Payload],
         publish: Callable[[Payload, Reply | None], None],
+        on_record: Callable[[], None] = lambda: None,
     ):
         self._identity = identity
         self._handlers = handlers
+        self._limits = limits
         self._audit = audit
+        self._memory = memory
+        self._states = states
         self._state = state
         self._publish = publish
+        self._on_record = on_record
         self._lock = threading.RLock()
         self._acks: OrderedDict[str, Payload] = OrderedDict()
         self._open: dict[str, tuple[str, Command, Reply | None]] = {}
@@ -68,11 +84,11 @@ class CommandDispatcher:
                 answer = Answer("rejected", "invalid", str(error)[:300])
                 self._publish(self._ack(name, None, answer), reply)
                 return
-            known = self._acks.get(command.cmd_id)
+            known = self._acks.get(command.cmd_id) or self._recalled(command.cmd_id)
             if known is not None:
                 self._publish(known, reply)
                 return
-            answer = self._carry_out(name, command)
+            answer = self._refusal(name, command) or self._carry_out(name, command)
             if answer.status == "accepted":
                 self._open[command.cmd_id] = (name, command, reply)
             self._settle(name, command, answer, reply)
@@ -90,26 +106,46 @@ class CommandDispatcher:
         for cmd_id in list(self._open):
             self.finish(cmd_id, Answer("failed", "stopping", "the station is stopping"))
 
-    def _carry_out(self, name: str, command: Command) -> Answer:
-        handler = self._handlers.get(name)
-        moment = datetime.now(timezone.utc)
-        if handler is None:
+    def _refusal(self, name: str, command: Command) -> Answer | None:
+        """Return why a command is not carried out, None if it is.
+
+        What could hold later is remembered, so that nobody can repeat it then.
+        """
+        answer = self._problem(name, command)
+        if answer is None or answer.status == "expired":
+            return answer
+        if name in COMMANDS and COMMANDS[name].is_change:
+            until_s = expiry_s(command, self._limits)
+            self._memory.begin(command.cmd_id, name, until_s, answer)
+        return answer
+
+    def _problem(self, name: str, command: Command) -> Answer | None:
+        if name not in self._handlers:
             detail = f"expected one of {', '.join(self._handlers)}, got {name[:40]}"
             if name in COMMANDS:
                 detail += "; commands.allow in the station file decides"
             return Answer("rejected", "not_allowed", detail)
-        if command.expires_at <= moment:
-            late_s = (moment - command.expires_at).total_seconds()
-            detail = f"void {late_s:.1f} s ago by the station's clock; send it again"
-            return Answer("expired", "expired", detail)
+        if (problem := time_problem(command, datetime.now(timezone.utc), self._limits)) is not None:
+            return problem
+        is_change = COMMANDS[name].is_change
+        if is_change and command.issued_at.timestamp() <= self._memory.unproven_until_s:
+            detail = "the station has lost its record of commands and cannot tell this one from an "
+            return Answer("expired", "expired", f"{detail}old one; send a new one in a minute")
         expected = command.expect.config_revision
         if expected is not None and expected != (revision := self._state()["config_revision"]):
             detail = f"expected configuration {expected}, the station has {revision}"
             return Answer("rejected", "config_revision", detail)
-        problem = COMMANDS[name].argument_problem(command.args)
-        if problem is not None:
-            return Answer("rejected", "invalid", problem[:300])
-        return handler(command)
+        wrong = COMMANDS[name].argument_problem(command.args)
+        return None if wrong is None else Answer("rejected", "invalid", wrong[:300])
+
+    def _carry_out(self, name: str, command: Command) -> Answer:
+        if COMMANDS[name].is_change:
+            until_s = expiry_s(command, self._limits)
+            if not self._memory.begin(command.cmd_id, name, until_s):
+                return Answer(
+                    "rejected", "busy", "too many commands at a time; send it again later"
+                )
+        return self._handlers[name](with_expiry(command, self._limits))
 
     def _settle(self, name: str, command: Command, answer: Answer, reply: Reply | None) -> None:
         log.info(
@@ -120,6 +156,7 @@ class CommandDispatcher:
         has_effect = answer.status in ("accepted", "done", "failed")
         if has_effect and COMMANDS[name].is_change:
             self._write_down(name, command, answer)
+        self._memory.settle(command.cmd_id, answer)
         ack = self._ack(name, command.cmd_id, answer)
         self._remember(command.cmd_id, ack)
         self._publish(ack, reply)
@@ -130,7 +167,12 @@ class CommandDispatcher:
         try:
             self._audit.write(entry)
         except OSError as error:  # stopping a line must not depend on room on the disk
-            log.error("audit log not written path=%s: %s", self._audit.path, error)  # noqa: TRY400
+            problem = f"audit log {self._audit.path} cannot be written: {error.strerror}"
+            log.error(problem)  # noqa: TRY400
+            self._states.raise_alert("audit_log_unwritten", "error", problem)
+        else:
+            self._states.clear_alert("audit_log_unwritten")
+            self._on_record()
 
     def _ack(self, name: str, cmd_id: str | None, answer: Answer) -> Payload:
         return ack_payload(self._identity, name[:40], cmd_id, answer, self._state())
@@ -140,13 +182,17 @@ class CommandDispatcher:
         while len(self._acks) > REMEMBERED:
             self._acks.popitem(last=False)
 
+    def _recalled(self, cmd_id: str) -> Payload | None:
+        taken = self._memory.recall(cmd_id)
+        return None if taken is None else self._ack(taken.name, cmd_id, taken.answer)
+
     def _recall(self, entry: Mapping[str, object]) -> None:
         """Remember the answer that an entry of an earlier run tells of."""
-        try:
-            answer = Answer(entry["status"], entry["code"], str(entry["message"]))  # type: ignore[arg-type]
-            name, cmd_id = str(entry["command"]), str(entry["cmd_id"])
-        except LookupError:
+        words = [entry.get(key) for key in ("status", "code", "message", "command", "cmd_id")]
+        if not all(isinstance(word, str) for word in words):
             return
+        status, code, message, name, cmd_id = cast("list[str]", words)
+        answer = Answer(cast("Status", status), cast("Code", code), message)
         if answer.status == "accepted":
-            answer = _INTERRUPTED
+            answer = INTERRUPTED
         self._remember(cmd_id, self._ack(name, cmd_id, answer))

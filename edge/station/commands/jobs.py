@@ -42,10 +42,11 @@ class Job:
     has_result: bool = False
 
     @classmethod
-    def single(cls, job_id: str, part_id: str | None, expires_at: datetime) -> Job:
-        """Begin a job over the next part; void from `expires_at` on."""
+    def single(cls, job_id: str, part_id: str | None, expires_at: datetime | None) -> Job:
+        """Begin a job over the next part; void from `expires_at` on, if that is given."""
         moment, now_ns = datetime.now(timezone.utc), time.monotonic_ns()
-        until_ns = now_ns + (expires_at - moment).total_seconds() * 1e9
+        left_s = math.inf if expires_at is None else (expires_at - moment).total_seconds()
+        until_ns = now_ns + left_s * 1e9
         return cls(job_id, part_id, moment, now_ns, until_ns)
 
     @property

@@ -9,27 +9,40 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edge.config.commands import COMMANDS
-from edge.messages.command import MAX_BYTES, Answer, command_payload
+from edge.config.station import CommandSettings
+from edge.messages.command import MAX_BYTES, Answer, Command, command_payload
 from edge.messages.message import Reply
 from edge.messages.payload import schema, state_payload
-from edge.station.commands.audit_log import AuditLog, audit_path
+from edge.messages.state_board import StateBoard
+from edge.station.commands.audit_file import audit_path
+from edge.station.commands.audit_log import AuditLog
 from edge.station.commands.dispatcher import CommandDispatcher
+from edge.station.commands.replay_memory import ReplayMemory, replay_memory_path
 from tests.support.mqtt_results import IDENTITY
 
 
 class Bench:
     """A dispatcher with handlers that record their commands, and every answer it has sent."""
 
-    def __init__(self, folder, allow=("get_state", "stop", "prepare_recipe")):
+    def __init__(self, folder, allow=("get_state", "stop", "prepare_recipe"), **limits):
         self.done: list[tuple[str, str]] = []
         self.answers: list[dict] = []
         self.replies: list[Reply | None] = []
         self.path = audit_path(folder, "n", "s")
         self.revision = "abc"
+        self.states = StateBoard(IDENTITY)
+        self.commands: list[Command] = []
+        settings = CommandSettings(**limits)
+        self.memory = ReplayMemory(
+            replay_memory_path(folder, "n", "s"), is_expected=self.path.exists(), limits=settings
+        )
         self.dispatcher = CommandDispatcher(
             IDENTITY,
             {name: self._handler(name) for name in allow},
+            limits=settings,
             audit=AuditLog(self.path),
+            memory=self.memory,
+            states=self.states,
             state=lambda: state_payload(
                 IDENTITY, "operational", mode="ready", revision=self.revision
             ),
@@ -39,6 +52,7 @@ class Bench:
     def _handler(self, name):
         def handle(command):
             self.done.append((name, command.cmd_id))
+            self.commands.append(command)
             return Answer("accepted" if name == "prepare_recipe" else "done")
 
         return handle
@@ -61,6 +75,14 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path):
     return Bench(tmp_path)
+
+
+def active(states: StateBoard) -> dict[str, str]:
+    """Return code and severity of the alerts that are raised."""
+    states.begin()
+    posts = iter(states.take, None)
+    alerts = next(post.payload["alerts"] for post in posts if post.kind == "alerts")
+    return {alert["code"]: alert["severity"] for alert in alerts}
 
 
 def ago(seconds: float) -> str:
@@ -222,7 +244,11 @@ def test_the_log_says_who_did_what_and_leaves_out_what_changes_nothing(bench):
 def test_a_station_can_be_stopped_while_its_log_cannot_be_written(bench, caplog):
     bench.path.mkdir()
     assert bench.ask("stop")["status"] == "done"
-    assert "audit log not written" in caplog.text
+    assert "cannot be written" in caplog.text
+    assert active(bench.states) == {"audit_log_unwritten": "error"}
+    bench.path.rmdir()
+    bench.ask("stop", "c-2")
+    assert active(bench.states) == {}
 
 
 def test_memory_is_bounded(bench, monkeypatch):
@@ -233,3 +259,121 @@ def test_memory_is_bounded(bench, monkeypatch):
     assert len(bench.done) == 5
     bench.ask("get_state", "c-0")
     assert len(bench.done) == 6
+
+
+@pytest.mark.parametrize(
+    ("issued", "expires", "status", "message"),
+    [
+        (1, -250, "done", ""),
+        (0, None, "done", ""),
+        (200, None, "done", ""),
+        (-20, -200, "done", ""),
+        (400, None, "expired", "it holds for 300 s"),
+        (1, -400, "rejected", "expires_at within 300 s after issued_at, got 401 s"),
+        (301, -100, "rejected", "within 300 s after issued_at, got 401 s"),
+        (1e9, "9999-12-31T23:59:59-23:59", "rejected", "within 300 s"),
+        ("0001-01-01T00:00:00+23:59", -9, "rejected", "within 300 s"),
+        ("0001-01-01T00:00:00+23:59", None, "expired", "it holds for 300 s"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:01Z", "expired", "send it again"),
+        ("9999-12-31T23:59:59-23:59", None, "rejected", "in the future"),
+        ("9999-12-31T23:59:58Z", "9999-12-31T23:59:59-23:59", "rejected", "within 300 s"),
+        (-100, None, "rejected", "in the future by the station's clock"),
+        (-100, -120, "rejected", "in the future by the station's clock"),
+        (-25, -15, "rejected", "got -10 s"),
+    ],
+)
+def test_a_command_holds_from_now_and_not_for_long(bench, issued, expires, status, message):
+    times = {"issued_at": issued, "expires_at": expires}
+    changes = {key: ago(t) if isinstance(t, int | float) else t for key, t in times.items()}
+    ack = bench.ask("stop", **changes)
+    assert ack["status"] == status, ack["message"]
+    assert message in ack["message"]
+    assert bench.ask("stop", **changes) == ack
+    assert len(bench.done) == (status == "done")
+
+
+def test_limits_of_the_station_file_hold(tmp_path):
+    bench = Bench(tmp_path, max_lifetime_s=20, clock_tolerance_s=0)
+    assert bench.ask("stop")["message"].startswith("expected expires_at within 20 s")
+    assert bench.ask("stop", "c-2", issued_at=ago(-60), expires_at=None)["status"] == "rejected"
+    assert bench.ask("stop", "c-3", issued_at=ago(3), expires_at=None)["status"] == "done"
+    (command,) = bench.commands
+    assert (command.expires_at - command.issued_at).total_seconds() == 20
+
+
+ABSURD = [
+    "NaN", "-Infinity", "1e999", "-1", "1700000000", "9" * 400, "null", "true", "[]", "{}", '""',
+    '"now"', '"nan"', '"1700000000"', '"2026-01-01"', '"2026-01-01T00:00:00"',
+    '"2026-13-01T00:00:00Z"', '"2026-01-01T25:00:00Z"', '"10000-01-01T00:00:00Z"',
+    '"0000-01-01T00:00:00Z"', '"-0001-01-01T00:00:00Z"', '"2026-01-01T00:00:00+99:99"',
+    '"2026-01-01T00:00:00Z\\u0000"', '"\\ud800"', '"' + "9" * 5000 + '"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["issued_at", "expires_at"])
+@pytest.mark.parametrize("value", ABSURD)
+def test_an_absurd_time_gets_one_refusal(bench, field, value):
+    if (field, value) == ("expires_at", "null"):
+        value = '"0"'
+    payload = {**command_payload("c", "m", {}, lifetime_s=9), field: "HERE"}
+    bench.dispatcher.take("stop", json.dumps(payload).replace('"HERE"', value).encode(), None)
+    (ack,) = bench.answers
+    assert (ack["status"], ack["code"]) == ("rejected", "invalid")
+    assert 0 < len(ack["message"]) <= 300
+    assert bench.done == []
+
+
+def test_what_was_refused_is_not_done_after_a_restart(bench, tmp_path):
+    """Whoever recorded it could send it again when it would be taken."""
+    refused = bench.ask("halt")
+    early = bench.ask("stop", "c-2", issued_at=ago(-90), expires_at=None)
+    later = Bench(tmp_path, allow=["halt", "stop"], clock_tolerance_s=600)
+    assert later.ask("halt")["message"] == refused["message"]
+    again = later.ask("stop", "c-2", issued_at=ago(-90), expires_at=None)
+    assert again["message"] == early["message"]
+    assert later.done == []
+
+
+def test_an_id_is_on_the_disk_before_its_command_is_done(bench, tmp_path):
+    """As after a power cut in the middle of the command."""
+    seen = []
+
+    def cut(command):
+        other = ReplayMemory(bench.memory.path, is_expected=True, limits=CommandSettings())
+        seen.append(other.recall(command.cmd_id))
+        return Answer("done")
+
+    bench.dispatcher._handlers["stop"] = cut
+    bench.ask("stop")
+    assert seen[0].answer.code == "interrupted"
+
+
+@pytest.mark.parametrize("loss", ["damaged", "removed"])
+def test_without_the_record_only_new_commands_are_taken(bench, tmp_path, loss):
+    bench.ask("stop")
+    bench.memory.close()
+    bench.memory.path.write_bytes(b"garbage" * 1000)
+    if loss == "removed":
+        bench.memory.path.unlink()
+    later = Bench(tmp_path, clock_tolerance_s=0)
+    old = later.ask("stop", "c-8", issued_at=ago(5), expires_at=ago(-5))
+    assert (old["status"], old["code"]) == ("expired", "expired")
+    assert "lost its record of commands" in old["message"]
+    assert later.ask("get_state", "c-9", issued_at=ago(5), expires_at=ago(-5))["status"] == "done"
+    assert later.done == [("get_state", "c-9")]
+    assert later.ask("stop", "c-10")["status"] == "done"
+
+
+def test_no_flood_of_ids_makes_room_for_an_old_one(bench, monkeypatch):
+    monkeypatch.setattr("edge.station.commands.replay_memory.CAPACITY", 5)
+    monkeypatch.setattr("edge.station.commands.dispatcher.REMEMBERED", 2)
+    bench.ask("stop", "old")
+    for number in range(3):
+        bench.ask("stop", f"far-{number}", issued_at=f"9999-01-0{number + 1}T00:00:00Z",
+                  expires_at=None)  # fmt: skip
+    answers = [bench.ask("stop", f"c-{number}") for number in range(8)]
+    assert [a["status"] for a in answers] == ["done"] * 4 + ["rejected"] * 4
+    assert answers[-1]["code"] == "busy"
+    assert bench.ask("get_state", "g")["status"] == "done"
+    bench.ask("stop", "old")
+    assert len([name for name, _ in bench.done if name == "stop"]) == 5
