@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from edge.station.commands.audit_file import (
+    Anchor,
     anchor_path,
     digest,
     numbered,
@@ -25,41 +27,53 @@ def audit_problems(path: Path, *, newest_only: bool = False) -> list[str]:
     Raises:
         OSError: a file cannot be read.
     """
-    problems = []
     anchor = read_anchor(path)
     older = put_away(path)[-1:] if newest_only else put_away(path)
-    number = anchor.first - 1 if anchor is not None and not newest_only else None
-    before: str | None = None  # hash of the record before
-    is_old = True  # as before records had numbers
+    chain = _Chain(anchor.first - 1 if anchor is not None and not newest_only else None)
     for file in (*older, path):
         for position, line in enumerate(read_lines(file), 1):
-            record = parse_record(line)
-            if record is None:
-                continue  # half a line of a power cut; if it was a record, the next one shows it
-            (own,) = numbered([record], number or 0)
-            where = f"{file.name} line {position}"
-            if number is not None and own > number + 1:
-                problems.append(f"{_missing(number + 1, own - 1)}, before {where}")
-            elif number is not None and own <= number:
-                problems.append(f"record {own} comes again after record {number}, {where}")
-            elif before is not None and record["prev"] != before:
-                problems.append(f"record {own - 1} was altered, before {where}")
-            number, before, is_old = own, digest(line), "n" not in record
+            chain.add(line, f"{file.name} line {position}")
+    return [*chain.problems, *_problems_at_end(chain, anchor, path)]
+
+
+class _Chain:
+    """The records seen so far: number and hash of the newest, and what was wrong."""
+
+    def __init__(self, number: int | None):
+        self.problems: list[str] = []
+        self.number = number
+        self.head: str | None = None
+        self.has_numbers = False  # records of older versions have none
+
+    def add(self, line: bytes, where: str) -> None:
+        record = parse_record(line)
+        if record is None:
+            return  # half a line of a power cut; if it was a record, the next one shows it
+        (own,) = numbered([record], self.number or 0)
+        if self.number is not None and own > self.number + 1:
+            self.problems.append(f"{_missing(self.number + 1, own - 1)}, before {where}")
+        elif self.number is not None and own <= self.number:
+            self.problems.append(f"record {own} comes again after record {self.number}, {where}")
+        elif self.head is not None and record["prev"] != self.head:
+            self.problems.append(f"record {own - 1} was altered, before {where}")
+        self.number, self.head, self.has_numbers = own, digest(line), "n" in record
+
+
+def _problems_at_end(chain: _Chain, anchor: Anchor | None, path: Path) -> Iterator[str]:
     if anchor is None:
-        return problems if is_old else [*problems, f"{anchor_path(path).name} is missing"]
-    last = number or 0
+        if chain.has_numbers:
+            yield f"{anchor_path(path).name} is missing or damaged"
+        return
+    last = chain.number or 0
     if last < anchor.count:
-        problems.append(f"{_missing(last + 1, anchor.count)}, cut off the end of {path.name}")
-    elif before is not None and last == anchor.count and before != anchor.head:
-        problems.append(f"record {last} was altered, the last of {path.name}")
+        yield f"{_missing(last + 1, anchor.count)}, cut off the end of {path.name}"
+    elif chain.head is not None and last == anchor.count and chain.head != anchor.head:
+        yield f"record {last} was altered, the last of {path.name}"
     elif last > anchor.count + 1:
-        problems.append(
-            f"{path.name} has records beyond {anchor.count} that the station never wrote"
-        )
-    return problems
+        yield f"{path.name} has records after {anchor.count}, which the station did not write"
 
 
 def _missing(first: int, last: int) -> str:
-    return (
-        f"record {first} is missing" if first == last else f"records {first} to {last} are missing"
-    )
+    if first == last:
+        return f"record {first} is missing"
+    return f"records {first} to {last} are missing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.atomic_file import replacing
+from edge.private_file import open_private
 
 Entry = dict[str, Any]
 
@@ -65,9 +67,11 @@ def write_anchor(path: Path, anchor: Anchor) -> None:
     Raises:
         WriteError: it cannot be written.
     """
-    with replacing(anchor_path(path)) as part:
-        with os.fdopen(open_private(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-            file.write(json.dumps(asdict(anchor)).encode() + b"\n")
+    with (
+        replacing(anchor_path(path)) as part,
+        os.fdopen(open_private(part, os.O_WRONLY), "wb") as file,
+    ):
+        file.write(json.dumps(asdict(anchor)).encode() + b"\n")
 
 
 def read_lines(path: Path) -> list[bytes]:
@@ -77,10 +81,13 @@ def read_lines(path: Path) -> list[bytes]:
         OSError: it cannot be read, or is a link or no regular file.
     """
     try:
-        descriptor = open_private(path, os.O_RDONLY)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
     except FileNotFoundError:
         return []
     with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "expected a regular file", str(path))
         return file.read().splitlines()
 
 
@@ -106,13 +113,3 @@ def numbered(records: list[Entry], before: int = 0) -> list[int]:
 def digest(line: bytes) -> str:
     """Return the hash that the record after `line` holds."""
     return hashlib.sha256(line).hexdigest()
-
-
-def open_private(path: Path, flags: int) -> int:
-    """Open a regular file for its owner alone, without following a link."""
-    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(0, "expected a regular file", str(path))
-    return descriptor

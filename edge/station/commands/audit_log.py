@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import PublishError, WriteError
+from edge.private_file import open_private
 from edge.station.commands.audit_check import audit_problems
 from edge.station.commands.audit_file import (
     Anchor,
     Entry,
     digest,
     numbered,
-    open_private,
     parse_record,
     put_away,
     read_anchor,
     read_lines,
     write_anchor,
-)  # fmt: skip
+)
 
 log = logging.getLogger(__name__)
 MAX_BYTES = 2**20
@@ -79,10 +79,9 @@ class AuditLog:
         known = self.anchor
         record = {**entry, "n": known.count + 1, "prev": known.head}
         line = json.dumps(record).encode()
-        descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND)
         # Without a buffer: nothing of a record that failed may be written later.
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            os.fchmod(file.fileno(), 0o600)
             size = file.seek(0, os.SEEK_END)
             ends_well = size == 0 or (file.seek(-1, os.SEEK_END), file.read(1))[1] == b"\n"
             try:

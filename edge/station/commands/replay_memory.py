@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import NamedTuple, cast
 
 from edge.config.station import CommandSettings
 from edge.messages.command import Answer, Code, Status
+from edge.private_file import open_private
 
 log = logging.getLogger(__name__)
 LAYOUT = 1
@@ -105,7 +105,8 @@ class ReplayMemory:
             self._db = None
 
     def _open(self) -> None:
-        _make_private(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(open_private(self.path, os.O_RDWR))  # SQLite would follow a link
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         ((verdict,),) = self._db.execute("PRAGMA quick_check(1)").fetchall()
@@ -195,19 +196,6 @@ def replay_memory_path(folder: Path, node: str, station: str) -> Path:
 
 def _words(answer: Answer) -> tuple[str, str, str]:
     return answer.status, answer.code, answer.message
-
-
-def _make_private(path: Path) -> None:
-    """Make the file if it is absent, for its owner alone; a link is an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("expected a regular file")
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

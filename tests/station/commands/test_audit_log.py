@@ -100,11 +100,12 @@ def test_a_log_that_is_gone_is_told_and_its_numbers_go_on(path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"count": -1, "head": "", "first": 1}',
-                                    b'{"count": true, "head": "", "first": 1}', b"[" * 10_000])  # fmt: skip
+                                    b'{"count": true, "head": "", "first": 1}',
+                                    b"[" * 10_000])  # fmt: skip
 def test_an_anchor_that_is_lost_is_told(path, damage):
     fill(path, 2)
     anchor_path(path).write_bytes(damage)
-    assert audit_problems(path) == ["n.s.audit.head.json is missing"]
+    assert audit_problems(path) == ["n.s.audit.head.json is missing or damaged"]
     log = fill(path, 1)
     assert log.anchor.count == 3
     assert read_anchor(path) == log.anchor
