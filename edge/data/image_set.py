@@ -1,24 +1,28 @@
-"""Image folders: the MVTec AD layout, or a flat folder of good parts.
+"""A data set: pictures of good parts to train on, and labelled ones to test on.
 
-MVTec layout: `train/good`, `test/good`, `test/<type>` and `ground_truth/<type>/<stem>_mask.png`
-(or `<stem>.png`). A `split.csv` beside them with the columns `file` and `group` says which pictures
-show the same physical part: those are never shared out over training and validation.
+MVTec layout: `train/good`, `test/good`, `test/<type>` and masks as `mask_files` finds them, such as
+`ground_truth/<type>/<stem>_mask.png`; or a flat folder of good parts. A `split.csv` beside them
+(see `part_groups`) says which pictures show the same physical part: those are never shared out over
+training and validation. What is not read is said in warnings.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.data.folder_layout import read_layout
+from edge.data.left_out import LeftOut, in_short, say_once
+from edge.data.mask_files import MaskFiles
+from edge.data.masks import fits, picture_size, read_mask_file, shrink
+from edge.data.part_groups import read_groups
 from edge.errors import DataError
 from edge.frame import GOOD
-from edge.picture_file import SUFFIXES, is_picture, read_grey, read_picture
+from edge.picture_file import read_picture
 
 # A fifth is held out, but never fewer than this many (or a third of a small set): fewer scores
 # support no useful false-reject rate.
@@ -29,8 +33,6 @@ HELD_OUT_LEAST = 30
 BLOCKS = 20
 # Pictures whose sizes stand for the product's frame size.
 SIZE_PICTURES = 50
-# Grey level above which a mask's pixel belongs to a defect.
-MASK_GREY = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +74,56 @@ def read_image_set(folder: Path) -> ImageSet:
     folder = folder.expanduser()
     if not folder.is_dir():
         raise DataError(f"--data {folder}: no such folder")
-    groups = _read_groups(folder / "split.csv")
-    if (folder / "train").is_dir() or (folder / "test").is_dir():
-        train = _samples(folder, folder / "train" / GOOD, GOOD, groups)
-        test: list[Sample] = []
-        for kind in sorted(p for p in _folders(folder / "test")):
-            test += _samples(folder, kind, kind.name, groups)
-    else:
-        train, test = _samples(folder, folder, GOOD, groups), []
-    if not train and not test:
-        raise DataError(
-            f"--data {folder}: expected train/good and test/<type> folders, or pictures of good "
-            f"parts in the folder itself ({', '.join(sorted(SUFFIXES))}); found neither"
-        )
-    return ImageSet(folder.resolve().name, tuple(train), tuple(test), bool(groups))
+    left_out = LeftOut(folder)
+    layout = read_layout(folder, left_out)
+    masks = MaskFiles(folder, layout.test)
+    tested = {
+        label: [path for path in pictures if not masks.is_mask(path)]
+        for label, pictures in layout.test.items()
+    }
+    groups = read_groups(folder, [*layout.train, *(p for paths in tested.values() for p in paths)])
+
+    def sample(path: Path, label: str) -> Sample:
+        mask = None if label == GOOD else masks.find(path, label)
+        return Sample(path, label, groups.get(path, path.stem), mask)
+
+    train = tuple(sample(path, GOOD) for path in layout.train)
+    test = tuple(sample(path, label) for label, paths in tested.items() for path in paths)
+    masks.note_unused((s.mask for s in test if s.mask), left_out)
+    for line in left_out.lines():
+        say_once(f"--data {folder}: left out {line}")
+    without = [f"{s.label}/{s.path.name}" for s in test if not s.is_good and s.mask is None]
+    if without and not masks.is_empty:
+        say_once(f"--data {folder}: {len(without)} defects have no mask: {in_short(without)}")
+    return ImageSet(folder.resolve().name, train, test, bool(groups))
+
+
+def check_masks(images: ImageSet) -> ImageSet:
+    """Read every mask of a set; empty ones are named, and their pictures have none any more.
+
+    Raises:
+        DataError: a mask cannot be read, or its proportions are not its picture's.
+    """
+    empty: list[str] = []
+    test = []
+    for sample in images.test:
+        mask = sample.mask
+        if mask is not None:
+            marked = read_mask_file(mask)
+            mask_wh, picture_wh = marked.shape[::-1], picture_size(sample.path)
+            if not fits((mask_wh[0], mask_wh[1]), picture_wh):
+                raise DataError(
+                    f"{mask}: expected a mask of {picture_wh[0]}x{picture_wh[1]} pixels as its "
+                    f"picture has, or of the same proportions, found {mask_wh[0]}x{mask_wh[1]}; "
+                    "draw it on its own picture"
+                )
+            if not marked.any():
+                empty.append(f"{sample.label}/{mask.name}")
+                mask = None
+        test.append(sample if mask is sample.mask else replace(sample, mask=None))
+    if empty:
+        say_once(f"--data {images.name}: {len(empty)} masks show no defect: {in_short(empty)}")
+    return replace(images, test=tuple(test))
 
 
 def hold_out(
@@ -137,7 +175,7 @@ def frame_size(samples: Sequence[Sample]) -> tuple[int, int]:
 
 
 def read_mask(sample: Sample, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    """Read a defect mask at `size_wh`, (H, W) bool: area average, cut at half, never fattened.
+    """Read a defect mask at `size_wh`, (H, W) bool; see `masks.shrink`.
 
     Good parts have an empty mask.
 
@@ -146,51 +184,4 @@ def read_mask(sample: Sample, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
     """
     if sample.mask is None:
         return np.zeros((size_wh[1], size_wh[0]), np.bool_)
-    mask = read_mask_file(sample.mask).astype(np.float32)
-    covered = cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(covered > 0.5, dtype=np.bool_)
-
-
-def read_mask_file(path: Path) -> NDArray[np.bool_]:
-    """Read a mask at its own size, (H, W) bool: True where it is brighter than half.
-
-    Raises:
-        DataError: the file is missing or no readable picture.
-    """
-    try:
-        return read_grey(path) > MASK_GREY
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; repair it or take its picture out of the set") from error
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-
-
-def _samples(root: Path, folder: Path, label: str, groups: dict[str, str]) -> list[Sample]:
-    if not folder.is_dir():
-        return []
-    files = sorted(path for path in folder.iterdir() if is_picture(path.name))
-    return [
-        Sample(
-            path=path,
-            label=label,
-            group=groups.get(path.relative_to(root).as_posix(), path.stem),
-            mask=None if label == GOOD else _mask_of(root, path, label),
-        )
-        for path in files
-    ]
-
-
-def _mask_of(root: Path, path: Path, label: str) -> Path | None:
-    folder = root / "ground_truth" / label
-    candidates = (folder / f"{path.stem}_mask.png", folder / f"{path.stem}.png")
-    return next((mask for mask in candidates if mask.is_file()), None)
-
-
-def _read_groups(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return {row["file"]: row["group"] for row in rows if row.get("file") and row.get("group")}
+    return shrink(read_mask_file(sample.mask), size_wh)

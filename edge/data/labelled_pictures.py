@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.data.image_set import Sample, read_mask_file
+from edge.data.image_set import Sample, read_mask
+from edge.data.masks import shrink
 from edge.errors import DataError
 from edge.frame import GOOD
 
@@ -58,7 +59,7 @@ def split(
 
 
 def read_ids(picture: TypedPicture, size_wh: tuple[int, int]) -> Ids:
-    """Mask of bank rows at `size_wh`, (h, w) uint8, 0 normal; nearest pixel, no mixing of ids.
+    """Mask of bank rows at `size_wh`, (h, w) uint8, 0 normal; every defect keeps a pixel at least.
 
     Raises:
         DataError: the mask is missing or unreadable.
@@ -71,8 +72,7 @@ def read_ids(picture: TypedPicture, size_wh: tuple[int, int]) -> Ids:
             f"{sample.path}: expected a mask below ground_truth, found none; draw it or take the "
             "picture out of the set"
         )
-    ids = np.where(read_mask_file(sample.mask), picture.row, 0).astype(np.uint8)
-    return np.asarray(cv2.resize(ids, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return np.where(read_mask(sample, size_wh), picture.row, 0).astype(np.uint8)
 
 
 def mosaic(pictures: Sequence[Image], ids: Sequence[Ids]) -> tuple[Image, Ids]:
@@ -85,21 +85,30 @@ def mosaic(pictures: Sequence[Image], ids: Sequence[Ids]) -> tuple[Image, Ids]:
     Returns:
         One picture and one mask of the same sizes.
     """
-    return _joined(pictures, cv2.INTER_AREA), _joined(ids, cv2.INTER_NEAREST)
+    return _joined(pictures, _smaller_picture), _joined(ids, _smaller_ids)
 
 
-def _joined(tiles: Sequence[NDArray[np.uint8]], interpolation: int) -> NDArray[np.uint8]:
+def _joined(
+    tiles: Sequence[NDArray[np.uint8]],
+    smaller: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
     height, width = tiles[0].shape[:2]
     whole = np.empty_like(tiles[0])
-    rows, columns = (
-        (slice(height // 2), slice(height // 2, height)),
-        (
-            slice(width // 2),
-            slice(width // 2, width),
-        ),
-    )
+    rows = slice(height // 2), slice(height // 2, height)
+    columns = slice(width // 2), slice(width // 2, width)
     for index, tile in enumerate(tiles):
         place = whole[rows[index // 2], columns[index % 2]]
-        size_wh = (place.shape[1], place.shape[0])
-        place[:] = cv2.resize(tile, size_wh, interpolation=interpolation)
+        place[:] = smaller(tile, (place.shape[1], place.shape[0]))
     return whole
+
+
+def _smaller_picture(pixels: Image, size_wh: tuple[int, int]) -> Image:
+    return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _smaller_ids(ids: Ids, size_wh: tuple[int, int]) -> Ids:
+    """Ids do not mix, and none vanishes."""
+    out = np.zeros((size_wh[1], size_wh[0]), np.uint8)
+    for row in np.unique(ids[ids > 0]):
+        out[shrink(ids == row, size_wh)] = row
+    return out

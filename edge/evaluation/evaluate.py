@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.bundle.store import Bundle
 from edge.cameras.source import frame_now
 from edge.config.station import DecisionSettings
-from edge.data.image_set import ImageSet, Sample, read_mask, read_pixels
+from edge.data.image_set import ImageSet, Sample, check_masks, read_mask, read_pixels
 from edge.engines.protocol import Engine
 from edge.errors import DataError
 from edge.evaluation.metrics import PixelRanking, Ranking, auroc, rank, rank_pixels
@@ -174,9 +174,10 @@ def evaluate(
     """Inspect the `unseen` pictures of `images`; `advance(1)` is called after each.
 
     Raises:
-        DataError: the set has no such pictures, or one is unreadable.
+        DataError: the set has no such pictures, or a picture or mask is unreadable.
         EngineError: an engine fails.
     """
+    images = check_masks(images)
     samples = unseen(bundle, images)
     inspect = make_inspect(bundle, engine, types_engine)
     parts: list[EvaluatedPart] = []

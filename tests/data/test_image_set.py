@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge.data.image_set import Sample, hold_out, read_image_set, read_mask, read_pixels
+from edge.data.masks import shrink
 from edge.errors import DataError
 
 
@@ -120,9 +121,10 @@ def test_masks_are_not_fattened(tmp_path: Path) -> None:
 
 
 def test_a_mask_begins_at_half_brightness_and_more_than_half_of_a_pixel(tmp_path: Path) -> None:
-    mask = np.array([[127, 128, 255, 0, 255, 255]] * 2, np.uint8)
+    mask = np.array([[127, 128, 255, 0, 255, 255] * 2] * 12, np.uint8)
     cv2.imwrite(str(tmp_path / "m.png"), mask)
     sample = Sample(tmp_path / "x.png", "hole", "g", tmp_path / "m.png")
-    assert read_mask(sample, (6, 2))[0].tolist() == [False, True, True, False, True, True]
+    half = [False, True, True, False, True, True]
+    assert read_mask(sample, (12, 12))[0].tolist() == half * 2
     # The first two columns are covered by exactly one half.
-    assert read_mask(sample, (3, 1))[0].tolist() == [False, False, True]
+    assert shrink(np.array([half] * 2), (3, 1))[0].tolist() == [False, False, True]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.data.image_set import ImageSet, Sample, hold_out, read_image_set
+from edge.data.image_set import ImageSet, Sample, check_masks, hold_out, read_image_set
 from edge.data.labelled_pictures import TypedPicture, labelled, split
 from edge.errors import TrainingError
 from edge.methods.multiads.settings import SoftmaxOrder
@@ -74,7 +74,7 @@ def read_target(request: Request) -> tuple[ImageSet, tuple[Sequence[Sample], Seq
         DataError: the folder cannot be used.
         TrainingError: it holds no good parts.
     """
-    target = read_image_set(request.target or request.data[-1])
+    target = check_masks(read_image_set(request.target or request.data[-1]))
     if not target.train:
         raise TrainingError(f"--target {target.name}: no pictures in train/good")
     return target, hold_out(target.train, target.has_groups, request.training.seed)
@@ -94,7 +94,7 @@ def plan(request: Request, target: ImageSet, good: Sequence[Sample]) -> Training
     sets: list[ImageSet] = []
     chosen: list[tuple[Sample, ...]] = []
     own: tuple[Sample, ...] = ()
-    folders = [read_image_set(folder) for folder in request.data]
+    folders = [check_masks(read_image_set(folder)) for folder in request.data]
     if wanted and target not in folders:
         folders.append(target)
     for images in folders:
