@@ -16,7 +16,7 @@ import numpy as np
 from edge.data.frames import InputShape
 from edge.data.golden_pictures import FOLDER as GOLDEN
 from edge.data.golden_pictures import write_golden
-from edge.data.image_set import ImageSet, Sample, hold_out, read_image_set
+from edge.data.image_set import ImageSet, Sample, check_masks, hold_out, read_image_set
 from edge.data.labelled_pictures import labelled
 from edge.data.products import Products, read_products
 from edge.errors import TrainingError
@@ -77,7 +77,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     record, detector = _read(request.run)
     if folder.exists() and any(folder.iterdir()):
         raise TrainingError(f"--out {folder}: is not empty; choose another, or --fresh")
-    sets = [read_image_set(data) for data in request.data]
+    sets = [check_masks(read_image_set(data)) for data in request.data]
     samples, own = _choose(sets, record, request)
     calibration = read_calibration(request.run)
     detector, probe, held_out = _with_defects(request, record, detector, sets, own, progress)
