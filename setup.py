@@ -85,6 +85,8 @@ setup(
         "cryptography>=46.0.5",
         "typer>=0.12",
         "rich>=13",
+        # Reads JPEG strictly: OpenCV keeps libjpeg's complaints about damage to itself.
+        "simplejpeg>=1.8",
     ],
     extras_require={
         "cpu": CPU,
@@ -115,6 +117,7 @@ setup(
             "edge-bench = edge.cli.bench:main",
             "edge-train = edge.cli.train:main",
             "edge-build = edge.cli.build:main",
+            "edge-bundle = edge.cli.bundle:main",
             "edge-build-engine = edge.cli.build_engine:main",
             "edge-import = edge.cli.import_:main",
             "edge-recipe = edge.cli.recipe:main",

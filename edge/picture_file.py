@@ -18,6 +18,10 @@ from edge.quiet_opencv import quiet_opencv
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # More than the largest picture needs that `check_header` lets through, at 8 bits per channel.
 MAX_BYTES = 2**30
+# Nothing can be seen of a part on fewer pixels.
+MIN_SIDE = 8
+# Cameras with Mono12 store values up to 4095 in 16 bits.
+_TWELVE_BITS = 2**12
 # Three channels at the file's own depth; alpha is dropped, grey is repeated. The orientation in
 # EXIF is ignored: it tells how a camera was held, and a station's camera is mounted. Rotated
 # pictures would not lie as the ones the model was trained on.
@@ -64,7 +68,9 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ValueError: in one line, for bytes that are cut short, damaged or no picture.
     """
-    check_whole(data)
+    width, height = check_whole(data)
+    if min(width, height) < MIN_SIDE:
+        raise ValueError(f"expected at least {MIN_SIDE}x{MIN_SIDE} pixels, got {width}x{height}")
     try:
         with quiet_opencv():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
@@ -73,7 +79,7 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     if pixels is None:
         raise ValueError("not a picture that OpenCV can decode")
     if pixels.dtype == np.uint16:
-        return (np.asarray(pixels, np.uint16) >> 8).astype(np.uint8)
+        return _upper_bits(np.asarray(pixels, np.uint16))
     if pixels.dtype != np.uint8:
         raise ValueError(f"expected 8 or 16 bits per channel, got {pixels.dtype}")
     return np.asarray(pixels, np.uint8)
@@ -100,3 +106,14 @@ def encode_picture(pixels_bgr: NDArray[np.uint8]) -> bytes:
     """Encode (H, W, 3) uint8 BGR without loss, as PNG."""
     _, data = cv2.imencode(".png", pixels_bgr)
     return data.tobytes()
+
+
+def _upper_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Keep the upper 8 of 16 bits; a picture without them would come out black."""
+    brightest = int(pixels.max())
+    if 0 < brightest < _TWELVE_BITS:
+        raise ValueError(
+            f"expected 16 bits per channel, the largest value is {brightest} (12 bits or fewer); "
+            "save it with 8 bits, or with its values shifted to the upper end of the 16 bits"
+        )
+    return (pixels >> 8).astype(np.uint8)

@@ -19,6 +19,7 @@ LEVELS = (
     (
         "errors",
         "frame",
+        "picture_damage",
         "picture_header",
         "quiet_opencv",
         "drop_counts",
@@ -60,6 +61,7 @@ LIBRARIES = {
         "picture_file", "quiet_opencv", "inspection", "cameras", "outputs", "data",
         "evaluation", "methods", "diagnostics",
     },
+    "simplejpeg": {"picture_damage"},
     "paho": {"mqtt", "cli"},
     "cryptography": {"bundle", "cli"},
     "amqtt": {"mqtt"},

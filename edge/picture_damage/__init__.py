@@ -1,0 +1,1 @@
+"""Is a picture file whole? One file per format; decoders fill what is missing without a word."""
