@@ -24,6 +24,7 @@ from edge.messages.payload import Payload, encode, status_payload
 from edge.messages.state_board import StateBoard
 from edge.mqtt.client import Will
 from edge.mqtt.link import Link
+from edge.mqtt.reply_rules import ReplyRules
 from edge.mqtt.result_stream import REMOVE_AT, ResultStream
 from edge.mqtt.state_stream import StateStream
 from edge.mqtt.topics import DELIVERY, Topics
@@ -77,6 +78,7 @@ class Publisher:
         lost = encode(status_payload(identity, "lost", version)).encode()
         will = Will(self._topics.of("status"), lost)
         self._on_command = on_command
+        self._replies = ReplyRules(self._topics)
         self._link = Link(settings, client_id, will=will, on_message=self._hear)
         self._results = ResultStream(
             self._link,
@@ -126,6 +128,7 @@ class Publisher:
             "replayed": self._results.replayed,
             "unacked": self._results.unacked,
             "refused": self._results.refused,
+            "replies_refused": self._replies.refused,
             "lost": self._outbox.lost,
             "spool_rows": self._outbox.depth,
             "spool_bytes": self._outbox.bytes,
@@ -232,7 +235,7 @@ class Publisher:
         if message.is_stored:
             log.warning("retained command ignored topic=%r; clear it at the broker", message.topic)
         else:
-            self._on_command(name, message.payload, message.reply)
+            self._on_command(name, message.payload, self._replies.checked(message.reply))
 
     def _do_housekeeping(self) -> None:
         self._results.forget(1)

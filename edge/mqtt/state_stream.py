@@ -49,8 +49,7 @@ class StateStream:
 
     def _may_answer(self, topic: str) -> bool:
         """Tell whether a sender may have its answer there: never where our own messages stand."""
-        is_name = not set("+#\0") & set(topic) and not topic.startswith("$")
-        return is_name and len(topic) <= 1024 and not self._topics.is_ours(topic)
+        return self._topics.takes_answers(topic)
 
 
 def _echo(reply: Reply | None) -> Reply | None:

@@ -44,6 +44,9 @@ DELIVERY = {
 # What is asked of a station, at `<station>/cmd/<name>`: old requests must not arrive late, and a
 # retained one would be heard again at every reconnect.
 COMMAND = Delivery("cmd", qos=1, retain=False, expiry_s=30)
+# First levels below a node and a station.
+_RESERVED = {each.topic.partition("/")[0] for each in (*DELIVERY.values(), COMMAND)}
+LONGEST_BYTES = 1024
 _KIND_OF = {delivery.topic: kind for kind, delivery in DELIVERY.items()}
 
 
@@ -70,9 +73,18 @@ class Topics:
         name = topic.removeprefix(self.command(""))
         return None if name == topic or "/" in name else name
 
-    def is_ours(self, topic: str) -> bool:
-        """Tell whether a topic stands below this node."""
-        return topic.startswith(f"{self.prefix}/{self.node}/")
+    def takes_answers(self, topic: str) -> bool:
+        """Tell whether a sender may have its answer at a topic.
+
+        That is below the prefix, where this station may write, and nowhere that a station, this
+        one or another, has messages or hears commands.
+        """
+        is_name = topic.isprintable() and not set("+#$") & set(topic)
+        if not is_name or not topic.startswith(f"{self.prefix}/"):
+            return False
+        levels = topic.removeprefix(f"{self.prefix}/").split("/")
+        is_free = all(levels) and not {*levels[1:3]} & _RESERVED
+        return is_free and len(topic.encode()) <= LONGEST_BYTES
 
     def parse(self, topic: str) -> tuple[str, str | None, str] | None:
         """Return node, station and kind of a topic below the prefix, None for any other topic.

@@ -95,7 +95,7 @@ def test_a_command_is_answered_at_qos_1_and_nothing_of_it_is_retained(
 def test_an_answer_goes_to_its_response_topic_too(mosquitto, commanded, commander):
     mes = commander(mosquitto, v5=True)
     commanded(mosquitto)
-    cmd_id = mes.send("stop", reply=("mes/inbox", b"\x00\x07"))
+    cmd_id = mes.send("stop", reply=("plant/v1/jx-0142/st3-top/reply/inbox", b"\x00\x07"))
     mes.outcome(cmd_id)
     wait_until(lambda: mes.listener.of("inbox"))
     (answer,) = mes.listener.of("inbox")
@@ -107,14 +107,24 @@ def test_an_answer_goes_to_its_response_topic_too(mosquitto, commanded, commande
     assert dict(ack.properties.UserProperty)["schema"] == "edge-infer.ack/1"
 
 
-def test_no_one_has_the_station_write_among_its_own_messages(mosquitto, commanded, commander):
+def test_no_one_has_the_station_write_where_it_should_not(mosquitto, commanded, commander):
     mes = commander(mosquitto, v5=True)
     station, _ = commanded(mosquitto)
-    for topic in (TOPICS.of("result"), TOPICS.command("stop"), TOPICS.of("status")):
+    other = Topics("plant/v1", "other", "st1")
+    topics = [TOPICS.of("result"), TOPICS.command("stop"), TOPICS.of("status"), "mes/inbox",
+              other.of("result"), other.command("stop"), other.of("info"), "plant/v1x/inbox"]  # fmt: skip
+    for topic in topics:
         mes.outcome(mes.send("stop", reply=(topic, b"1")))
-    assert mes.listener.of("result") == []
-    assert len(mes.listener.of("cmd/stop")) == 3
+    long = mes.send("stop", reply=("plant/v1/mes/inbox", b"1" * 2000))
+    mes.outcome(long)
+    assert len(mes.listener.of("ack")) == len(topics) + 1
+    assert {m.topic for m in mes.listener.messages if b"edge-infer.ack" in m.payload} == {
+        TOPICS.of("ack")
+    }
+    assert station.publisher.stats["replies_refused"] == len(topics) + 1
     assert station.publisher.error is None
+    mes.outcome(mes.send("stop", reply=("plant/v1/mes/inbox", b"1")))
+    wait_until(lambda: mes.listener.of("inbox"))
 
 
 def test_a_retained_command_is_ignored_however_often_it_comes(broker, commanded, commander, caplog):
