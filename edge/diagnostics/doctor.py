@@ -22,9 +22,13 @@ from edge.config.station import EngineSettings
 from edge.engines.load import load_engine, load_types_engine
 from edge.errors import EdgeError
 from edge.mqtt.link import Link
+from edge.printable_text import escaped
+from edge.station.commands.audit_check import audit_problems
+from edge.station.commands.audit_file import audit_logs, read_anchor
 
 PYTHONS = ((3, 10), (3, 13))
 LOW_DISK_BYTES = 2**30
+MOST_PROBLEMS = 10
 # module, distributions that provide it, what it is for, whether the line cannot run without it
 LIBRARIES = (
     ("numpy", ("numpy",), "arrays", True),
@@ -68,6 +72,7 @@ def examine(
     yield _gpu()
     yield from _cameras()
     yield _state(state_dir)
+    yield from _audit_logs(state_dir)
     yield _clock()
     if broker is not None:
         yield _broker(broker)
@@ -141,6 +146,24 @@ def _state(folder: Path) -> Finding:
         return Finding("state directory", "problem", f"{folder}: {error.strerror}; use --state-dir")
     level: Level = "ok" if free > LOW_DISK_BYTES else "problem"
     return Finding("state directory", level, f"{folder}, {free / 2**30:.1f} GiB free")
+
+
+def _audit_logs(folder: Path) -> Iterator[Finding]:
+    """Check the audit log of every station that has its state in `folder`."""
+    for path in audit_logs(folder):
+        try:
+            problems = audit_problems(path)
+        except OSError as error:
+            problems = [f"cannot be read: {error.strerror}"]
+        for problem in problems[:MOST_PROBLEMS]:
+            yield Finding("audit log", "problem", f"{path}: {escaped(problem)}")
+        if len(problems) > MOST_PROBLEMS:
+            more = f"{len(problems) - MOST_PROBLEMS} more places"
+            yield Finding("audit log", "problem", f"{path}: {more}")
+        if not problems:
+            anchor = read_anchor(path)
+            count = anchor.count if anchor else 0
+            yield Finding("audit log", "ok", f"{path}, {count} records, whole")
 
 
 def _clock() -> Finding:

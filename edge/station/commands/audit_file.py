@@ -37,6 +37,18 @@ def audit_path(folder: Path, node: str, station: str) -> Path:
     return folder / f"{node}.{station}.audit.jsonl"
 
 
+def audit_logs(folder: Path) -> list[Path]:
+    """Return where the audit logs of a state folder lie, also of one that is gone."""
+    names = {path.name for path in folder.glob("*.audit.jsonl*")}
+    anchors = (path.name for path in folder.glob("*.audit.head.json"))
+    logs = {name.partition(".jsonl")[0] + ".jsonl" for name in names}
+    return sorted(folder / name for name in logs | {_log_of(anchor) for anchor in anchors})
+
+
+def _log_of(anchor: str) -> str:
+    return anchor.removesuffix(".head.json") + ".jsonl"
+
+
 def anchor_path(path: Path) -> Path:
     """Return where the anchor of the audit log at `path` is kept."""
     return path.with_name(f"{path.name.removesuffix('.jsonl')}.head.json")
