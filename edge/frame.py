@@ -37,6 +37,7 @@ class Frame:
         fault: one line saying why there are no pixels (an unreadable file, a broken frame).
         part: identity and, for replays, truth of the part; None when the source knows neither.
         is_simulated: the picture was made up, not taken.
+        is_repeat: a live camera has delivered the very same pixels before.
     """
 
     camera: str
@@ -47,6 +48,7 @@ class Frame:
     fault: str | None = None
     part: Part | None = None
     is_simulated: bool = False
+    is_repeat: bool = False
 
     def __post_init__(self) -> None:
         if (self.pixels_bgr is None) == (self.fault is None):

@@ -35,6 +35,7 @@ class Reason(str, Enum):
     REGIONS_VETOED = "regions_vetoed"
     IN_UNCERTAINTY_BAND = "in_uncertainty_band"
     IMAGE_QUALITY = "image_quality"
+    REPEATED_FRAME = "repeated_frame"
     OVERRUN = "overrun"
     DEADLINE_MISSED = "deadline_missed"
     CAMERA_ERROR = "camera_error"

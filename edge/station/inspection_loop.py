@@ -20,6 +20,7 @@ from edge.station.recipes.recipes import LoadedRecipe
 
 log = logging.getLogger(__name__)
 TAKE_S = 0.5
+_REPEATED = "the camera has delivered this very picture before; check the camera"
 
 
 class InspectionLoop:
@@ -69,6 +70,10 @@ class InspectionLoop:
             self._drops.add("line", "stopped")
             return True
         frame = job.named(frame)
+        if frame.is_repeat:
+            inspection = without_score(frame, Verdict.UNDECIDED, Reason.REPEATED_FRAME, _REPEATED)
+            self._deliver(frame, inspection, None, prepared, job)
+            return True
         inspection, anomaly_map = prepared.inspector.inspect(frame)
         self._deliver(frame, inspection, anomaly_map, prepared, job)
         return True

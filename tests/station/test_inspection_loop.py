@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,6 +128,19 @@ def test_a_refused_part_gets_its_result_without_a_map(made: Made) -> None:
     assert decided.anomaly_map is None
     assert decided.frame is frame
     assert made.stored == 1
+
+
+def test_a_frame_that_came_before_is_never_judged(made: Made) -> None:
+    frame = replace(made.put(), is_repeat=True)
+    made.mailbox.clear()
+    made.mailbox.put(frame, wait=False)
+    assert made.loop.step()
+    (decided,) = made.sink.decided_parts
+    found = decided.inspection
+    assert (found.verdict, found.reason) == (Verdict.UNDECIDED, Reason.REPEATED_FRAME)
+    assert found.score is None
+    assert "delivered this very picture before; check the camera" in found.detail
+    assert decided.frame is frame
 
 
 def test_files_wait_for_an_output_without_room(made: Made) -> None:

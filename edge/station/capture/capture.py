@@ -15,7 +15,7 @@ from edge.frame import Frame
 from edge.redaction import redacted
 from edge.station.capture.back_off import BackOff
 from edge.station.capture.camera_state import CameraMonitor, CameraState
-from edge.station.capture.frozen_picture import FrozenWatch
+from edge.station.capture.frozen_picture import FrozenWatch, RepeatWatch
 from edge.station.capture.mailbox import Mailbox
 from edge.station.capture.reader import Reader, open_in_time
 
@@ -68,6 +68,7 @@ class Capture:
         self._bug: BaseException | None = None
         self._reader: Reader | None = Reader(source, is_live=self._is_live)
         self._abandoned: list[Reader] = []
+        self._repeats = RepeatWatch()
 
     def open(self) -> None:
         """Open the camera for the first time.
@@ -203,13 +204,14 @@ class Capture:
                 return True
             back_off.reset()
             frame = self._numbered(reader, frame)
+            if frozen is not None and frame.pixels_bgr is not None:
+                frame = replace(frame, is_repeat=self._repeats.is_repeat(frame.pixels_bgr))
             refused = self._mailbox.put(frame, wait=not self._is_live)
             if refused is not None:
                 self._on_refused(refused)
-            pixels = frame.pixels_bgr
-            if frozen and pixels is not None and frozen.is_frozen(pixels, frame.captured_ns):
+            if frozen and frozen.is_frozen(frame.is_repeat, frame.captured_ns):
                 raise CameraTimeout(
-                    f"{self._settings.name}: the camera repeats one picture for {stall_s:g} s; "
+                    f"{self._settings.name}: the camera repeats its pictures for {stall_s:g} s; "
                     f"check the camera"
                 )
         return False

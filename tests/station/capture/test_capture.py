@@ -451,8 +451,36 @@ def test_a_camera_that_repeats_one_picture_is_reopened(line):
     it.capture.start()
     assert values(it.take()) == [1, 2, *[3] * 31, *range(100, 140)]
     assert [change.connected for change in it.changes] == [True, False, True, False]
-    assert "repeats one picture for 10 s" in it.changes[1].detail
+    assert "repeats its pictures for 10 s" in it.changes[1].detail
     assert it.changes[3].ended, "the cure holds"
+
+
+def test_a_picture_that_came_before_is_marked_also_after_a_reopening(line):
+    script = Script(1, 2, 1, 2, CameraUnavailable("gone"), 2, 3, CameraUnavailable("gone"), 1, 4)
+    it = line(LIVE, script, buffer="every", queue_size=100)
+    it.capture.open()
+    it.capture.start()
+    frames = it.take()
+    assert [(frame.pixels_bgr[0, 0, 0], frame.is_repeat) for frame in frames] == [
+        (1, False), (2, False), (1, True), (2, True), (2, True), (3, False), (1, True), (4, False)
+    ]  # fmt: skip
+
+
+def test_two_pictures_in_turn_are_a_frozen_camera(line):
+    script = Frozen(*[1, 2] * 16, 5)
+    it = line(LIVE, script, buffer="every", queue_size=100, stall_timeout_s=10)
+    it.capture.open()
+    it.capture.start()
+    it.take()
+    assert [change.connected for change in it.changes] == [True, False, True, False]
+    assert "repeats its pictures for 10 s" in it.changes[1].detail
+
+
+def test_files_may_repeat_their_pictures(line):
+    it = line(FILES, Script(*[3] * 50))
+    it.capture.open()
+    it.capture.start()
+    assert not any(frame.is_repeat for frame in it.take())
 
 
 def test_a_slow_file_is_not_a_stuck_camera(line, stuck):
