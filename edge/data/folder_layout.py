@@ -14,6 +14,7 @@ from edge.data.left_out import LeftOut
 from edge.errors import DataError
 from edge.frame import GOOD
 from edge.picture_file import SUFFIXES, is_picture
+from edge.printable_text import escaped
 
 TRAIN, TEST = "train", "test"
 # Folders that hold masks, however their names are written.
@@ -58,6 +59,9 @@ def read_layout(root: Path, left_out: LeftOut) -> Layout:
             f"parts in the folder itself ({', '.join(sorted(SUFFIXES))}); found neither"
             + "".join(f"; left out {line}" for line in left_out.lines())
         )
+    for path in (*train, *(path for pictures in test.values() for path in pictures)):
+        _refuse_other_encoding(root, str(path.relative_to(root)))
+    _refuse_other_encoding(root, root.resolve().name)
     return Layout(tuple(train), test)
 
 
@@ -139,6 +143,17 @@ def _refuse_other_case(folder: Path, names: list[str], expected: tuple[str, ...]
     for name in names:
         if name not in expected and _plain(name) in expected:
             raise DataError(f"{folder / name}: expected the name {_plain(name)!r}; rename it")
+
+
+def _refuse_other_encoding(root: Path, name: str) -> None:
+    """Names go into records, bundles and reports, which are UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"--data {escaped(str(root))}: expected file names in UTF-8, found {escaped(name)}; rename it, or "
+            "convert all names with convmv"
+        ) from None
 
 
 def _note_stray(folder: Path, left_out: LeftOut) -> None:

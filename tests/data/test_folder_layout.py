@@ -95,3 +95,26 @@ def test_a_clean_set_is_read_without_a_word(folder: Path, caplog: pytest.LogCapt
     with caplog.at_level(logging.WARNING):
         read_image_set(folder)
     assert said(caplog) == ""
+
+
+@pytest.mark.parametrize(
+    "name", [b"train/good/\xfc.png", b"test/good/\xfc.png", b"test/\xfc/x.png"]
+)
+def test_a_name_that_is_not_utf8_is_refused_in_one_line(folder: Path, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes((folder / "train/good/0.png").read_bytes())
+    with pytest.raises(
+        DataError, match=r"file names in UTF-8, found .*\\udcfc.*; rename"
+    ) as raised:
+        read_image_set(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_data_folder_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Geh\xe4use"))
+    folder.mkdir()
+    picture = paint(tmp_path / "x.png")
+    (folder / "x.png").write_bytes(picture.read_bytes())
+    with pytest.raises(DataError, match=r"file names in UTF-8, found Geh\\udce4use"):
+        read_image_set(folder)
