@@ -4,296 +4,293 @@ One SQLite file per station, in WAL mode with synchronous=FULL: when `append` re
 survive a power cut. That costs one flush of the disk per call (2 ms measured on a virtual disk,
 more on flash cards), which is why `OutboxWriter` commits everything that waits at once. Removing
 is not flushed: a removal that a power cut undoes only sends a result twice.
+
+Numbers are given out before anything is stored, and kept in a second place (`Numbers`): what the
+file forgets, loses or never gets shows as a gap.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
+import logging
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, NamedTuple
 
 from edge.config.mqtt import SpoolSettings
 from edge.errors import PublishError
 from edge.messages.identity import uuid7
 from edge.messages.payload import Payload, encode
+from edge.outputs.held_results import HeldResults, Row
+from edge.outputs.number_mark import MEMORY_DIR
+from edge.outputs.outbox_file import (
+    FULL,
+    MAX_ROW_BYTES,
+    claim,
+    has_room,
+    is_damage,
+    outbox_path,
+    problem,
+)  # fmt: skip
+from edge.outputs.outbox_opening import open_outbox, replace_tables
+from edge.outputs.outbox_rows import DamagedRowError
 from edge.result import VERDICTS
 
-LAYOUT = 1
-PAGE_BYTES = 4096
-# Removing delivered results writes too. Without this room a disk that the outbox itself has filled
-# could never be emptied again.
-RESERVE_BYTES = 8 * 2**20
-_FULL = "the disk is full; free space, results wait in memory until then"
-# A device without a battery clock starts in 1970: what it wrote then has no known age.
-_CLOCK_SET_S = 1_700_000_000
-_TABLES = (
-    """CREATE TABLE results (seq INTEGER PRIMARY KEY, created_s REAL NOT NULL,
-                             size INTEGER NOT NULL, payload TEXT NOT NULL)""",
-    "CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
-    f"PRAGMA user_version = {LAYOUT}",
-)
-
-
-class Row(NamedTuple):
-    """A stored result; `payload` is its JSON text."""
-
-    seq: int
-    payload: str
+__all__ = ["Outbox", "Row", "outbox_path"]
+log = logging.getLogger(__name__)
 
 
 class Outbox:
     """Numbers, counts and keeps results; safe to use from several threads, not processes.
 
     Args:
-        path: the file, made if absent; its folder too.
+        path: the file, made if absent; its folder too. A damaged one is set aside.
         limits: rows, payload bytes and age; beyond them the oldest results are dropped and counted.
         keep: False numbers and counts but stores no result, for stations without a broker.
+        memory_dir: a file system in memory, which outlives the process.
+
+    Attributes:
+        continuity: how numbering went on.
+        on_break: called when it has changed.
+        on_held: called when results wait in memory for delivery.
+        problem: why the disk takes no results at present; empty while it does.
 
     Raises:
         PublishError: the file cannot be used, or another process uses it.
     """
 
-    def __init__(self, path: Path, limits: SpoolSettings, *, keep: bool = True):
+    def __init__(
+        self,
+        path: Path,
+        limits: SpoolSettings,
+        *,
+        keep: bool = True,
+        memory_dir: Path = MEMORY_DIR,
+    ):
         self.path = path
+        self.on_break: Callable[[], None] = lambda: None
+        self.on_held: Callable[[], None] = lambda: None
+        self.problem = ""
         self._limits = limits
         self._keep = keep
         self._lock = threading.Lock()
-        self._claim = _claim(path)
-        self._totals: dict[str, int] = {}
-        self._rows = self._bytes = 0
+        self._held = HeldResults()
+        self._unreadable: set[int] = set()  # rows that could not be set aside either
+        self._claim = claim(path)
         try:
-            with self._translated():
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                self._open()
-            except BaseException:
-                self._db.close()
-                raise
+            self._tables, self._numbers, self.continuity = open_outbox(path, memory_dir)
+        except (sqlite3.Error, OSError) as error:
+            self._claim.close()
+            raise problem(path, error) from error
         except BaseException:
             self._claim.close()
             raise
+        self._inode = path.stat().st_ino
+
+    def number(self, payload: Payload) -> Payload:
+        """Give a decision its `seq` and `msg_id`; waits for no disk."""
+        return {
+            "schema": payload["schema"],
+            "msg_id": uuid7(),
+            "seq": self._numbers.take(),
+            "outbox_id": self.outbox_id,
+            **payload,
+        }
 
     def append(
-        self, payloads: Sequence[Payload], skipped: Mapping[str, int] | None = None
+        self,
+        payloads: Sequence[Payload],
+        *,
+        settled: Mapping[str, int] | None = None,
+        lost: Mapping[str, int] | None = None,
     ) -> list[Payload]:
-        """Number and store decisions in one transaction; return them with `seq` and `msg_id`.
+        """Store decisions in one transaction; return them numbered.
 
         Args:
-            payloads: from `result_payload`, in the order of the decisions.
-            skipped: decisions by verdict that were lost before these; they take numbers too, so
-                that consumers see the gap.
+            payloads: from `result_payload`, in the order of the decisions; those that have no
+                number yet get one.
+            settled: numbered decisions before these, by verdict, that `settle` has taken.
+            lost: numbered decisions before these, by verdict, that were dropped.
 
         Raises:
-            PublishError: nothing was stored and no number was used; call again.
+            PublishError: nothing was stored; `hold` the results and call again.
         """
-        with self._lock, self._translated():
-            totals = dict(self._totals)
-            for verdict, count in (skipped or {}).items():
-                totals[verdict] += count
-                totals["seq"] += count
-                totals["lost"] += count
-            numbered = []
-            for payload in payloads:
-                totals["seq"] += 1
+        settled, lost = settled or {}, lost or {}
+        with self._lock, self._guarded():
+            self._check_file()
+            numbered = [p if "seq" in p else self.number(p) for p in payloads]
+            count = len(numbered) + sum(settled.values()) + sum(lost.values())
+            totals = dict(self._tables.totals)
+            last = numbered[-1]["seq"] if numbered else totals["seq"] + count
+            totals["unaccounted"] += last - totals["seq"] - count
+            totals["lost"] += last - totals["seq"] - count + sum(lost.values())
+            totals["lost"] += self._held.refused
+            totals["seq"] = last
+            for verdict in VERDICTS:
+                totals[verdict] += settled.get(verdict, 0) + lost.get(verdict, 0)
+            for payload in numbered:
                 totals[payload["result"]] += 1
-                order = {"schema": payload["schema"], "msg_id": uuid7(), "seq": totals["seq"]}
-                numbered.append({**order, **payload})
-            with self._transaction("FULL"):
-                rows, size, dropped = self._store(numbered)
-                totals["lost"] += dropped
-                self._save(totals)
-            self._totals, self._rows, self._bytes = totals, rows, size
+            texts = self._texts(numbered, totals) if self._keep else []
+            size = sum(len(text) for _, text in texts)
+            if not has_room(self.path, size, self._tables.free_bytes):
+                raise PublishError(f"outbox {self.path}: {FULL}")
+            self._tables.store(texts, totals, self._limits)
+            self._held.clear()
+            self.problem = ""
+        self._numbers.note(stored=last, safe=last, waiting=self._tables.rows)
         return numbered
 
+    def _texts(self, numbered: Sequence[Payload], totals: dict[str, int]) -> list[tuple[int, str]]:
+        texts = []
+        for payload in numbered:
+            if self._held.is_settled(payload["seq"]):
+                continue
+            text = encode(payload)
+            if len(text) <= MAX_ROW_BYTES // 4:  # characters of up to four bytes
+                texts.append((payload["seq"], text))
+            else:
+                log.error("result lost seq=%d: larger than any broker takes", payload["seq"])
+                totals["lost"] += 1
+        return texts
+
+    def hold(self, numbered: Sequence[Payload], reason: str) -> None:
+        """Keep numbered results for delivery from memory, and only these, for `reason`."""
+        if self._keep:
+            self._held.hold(numbered)
+        self.problem = reason
+        stored = self._tables.stored_seq
+        before = numbered[0]["seq"] - 1 if numbered else stored
+        are_delivered = self._held.gone == before - stored and not self._held.refused
+        safe = before if are_delivered else stored
+        self._numbers.note(stored=stored, safe=safe, waiting=self._tables.rows)
+        self.on_held()
+
+    def is_settled(self, seq: int) -> bool:
+        """Tell whether a held result needs the disk no more; waits for nothing."""
+        return self._held.is_settled(seq)
+
     def pending(self, after_seq: int, limit: int) -> list[Row]:
-        """Return up to `limit` stored results beyond `after_seq`, oldest first."""
-        query = "SELECT seq, payload FROM results WHERE seq > ? ORDER BY seq LIMIT ?"
-        with self._lock, self._translated():
-            return [Row(*row) for row in self._db.execute(query, (after_seq, limit))]
+        """Return up to `limit` results beyond `after_seq`, oldest first, from disk and memory."""
+        with self._lock, self._guarded():
+            rows = self._read(after_seq, limit)
+            return (rows + self._held.after(after_seq, limit))[:limit]
+
+    def _read(self, after_seq: int, limit: int) -> list[Row]:
+        while True:
+            try:
+                return self._tables.page(after_seq, limit, self._unreadable)
+            except DamagedRowError as error:  # noqa: PERF203 - as often as there are such rows
+                self._set_aside(error)
+
+    def _set_aside(self, row: DamagedRowError) -> None:
+        log.error("row set aside seq=%d: %s", row.seq, row)
+        try:
+            self._tables.set_aside(row.seq, str(row))
+        except sqlite3.Error:  # a full disk: it is read no more in this run
+            self._unreadable.add(row.seq)
 
     def remove(self, seqs: Sequence[int], *, lost: bool = False) -> None:
         """Forget delivered results, or (`lost`) count results that can never be delivered."""
-        if not seqs:
-            return
-        marks = ",".join("?" * len(seqs))
-        with self._lock, self._translated():
-            totals = dict(self._totals)
-            with self._transaction("NORMAL"):
-                where = f"FROM results WHERE seq IN ({marks})"
-                query = f"SELECT count(*), total(size) {where}"
-                count, size = self._db.execute(query, seqs).fetchone()
-                self._db.execute(f"DELETE {where}", seqs)
-                if lost:
-                    totals["lost"] += count
-                    self._save(totals)
-            self._totals = totals
-            self._rows -= count
-            self._bytes -= int(size)
+        seqs = self._held.settle(seqs, lost=lost)
+        if seqs:
+            with self._lock, self._guarded():
+                self._tables.remove(seqs, lost=lost)
+
+    @property
+    def outbox_id(self) -> str:
+        """Which outbox the numbers belong to; another one has another."""
+        return self.continuity.outbox_id
 
     @property
     def depth(self) -> int:
-        """Results stored."""
-        return self._rows
+        """Results stored, or held in memory for delivery."""
+        return self._tables.rows + len(self._held)
 
     @property
     def bytes(self) -> int:
-        """Bytes of their payloads; the file itself keeps its largest size."""
-        return self._bytes
+        """Bytes of the payloads; the file itself keeps its largest size."""
+        return self._tables.bytes + self._held.bytes
 
     @property
     def last_seq(self) -> int:
-        """The highest number given out, 0 before the first decision."""
-        return self._totals["seq"]
+        """The highest number of a result that was stored or is held, 0 before the first."""
+        return max(self._tables.totals["seq"], self._held.last_seq)
 
     @property
     def lost(self) -> int:
-        """Decisions that were dropped undelivered since the file was made."""
-        return self._totals["lost"]
+        """Decisions that were dropped undelivered since the file was made, at most."""
+        return self._tables.totals["lost"] + self._held.refused
+
+    @property
+    def unaccounted(self) -> int:
+        """Numbers that have no verdict in `counts`."""
+        return self._tables.totals["unaccounted"]
+
+    @property
+    def set_aside(self) -> int:
+        """Rows that were no results, and were moved out of the way."""
+        return self._tables.totals["set_aside"] + len(self._unreadable)
+
+    @property
+    def unreserved(self) -> str:
+        """Why numbers cannot be reserved on the disk; empty while they can."""
+        return self._numbers.problem
 
     @property
     def counts(self) -> dict[str, int]:
-        """Decisions by verdict since the file was made; their sum is `last_seq`."""
-        totals = self._totals
+        """Stored decisions by verdict since the file was made."""
+        totals = self._tables.totals
         return {verdict: totals[verdict] for verdict in VERDICTS}
 
     def oldest_age_s(self) -> float:
         """Return the age of the oldest stored result, 0 when there is none."""
-        query = "SELECT created_s FROM results ORDER BY seq LIMIT 1"
-        with self._lock, self._translated():
-            row = self._db.execute(query).fetchone()
-        return max(0.0, time.time() - row[0]) if row else 0.0
+        with self._lock, self._guarded():
+            return self._tables.oldest_age_s()
+
+    @property
+    def unstored(self) -> int:
+        """Decisions that have a number and were neither stored nor delivered."""
+        gone = self._held.settled - self._held.refused
+        return self._numbers.given - int(self._tables.totals["seq"]) - gone
 
     def close(self) -> None:
-        """Close the file and let another process have it."""
+        """Close the file, give back unused numbers, and let another process have it."""
         with self._lock:
-            self._db.close()
+            if self._claim.closed:
+                return
+            stored, waiting = self._tables.stored_seq, self._tables.rows
+            lost = self.unstored
+            if stored < self.continuity.given:  # the disk was full from the start
+                lost += self.continuity.lost
+            self._numbers.close(stored=stored, waiting=waiting, lost=lost)
+            self._tables.close()
             self._claim.close()
 
-    def _open(self) -> None:
-        with self._translated():
-            self._db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA wal_autocheckpoint = 250")  # pages: a log of about 1 MiB
-            (layout,) = self._db.execute("PRAGMA user_version").fetchone()
-            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if layout == 0 and tables == 0:
-                with self._transaction("FULL"):
-                    for statement in _TABLES:
-                        self._db.execute(statement)
-            elif layout != LAYOUT:
-                raise PublishError(
-                    f"outbox {self.path}: expected layout {LAYOUT}, found {layout}; run the "
-                    f"version that wrote it until it is empty, or move the file away"
-                )
-            names = ("seq", "lost", *VERDICTS)
-            stored = dict(self._db.execute("SELECT name, value FROM totals"))
-            self._totals = {name: stored.get(name, 0) for name in names}
-            query = "SELECT count(*), total(size) FROM results"
-            self._rows, size = self._db.execute(query).fetchone()
-            self._bytes = int(size)
-
-    def _store(self, numbered: Sequence[Payload]) -> tuple[int, int, int]:
-        """Insert, trim, and return rows, bytes and how many results were dropped."""
-        if not self._keep:
-            return self._rows, self._bytes, 0
-        now_s = time.time()
-        texts = [encode(payload) for payload in numbered]
-        sizes = [len(text.encode()) for text in texts]
-        seqs = [payload["seq"] for payload in numbered]
-        self._check_room(sum(sizes))
-        rows = list(zip(seqs, [now_s] * len(seqs), sizes, texts, strict=True))
-        self._db.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", rows)
-        return self._trim(self._rows + len(rows), self._bytes + sum(sizes), now_s)
-
-    def _check_room(self, size: int) -> None:
-        disk = os.statvfs(self.path.parent)
-        reserve = min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 8)
-        if disk.f_bavail * disk.f_frsize < reserve + 2 * size:
-            (pages,) = self._db.execute("PRAGMA freelist_count").fetchone()
-            if pages * PAGE_BYTES < 2 * size:
-                raise PublishError(f"outbox {self.path}: {_FULL}")
-
-    def _trim(self, rows: int, size: int, now_s: float) -> tuple[int, int, int]:
-        dropped, last = 0, 0
-        query = "SELECT seq, created_s, size FROM results ORDER BY seq"
-        for seq, created_s, row_size in self._db.execute(query):
-            is_old = _CLOCK_SET_S < created_s < now_s - self._limits.max_age_s
-            if not (is_old or rows > self._limits.max_rows or size > self._limits.max_bytes):
-                break
-            rows, size, dropped, last = rows - 1, size - row_size, dropped + 1, seq
-        if dropped:
-            self._db.execute("DELETE FROM results WHERE seq <= ?", (last,))
-        return rows, size, dropped
-
-    def _save(self, totals: Mapping[str, int]) -> None:
-        self._db.executemany("INSERT OR REPLACE INTO totals VALUES (?, ?)", list(totals.items()))
-
-    @contextmanager
-    def _transaction(self, synchronous: str) -> Iterator[None]:
-        self._db.execute(f"PRAGMA synchronous = {synchronous}")
-        self._db.execute("BEGIN IMMEDIATE")
+    def _check_file(self) -> None:
+        """Notice that somebody removed or replaced the file, which SQLite does not."""
         try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
-                self._db.execute("ROLLBACK")
-            raise
+            is_ours = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:
+            self._start_over()
+
+    def _start_over(self) -> None:
+        self._tables, happened = replace_tables(self.path, self._tables)
+        self._inode = self.path.stat().st_ino
+        self.continuity = replace(self.continuity, broken=happened)
+        log.error("outbox %s: %s", self.path, happened)
+        self.on_break()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[None]:
+        """Translate errors; a file that turns out to be damaged is replaced."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise PublishError(f"outbox {self.path}: {_advice(error)}") from error
-
-
-def outbox_path(folder: Path, node: str, station: str) -> Path:
-    """Return where a station's outbox lies below the state folder."""
-    return folder / f"{node}.{station}.outbox.db"
-
-
-def _claim(path: Path) -> IO[str]:
-    """Take the lock file beside the outbox; the system frees it when the process ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f"{path.name}.lock").open("a+", encoding="ascii")
-    except OSError as error:
-        raise PublishError(
-            f"outbox {path}: expected a folder to write to, got {error.strerror}; choose another "
-            f"state folder or change its owner"
-        ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        owner = file.read(20).strip() or "unknown"
-        file.close()
-        raise PublishError(
-            f"another edge-infer runs this station (pid {owner}, outbox {path}); stop it, or give "
-            f"this one another station name or state folder"
-        ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
-
-
-def _advice(error: Exception) -> str:
-    text = str(error)
-    if "full" in text:
-        return _FULL
-    if "not a database" in text or "malformed" in text:
-        return (
-            f"expected an SQLite outbox, found {text}; move the file away and start again: the "
-            f"results in it stay there unsent and numbering restarts at 1"
-        )
-    if "readonly" in text or "unable to open" in text:
-        return f"expected a file to write to, got {text}; check its owner and the mount"
-    return f"{text}; check the disk"
+            if is_damage(error):
+                with suppress(sqlite3.Error, OSError, PublishError):  # tried again by the next use
+                    self._start_over()
+            raise problem(self.path, error) from error

@@ -1,7 +1,8 @@
 """The thread that stores results, so that nothing that inspects parts ever waits for a flush.
 
-Results queue while the previous ones are being committed, and everything that waits goes into the
-next transaction. On a slow card the transactions grow instead of the delay.
+A result has its number before it queues here. Results queue while the previous ones are being
+committed, and everything that waits goes into the next transaction. On a slow card the transactions
+grow instead of the delay.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ GATHER_S = 0.025
 
 
 class OutboxWriter:
-    """Commits results to the outbox in the order they came.
+    """Numbers results as they come, and commits them to the outbox in this order.
 
-    When the outbox refuses (a full disk), up to `memory` results wait and are retried every
-    second; beyond that the oldest is dropped and counted, and its number stays a gap in `seq`.
+    When the outbox refuses (a full disk), up to `memory` results wait, are retried every second and
+    go out from memory meanwhile, if the broker is there. Beyond that the oldest is dropped; unless
+    it was delivered it is counted as lost, and its number stays a gap in `seq`.
 
     Args:
         outbox: where results go.
-        on_committed: called in the writer's thread with every numbered payload, after its commit;
-            while it blocks, results wait in memory.
+        on_committed: called in the writer's thread with every numbered payload, after its commit
+            or, while the disk is full, its delivery; while it blocks, results wait in memory.
         memory: how many results may wait.
     """
 
@@ -44,7 +46,10 @@ class OutboxWriter:
         self._on_committed = on_committed
         self._memory = memory
         self._waiting: deque[Payload] = deque()
-        self._skipped: Counter[str] = Counter()  # dropped by verdict, not yet known to the outbox
+        self._delivered: deque[Payload] = deque()  # from memory, not passed on yet
+        # By verdict, no longer waiting and not yet known to the outbox.
+        self._settled: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
         self._is_busy = False
         self._is_failing = False
         self._condition = threading.Condition()
@@ -59,9 +64,9 @@ class OutboxWriter:
         self._thread.start()
 
     def put(self, payload: Payload) -> None:
-        """Hand over a result; returns at once."""
+        """Give a result its number and take it over; returns at once."""
         with self._condition:
-            self._waiting.append(payload)
+            self._waiting.append(self._outbox.number(payload))
             self._shrink()
             self._condition.notify_all()
 
@@ -76,7 +81,7 @@ class OutboxWriter:
             return self._condition.wait_for(self._is_idle, timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """Commit what waits and end the thread; False when results had to be given up."""
+        """Commit what waits and end the thread; False when results are left in memory."""
         self._deadline = time.monotonic() + timeout_s
         self._stop.set()
         with self._condition:
@@ -84,11 +89,14 @@ class OutboxWriter:
         if self._thread.ident is not None:  # else it was never started
             self._thread.join(timeout_s + RETRY_S)
         if self._waiting:
-            log.error("results given up count=%d outbox=%s", len(self._waiting), self._outbox.path)
+            log.error(
+                "results not stored count=%d outbox=%s", len(self._waiting), self._outbox.path
+            )
         return self._is_idle()
 
     def _is_idle(self) -> bool:
-        return not (self._waiting or self._skipped or self._is_busy)
+        is_known = not (self._delivered or self._settled or self._lost)
+        return is_known and not (self._waiting or self._is_busy)
 
     def _run(self) -> None:
         committed_s = -GATHER_S
@@ -96,19 +104,20 @@ class OutboxWriter:
             with self._condition:
                 self._condition.wait_for(lambda: self._waiting or self._stop.is_set(), timeout=1.0)
             self._stop.wait(committed_s + GATHER_S - time.monotonic())
+            self._pass_on(self._take_settled())
             with self._condition:
-                batch, skipped = list(self._waiting), self._skipped
-                self._skipped = Counter()
+                batch, settled, lost = list(self._waiting), self._settled, self._lost
+                self._settled, self._lost = Counter(), Counter()
                 self._waiting.clear()
                 self._is_busy = True
             try:
-                if batch or skipped:
-                    self._commit(batch, skipped)
+                if batch or settled or lost:
+                    self._commit(batch, settled, lost)
                     committed_s = time.monotonic()
             except Exception as error:
                 # A payload that cannot be stored is a defect of this program: stop, do not spin.
                 self.error = self.error or error
-                self._take_back(batch, skipped)
+                self._take_back(batch, settled, lost)
                 log.exception("result writer ended")
                 return
             finally:
@@ -120,21 +129,32 @@ class OutboxWriter:
             if self._is_failing and self._stop.wait(RETRY_S):
                 time.sleep(0.1)  # stopping: tried more often, until the deadline
 
-    def _commit(self, batch: list[Payload], skipped: Counter[str]) -> None:
+    def _commit(self, batch: list[Payload], settled: Counter[str], lost: Counter[str]) -> None:
         try:
-            numbered = self._outbox.append(batch, skipped)
+            self._outbox.append(batch, settled=settled, lost=lost)
         except PublishError as error:
             if not self._is_failing:
                 log.error(  # noqa: TRY400 - one line, not a traceback
                     "results wait in memory limit=%d: %s", self._memory, error
                 )
             self._is_failing = True
-            self._take_back(batch, skipped)
+            self._outbox.hold(batch, str(error))
+            self._take_back(batch, settled, lost)
             return
         if self._is_failing:
             log.warning("outbox takes results again outbox=%s", self._outbox.path)
         self._is_failing = False
-        self._pass_on(numbered)
+        self._pass_on(batch)
+
+    def _take_settled(self) -> list[Payload]:
+        """Remove the oldest results as far as they were delivered from memory."""
+        with self._condition:
+            while self._waiting and self._outbox.is_settled(self._waiting[0]["seq"]):
+                self._delivered.append(self._waiting.popleft())
+            taken = list(self._delivered)
+            self._delivered.clear()
+            self._settled.update(payload["result"] for payload in taken)
+        return taken
 
     def _pass_on(self, numbered: list[Payload]) -> None:
         try:
@@ -143,14 +163,18 @@ class OutboxWriter:
         except Exception as error:  # noqa: BLE001 - kept for the main thread; storing goes on
             self.error = self.error or error
 
-    def _take_back(self, batch: list[Payload], skipped: Counter[str]) -> None:
+    def _take_back(self, batch: list[Payload], settled: Counter[str], lost: Counter[str]) -> None:
         with self._condition:
             self._waiting.extendleft(reversed(batch))
-            self._skipped += skipped
+            self._settled += settled
+            self._lost += lost
             self._shrink()
 
     def _shrink(self) -> None:
         while len(self._waiting) > self._memory:
             dropped = self._waiting.popleft()
-            self._skipped[dropped["result"]] += 1
-            self.lost_memory += 1
+            if self._outbox.is_settled(dropped["seq"]):
+                self._delivered.append(dropped)
+            else:
+                self._lost[dropped["result"]] += 1
+                self.lost_memory += 1

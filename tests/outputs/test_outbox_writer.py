@@ -27,19 +27,27 @@ class GatedOutbox:
         self.is_full = False
         self.path = "outbox"
         self.commits: list[int] = []
-        self.seq = 0
+        self.delivered: set[int] = set()
+        self.held: list[int] = []
+        self.seq = self.lost = self.settled = 0
 
-    def append(self, payloads, skipped=None):
+    def number(self, payload):
+        self.seq += 1
+        return {**payload, "seq": self.seq}
+
+    def append(self, payloads, *, settled=None, lost=None):
         assert self.gate.wait(5)
         if self.is_full:
             raise PublishError("the disk is full")
         self.commits.append(len(payloads))
-        self.seq += sum((skipped or {}).values())
-        numbered = []
-        for payload in payloads:
-            self.seq += 1
-            numbered.append({**payload, "seq": self.seq})
-        return numbered
+        self.lost += sum((lost or {}).values())
+        self.settled += sum((settled or {}).values())
+
+    def hold(self, payloads, reason):
+        self.held = [payload["seq"] for payload in payloads]
+
+    def is_settled(self, seq):
+        return seq in self.delivered
 
 
 @pytest.fixture
@@ -144,19 +152,36 @@ def test_when_memory_is_full_too_the_oldest_go_and_their_numbers_stay_a_gap(
     assert [payload["seq"] for payload in committed] == list(range(16, 26))
 
 
+def test_results_delivered_from_memory_need_no_room_there(make_writer, outbox, committed):
+    outbox.is_full = True
+    writer = make_writer(memory=10)
+    for first in range(1, 41, 8):
+        for i in range(8):
+            writer.put(make_payload(f"p-{first + i}"))
+        wait_until(lambda last=first + 7: last in outbox.held, what="all of them are held")
+        outbox.delivered.update(outbox.held)
+    wait_until(lambda: len(committed) == 40, what="what was delivered is passed on")
+    assert [payload["seq"] for payload in committed] == list(range(1, 41))
+    assert writer.lost_memory == 0
+    outbox.is_full = False
+    assert writer.flush(5)
+    assert (outbox.settled, outbox.lost, sum(outbox.commits)) == (40, 0, 0)
+
+
 def test_a_real_outbox_recovers_when_there_is_room_again(make_writer, committed, tmp_path):
     real = Outbox(tmp_path / "x.db", SpoolSettings())
-    (pages,) = real._db.execute("PRAGMA page_count").fetchone()
-    real._db.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = real._tables._db.execute("PRAGMA page_count").fetchone()
+    real._tables._db.execute(f"PRAGMA max_page_count = {pages}")
     writer = make_writer(real, memory=20)
     for i in range(30):
-        writer.put(make_payload(f"p-{i}"))
+        writer.put(make_payload(f"{i}" * 10_000))  # not even one fits
     wait_until(lambda: writer._is_failing)
-    assert real.last_seq == 0
+    assert sum(real.counts.values()) == 0
     with real._lock:
-        real._db.execute("PRAGMA max_page_count = 1000000")
+        real._tables._db.execute("PRAGMA max_page_count = 1000000")
     assert writer.flush(5)
     assert [row.seq for row in real.pending(0, 100)] == list(range(11, 31))
+    assert sum(real.counts.values()) == 30
     assert (real.lost, real.last_seq, writer.lost_memory) == (10, 30, 10)
     writer.stop(1)
     real.close()
@@ -181,7 +206,7 @@ def test_stop_gives_up_at_its_deadline_and_says_so(make_writer, outbox, caplog):
     began = time.monotonic()
     assert not writer.stop(0.3)
     assert time.monotonic() - began < 2
-    assert "results given up count=3" in caplog.text
+    assert "results not stored count=3" in caplog.text
 
 
 def test_a_fault_of_the_receiver_is_kept_and_storing_goes_on(make_writer, outbox):
