@@ -151,8 +151,8 @@ def _refuse_other_encoding(root: Path, name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"--data {escaped(str(root))}: expected file names in UTF-8, found {escaped(name)}; rename it, or "
-            "convert all names with convmv"
+            f"--data {escaped(str(root))}: expected file names in UTF-8, found {escaped(name)}; "
+            "rename it, or convert all names with convmv"
         ) from None
 
 
