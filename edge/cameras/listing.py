@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.picture_file import is_picture
+from edge.printable_text import escaped
 
 # The masks of an MVTec data set are pictures, but not of parts.
 _NOT_PARTS = "ground_truth"
@@ -36,6 +37,11 @@ def list_pictures(place: Path) -> tuple[Path, list[str]]:
             for path in glob.iglob(str(place), recursive=True)  # noqa: PTH207 - absolute patterns
         ]
     return root, sorted((path for path in found if _is_wanted(root, path)), key=natural)
+
+
+def shown_name(path: str) -> str:
+    r"""Return a path as results and messages show it: bytes outside UTF-8 as `\xe4`, one line."""
+    return escaped(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def is_glob(place: Path) -> bool:

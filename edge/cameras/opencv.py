@@ -26,6 +26,15 @@ def _set_environment(ffmpeg_options: str) -> None:
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = ffmpeg_options
 
 
+def is_unicode(text: str) -> bool:
+    """Tell whether OpenCV can take a name; it crashes on bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class VideoHandle:
     """A cv2.VideoCapture that `close` cannot pull away from under a running `read`.
 
@@ -45,6 +54,8 @@ class VideoHandle:
 
         `parameters`: pairs of capture property and value. `ffmpeg_options`: `key;value|key;value`.
         """
+        if not is_unicode(target):
+            return False
         with self._held():
             _set_environment(ffmpeg_options)
             self._is_closed = False

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from edge.cameras.address import Address
-from edge.cameras.listing import is_glob, list_pictures
+from edge.cameras.listing import is_glob, list_pictures, shown_name
 from edge.cameras.pace import Pace, Playback
 from edge.cameras.source import frame_now
 from edge.config.station import CameraSettings
@@ -19,8 +19,8 @@ class PictureSource:
     """Pictures in natural order of their relative paths.
 
     The list is made once, at open. A file that is broken, or gone by the time it is read, is a
-    frame with a fault. The part's id is the relative path; its label is the folder that holds it,
-    as in the MVTec layout (`test/good/x.png` -> good), unless `labels=none`.
+    frame with a fault. The part's id is the relative path (see `shown_name`); its label is the
+    folder that holds it, as in the MVTec layout (`test/good/x.png` -> good), unless `labels=none`.
     """
 
     def __init__(self, camera: str, place: Path, playback: Playback, *, has_labels: bool = True):
@@ -43,7 +43,7 @@ class PictureSource:
         if not address.place:
             raise query.problem("expected a path, such as file:///data/parts")
         labels = query.choice("labels", ("folder", "none"))
-        place = Path(unquote(address.place)).expanduser()
+        place = Path(unquote(address.place, errors="surrogateescape")).expanduser()
         playback = Playback.from_query(query)
         return cls(settings.name, place, playback, has_labels=labels != "none")
 
@@ -65,7 +65,7 @@ class PictureSource:
             self._position, self._taken_s = 0, None
         path = self._paths[self._position]
         if not self._pace.wait(self._playback.period_s(self._seconds_since_previous(path))):
-            raise CameraUnavailable(f"{self._camera}: {self._place}: closed")
+            raise CameraUnavailable(f"{self._camera}: {shown_name(str(self._place))}: closed")
         self._position += 1
         self._frame_id += 1
         return self._frame(path, self._frame_id - 1)
@@ -75,12 +75,13 @@ class PictureSource:
         self._pace.stop()
 
     def _frame(self, path: str, frame_id: int) -> Frame:
-        folder = Path(path).parent.name
-        part = Part(path, "file", folder if folder and self._has_labels else None)
+        name = shown_name(path)
+        folder = Path(name).parent.name
+        part = Part(name, "file", folder if folder and self._has_labels else None)
         try:
             pixels = read_picture(self._root / path)
         except ValueError as error:
-            return frame_now(self._camera, frame_id, None, fault=f"{path}: {error}", part=part)
+            return frame_now(self._camera, frame_id, None, fault=f"{name}: {error}", part=part)
         return frame_now(self._camera, frame_id, pixels, part=part)
 
     def _seconds_since_previous(self, path: str) -> float:
@@ -103,6 +104,6 @@ class PictureSource:
     def _unavailable(self, found: str) -> CameraUnavailable:
         kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
         return CameraUnavailable(
-            f"{self._camera}: {self._place}: expected pictures ({kinds}), found {found}; "
-            f"give the path of a picture, a folder, a glob or a video"
+            f"{self._camera}: {shown_name(str(self._place))}: expected pictures ({kinds}), found "
+            f"{found}; give the path of a picture, a folder, a glob or a video"
         )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.address import Address
-from edge.cameras.opencv import VideoHandle
+from edge.cameras.listing import shown_name
+from edge.cameras.opencv import VideoHandle, is_unicode
 from edge.cameras.pace import Pace, Playback
 from edge.cameras.source import frame_now
 from edge.config.station import CameraSettings
@@ -46,6 +47,7 @@ class VideoSource:
         self._next: NDArray[np.uint8] | None = None
         self._next_at_s = 0.0
         self._shown_at_s = 0.0
+        self._begins_at_s = 0.0
         self._expected = 0
         self._fps = 0.0
         self._position = 0
@@ -55,7 +57,7 @@ class VideoSource:
     def from_address(cls, address: Address, settings: CameraSettings) -> VideoSource:
         """Read the keys `fps`, `loop` and `timing`."""
         address.query.only("fps", "loop", "timing")
-        path = Path(unquote(address.place)).expanduser()
+        path = Path(unquote(address.place, errors="surrogateescape")).expanduser()
         return cls(settings.name, path, Playback.from_query(address.query))
 
     def open(self) -> None:
@@ -64,6 +66,8 @@ class VideoSource:
         if not self._path.is_file():
             found = "a folder" if self._path.is_dir() else "no such file"
             raise self._unavailable(f"expected a video file, found {found}; check the path")
+        if not is_unicode(str(self._path)):
+            raise self._unavailable("expected a path in UTF-8, found other bytes; rename it")
         self._rewind()
 
     def read(self) -> Frame | None:
@@ -78,7 +82,7 @@ class VideoSource:
             raise self._unavailable("closed")
         self._shown_at_s = at_s
         fault = self._break() if self._next is None else None
-        part = Part(f"{self._path.name}#{self._position:06d}", "file")
+        part = Part(f"{shown_name(self._path.name)}#{self._position:06d}", "file")
         self._position += 1
         self._frame_id += 1
         shown = None if fault else pixels
@@ -99,8 +103,10 @@ class VideoSource:
         self._handle.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         self._expected = int(self._handle.get(cv2.CAP_PROP_FRAME_COUNT))
         self._fps = self._handle.get(cv2.CAP_PROP_FPS)
-        self._position, self._next_at_s, self._shown_at_s = 0, 0.0, 0.0
+        self._position, self._next_at_s, self._begins_at_s = 0, 0.0, 0.0
         self._pull()
+        # A piece cut out of a longer recording may keep that one's clock.
+        self._begins_at_s, self._next_at_s, self._shown_at_s = self._next_at_s, 0.0, 0.0
         if self._next is None:
             raise self._unavailable("expected a video, found no frame that can be decoded")
 
@@ -108,7 +114,10 @@ class VideoSource:
         """Read one frame ahead: only the end shows that the frame before it was the last."""
         self._next = self._handle.read()
         if self._next is not None:
-            self._next_at_s = self._handle.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            self._next_at_s = self._clock_s() - self._begins_at_s
+
+    def _clock_s(self) -> float:
+        return self._handle.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
     def _break(self) -> str | None:
         """Return the fault of a recording that ended early, None for a regular end."""
@@ -119,9 +128,9 @@ class VideoSource:
         if not (late_by_count and late_by_clock):
             return None
         return (
-            f"{self._path.name}: recording breaks off: expected {expected} frames, got {got - 1} "
-            f"whole ones; copy the file again"
+            f"{shown_name(self._path.name)}: recording breaks off: expected {expected} frames, got "
+            f"{got - 1} whole ones; copy the file again"
         )
 
     def _unavailable(self, what: str) -> CameraUnavailable:
-        return CameraUnavailable(f"{self._camera}: {self._path}: {what}")
+        return CameraUnavailable(f"{self._camera}: {shown_name(str(self._path))}: {what}")

@@ -1,5 +1,6 @@
 import os
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -254,3 +255,36 @@ def test_close_ends_a_wait_from_another_thread(tmp_path):
     source.close()
     source.open()
     assert source.read().part.id == "2.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"Geh\xe4use.png", r"Geh\xe4use.png"),
+        (b"line\nbreak.png", r"line\nbreak.png"),
+        (b"red\x1b[31m.png", r"red\x1b[31m.png"),
+        ("bidi\u202egnp.png".encode(), r"bidi\u202egnp.png"),
+        ("Geh\u00e4use [1]*.png".encode(), "Geh\u00e4use [1]*.png"),
+        (b"x" * 251 + b".png", "x" * 251 + ".png"),
+    ],
+)
+def test_an_odd_name_is_judged_and_shown_in_one_line(tmp_path, name, shown):
+    for folder, data in ((b"whole/", encoded(".png")), (b"cut/", encoded(".png")[:500])):
+        place = os.fsencode(tmp_path) + b"/" + folder
+        Path(os.fsdecode(place)).mkdir()
+        Path(os.fsdecode(place + name)).write_bytes(data)
+        (frame,) = frames(opened(f"file://{os.fsdecode(place)}?labels=none"))
+        assert frame.part.id == shown
+        if folder == b"cut/":
+            assert frame.fault == f"{shown}: PNG cut short after 500 bytes"
+        frame.part.id.encode()
+
+
+def test_an_address_reaches_a_folder_whose_name_is_not_utf8(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/Geh\xe4use"
+    Path(os.fsdecode(folder)).mkdir()
+    (Path(os.fsdecode(folder)) / "x.png").write_bytes(encoded(".png"))
+    (frame,) = frames(opened(f"file://{tmp_path}/Geh%E4use"))
+    assert frame.part.id == "x.png"
+    with pytest.raises(CameraUnavailable, match=r"Geh\\xe4use/none: expected pictures"):
+        opened(f"file://{tmp_path}/Geh%E4use/none")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge.cameras.factory import make_source
+from edge.cameras.video import VideoSource
 from edge.config.station import CameraSettings
 from edge.errors import CameraUnavailable
 
@@ -136,6 +138,7 @@ def test_opencv_and_ffmpeg_print_nothing_of_their_own(tmp_path):
         cut(record(tmp_path / name, 60, "mp4v" if name.endswith("mp4") else "MJPG"), 0.62)
     program = f"""
 from edge.cameras.factory import make_source
+from edge.cameras.video import VideoSource
 from edge.config.station import CameraSettings
 from edge.errors import CameraUnavailable
 for name in ("broken.mp4", "broken.avi"):
@@ -161,3 +164,22 @@ def test_reading_after_close_is_an_error_and_not_a_regular_end(tmp_path):
     source.close()
     with pytest.raises(CameraUnavailable, match="closed"):
         source.read()
+
+
+def test_a_name_that_is_not_utf8_is_refused_and_does_not_crash(tmp_path):
+    record(tmp_path / "parts.avi", 3).rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xe4.avi"))
+    words = r"\\xe4\.avi: expected a path in UTF-8, found other bytes; rename it"
+    with pytest.raises(CameraUnavailable, match=words):
+        opened(f"{tmp_path}/%E4.avi")
+
+
+@pytest.mark.parametrize("begins_at_s", [5.0, 3600.0])
+def test_the_clock_of_a_recording_may_begin_anywhere(tmp_path, monkeypatch, periods, begins_at_s):
+    """A piece of a longer recording keeps its clock; it still breaks off where it breaks off."""
+    clock = VideoSource._clock_s
+    monkeypatch.setattr(VideoSource, "_clock_s", lambda self: clock(self) + begins_at_s)
+    whole = frames(opened(record(tmp_path / "whole.avi", 60), "?timing=original"))
+    assert [frame.fault for frame in whole] == [None] * 60
+    assert periods == pytest.approx([0, *[1 / FPS] * 59], abs=0.002)
+    *_, last = frames(opened(cut(record(tmp_path / "cut.avi", 60), 0.5)))
+    assert "recording breaks off: expected 60 frames" in last.fault
