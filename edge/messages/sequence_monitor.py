@@ -1,7 +1,7 @@
 """What a subscriber can know of a station: gaps, duplicates, totals. Pure; payloads are untrusted.
 
-The rule for consumers: `(node, station, seq)` is the key, `msg_id` tells a repetition, and the
-counters say how far delivery has come, so that even a missing tail is seen.
+The rule for consumers: `(node, station, outbox_id, seq)` is the key, `msg_id` tells a repetition,
+and the counters say how far delivery has come, so that even a missing tail is seen.
 """
 
 from __future__ import annotations
@@ -35,14 +35,21 @@ class SeqTracker:
         self._gaps: list[tuple[int, int]] = []  # first and last missing, ascending
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._boot_ids: set[str] = set()
+        self._outbox_id = ""
+        self._former: set[str] = set()  # outboxes that another one has replaced
+        self.outboxes = 0  # that have given numbers
 
     @property
     def missing(self) -> int:
         """Decisions that exist and have not arrived."""
         return sum(last - first + 1 for first, last in self._gaps)
 
-    def see(self, seq: int, msg_id: str, boot_id: str) -> bool:
-        """Note a result; False for a repetition of one already seen."""
+    def see(self, seq: int, msg_id: str, boot_id: str, outbox_id: str = "") -> bool:
+        """Note a result; False for a repetition of one already seen.
+
+        `outbox_id` is empty in results of former versions: there, a lower number of another boot
+        means that numbering began again.
+        """
         if msg_id in self._seen:
             self.duplicates += 1
             return False
@@ -52,20 +59,36 @@ class SeqTracker:
         is_new_boot = boot_id not in self._boot_ids
         self._boot_ids.add(boot_id)
         self.received += 1
-        if self._high is None or seq > self._high:
+        if self._is_of_former(outbox_id):
+            self.late += 1
+        elif self._high is None or seq > self._high:
             self._reach(seq - 1)
             self._high = seq
-        elif not self._fill(seq) and is_new_boot:  # numbering began again, in a new outbox
+        elif (
+            not self._fill(seq) and is_new_boot and not outbox_id
+        ):  # numbering began again, in a new outbox
             self._gaps, self._high = [], seq
         else:
             self.late += 1
         return True
 
-    def delivered(self, seq: int) -> None:
+    def delivered(self, seq: int, outbox_id: str = "") -> None:
         """Note that the station has delivered everything up to `seq` (from its counters)."""
-        if self._high is None or seq > self._high:
+        if not self._is_of_former(outbox_id) and (self._high is None or seq > self._high):
             self._reach(seq)
             self._high = seq
+
+    def _is_of_former(self, outbox_id: str) -> bool:
+        """Begin anew with another outbox; True for one that was replaced before."""
+        if outbox_id in self._former:
+            return True
+        if outbox_id and outbox_id != self._outbox_id:
+            if self._outbox_id:
+                self._former.add(self._outbox_id)
+                self._gaps, self._high = [], None
+            self._outbox_id = outbox_id
+            self.outboxes += 1
+        return False
 
     def _reach(self, seq: int) -> None:
         if self._high is not None and seq > self._high:
@@ -145,7 +168,8 @@ class StationView:
             self.counts = {name: int(payload["counts"][name]) for name in VERDICTS}
             self.lost = int(payload["lost"])
             if not is_stored:
-                self.seqs.delivered(int(payload["last_seq"]) - int(payload["pending"]))
+                last = int(payload["last_seq"]) - int(payload["pending"])
+                self.seqs.delivered(last, str(payload.get("outbox_id", "")))
         elif kind == "alerts":
             self.alerts = {str(a["code"]): str(a["severity"]) for a in payload["alerts"]}
         return None
@@ -156,7 +180,7 @@ class StationView:
             raise ValueError
         total_ms = float(payload["times"]["total_ms"])
         self._boots_alive.add(boot_id)
-        if self.seqs.see(seq, msg_id, boot_id):
+        if self.seqs.see(seq, msg_id, boot_id, str(payload.get("outbox_id", ""))):
             self.last = payload
             self._latency_ms.append(total_ms)
             self._arrivals_s.append(time.monotonic())

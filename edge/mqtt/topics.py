@@ -8,8 +8,9 @@ has two nodes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+HOUR_S = 3600
 DAY_S = 86400
 
 
@@ -25,6 +26,16 @@ class Delivery:
     retain: bool
     expiry_s: float | None = None
     is_node: bool = False
+
+    def aged(self, age_s: float) -> Delivery:
+        """Return how a message travels that has been waiting here already.
+
+        Its expiry is shorter by that time, but never below an hour, or the whole of a shorter one:
+        a result that arrives at last shall not vanish at the broker.
+        """
+        if self.expiry_s is None:
+            return self
+        return replace(self, expiry_s=max(min(self.expiry_s, HOUR_S), self.expiry_s - age_s))
 
 
 # Retained are the kinds whose newest value stays true; a retained result would show an old part

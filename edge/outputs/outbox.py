@@ -193,10 +193,14 @@ class Outbox:
 
     def remove(self, seqs: Sequence[int], *, lost: bool = False) -> None:
         """Forget delivered results, or (`lost`) count results that can never be delivered."""
-        seqs = self._held.settle(seqs, lost=lost)
+        seqs = self.settle(seqs, lost=lost)
         if seqs:
             with self._lock, self._guarded():
                 self._tables.remove(seqs, lost=lost)
+
+    def settle(self, seqs: Sequence[int], *, lost: bool = False) -> list[int]:
+        """Do what `remove` does for results in memory; return the others, which need the disk."""
+        return self._held.settle(seqs, lost=lost)
 
     @property
     def outbox_id(self) -> str:
