@@ -6,15 +6,18 @@ and the counters say how far delivery has come, so that even a missing tail is s
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge.messages.payload_reader import read_payload
 from edge.result import VERDICTS
 
 REMEMBERED = 10_000
+MOST_GAPS = 1000
+MOST_ALERTS = 100
+LONGEST_NAME = 200
 # What reading a payload of any shape can raise.
 _WRONG_SHAPE = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
@@ -34,15 +37,18 @@ class SeqTracker:
         self._high: int | None = None
         self._gaps: list[tuple[int, int]] = []  # first and last missing, ascending
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._boot_ids: set[str] = set()
+        self._boot_ids: OrderedDict[str, None] = OrderedDict()
+        self._forgotten = 0  # missing ones whose gap is no longer kept
         self._outbox_id = ""
-        self._former: set[str] = set()  # outboxes that another one has replaced
+        self._former: OrderedDict[str, None] = (
+            OrderedDict()
+        )  # outboxes that another one has replaced
         self.outboxes = 0  # that have given numbers
 
     @property
     def missing(self) -> int:
         """Decisions that exist and have not arrived."""
-        return sum(last - first + 1 for first, last in self._gaps)
+        return self._forgotten + sum(last - first + 1 for first, last in self._gaps)
 
     def see(self, seq: int, msg_id: str, boot_id: str, outbox_id: str = "") -> bool:
         """Note a result; False for a repetition of one already seen.
@@ -53,11 +59,9 @@ class SeqTracker:
         if msg_id in self._seen:
             self.duplicates += 1
             return False
-        self._seen[msg_id] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
+        _remember(self._seen, msg_id)
         is_new_boot = boot_id not in self._boot_ids
-        self._boot_ids.add(boot_id)
+        _remember(self._boot_ids, boot_id)
         self.received += 1
         if self._is_of_former(outbox_id):
             self.late += 1
@@ -67,7 +71,7 @@ class SeqTracker:
         elif (
             not self._fill(seq) and is_new_boot and not outbox_id
         ):  # numbering began again, in a new outbox
-            self._gaps, self._high = [], seq
+            self._gaps, self._high, self._forgotten = [], seq, 0
         else:
             self.late += 1
         return True
@@ -84,8 +88,8 @@ class SeqTracker:
             return True
         if outbox_id and outbox_id != self._outbox_id:
             if self._outbox_id:
-                self._former.add(self._outbox_id)
-                self._gaps, self._high = [], None
+                _remember(self._former, self._outbox_id)
+                self._gaps, self._high, self._forgotten = [], None, 0
             self._outbox_id = outbox_id
             self.outboxes += 1
         return False
@@ -93,6 +97,9 @@ class SeqTracker:
     def _reach(self, seq: int) -> None:
         if self._high is not None and seq > self._high:
             self._gaps.append((self._high + 1, seq))
+        if len(self._gaps) > MOST_GAPS:
+            first, last = self._gaps.pop(0)
+            self._forgotten += last - first + 1
 
     def _fill(self, seq: int) -> bool:
         """Take `seq` out of the gaps; False when it was not missing."""
@@ -102,6 +109,12 @@ class SeqTracker:
                 self._gaps[i : i + 1] = [(a, b) for a, b in rest if a <= b]
                 return True
         return False
+
+
+def _remember(known: OrderedDict[str, None], name: str) -> None:
+    known[name] = None
+    if len(known) > REMEMBERED:
+        known.popitem(last=False)
 
 
 @dataclass
@@ -122,7 +135,7 @@ class StationView:
     has_stopped: bool = False
     _latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=500))
     _arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=500))
-    _boots_alive: set[str] = field(default_factory=set)
+    _boots_alive: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def take(self, kind: str, data: bytes, *, is_stored: bool) -> dict[str, Any] | None:
         """Take a message; return the payload if it is a result, repeated or not, else None.
@@ -134,8 +147,7 @@ class StationView:
         """
         self.last_seen_s = time.monotonic()
         try:
-            payload = json.loads(data)
-            return self._note(kind, payload, is_stored=is_stored)
+            return self._note(kind, read_payload(data), is_stored=is_stored)
         except _WRONG_SHAPE:
             self.invalid += 1
             return None
@@ -163,24 +175,27 @@ class StationView:
         if kind == "status":
             self._note_status(payload["state"], payload["boot_id"], is_stored=is_stored)
         elif kind == "state":
-            self.state = str(payload.get("mode") or payload["state"])
+            self.state = _name(payload.get("mode") or payload["state"])
         elif kind == "counters":
-            self.counts = {name: int(payload["counts"][name]) for name in VERDICTS}
-            self.lost = int(payload["lost"])
+            counts = {name: _count(payload["counts"][name]) for name in VERDICTS}
+            last = _count(payload["last_seq"]) - _count(payload["pending"])
+            outbox_id = _outbox_of(payload)
+            self.counts, self.lost = counts, _count(payload["lost"])
             if not is_stored:
-                last = int(payload["last_seq"]) - int(payload["pending"])
-                self.seqs.delivered(last, str(payload.get("outbox_id", "")))
+                self.seqs.delivered(_count(last), outbox_id)
         elif kind == "alerts":
-            self.alerts = {str(a["code"]): str(a["severity"]) for a in payload["alerts"]}
+            active = payload["alerts"][:MOST_ALERTS]
+            self.alerts = {_name(alert["code"]): _name(alert["severity"]) for alert in active}
         return None
 
     def _note_result(self, payload: dict[str, Any]) -> dict[str, Any]:
-        seq, msg_id, boot_id = int(payload["seq"]), str(payload["msg_id"]), str(payload["boot_id"])
+        seq, outbox_id = _count(payload["seq"]), _outbox_of(payload)
+        msg_id, boot_id = _name(payload["msg_id"]), _name(payload["boot_id"])
         if payload["result"] not in VERDICTS:
             raise ValueError
         total_ms = float(payload["times"]["total_ms"])
-        self._boots_alive.add(boot_id)
-        if self.seqs.see(seq, msg_id, boot_id, str(payload.get("outbox_id", ""))):
+        _remember(self._boots_alive, boot_id)
+        if self.seqs.see(seq, msg_id, boot_id, outbox_id):
             self.last = payload
             self._latency_ms.append(total_ms)
             self._arrivals_s.append(time.monotonic())
@@ -188,9 +203,9 @@ class StationView:
 
     def _note_status(self, state: str, boot_id: str, *, is_stored: bool) -> None:
         """A stored `stopped` counts only for a run that we have seen alive."""
-        self.presence = str(state)
+        self.presence = _name(state)
         if state == "online":
-            self._boots_alive.add(str(boot_id))
+            _remember(self._boots_alive, _name(boot_id))
         is_ours = not is_stored or boot_id in self._boots_alive
         self.has_stopped = state == "stopped" and is_ours
 
@@ -198,7 +213,22 @@ class StationView:
 def station_of(data: bytes) -> str | None:
     """Return the station that a message of a node is about, None when it does not say."""
     try:
-        station = json.loads(data)["station"]
-    except (ValueError, TypeError, LookupError, RecursionError):
+        return _name(read_payload(data).get("station"))
+    except ValueError:
         return None
-    return station if isinstance(station, str) else None
+
+
+def _outbox_of(payload: dict[str, Any]) -> str:
+    return _name(payload["outbox_id"]) if payload.get("outbox_id") else ""
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        raise ValueError("expected a short text")
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("expected a count")
+    return value

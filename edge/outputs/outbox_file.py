@@ -20,7 +20,7 @@ MAX_ROW_BYTES = 16 * 2**20
 # Removing delivered results writes too. Without this room a disk that the outbox itself has filled
 # could never be emptied again.
 RESERVE_BYTES = 8 * 2**20
-FULL = "the disk is full; free space, results wait in memory until then"
+FULL = "the disk is full; free space"
 _TABLES = (
     """CREATE TABLE results (seq INTEGER PRIMARY KEY, created_s REAL NOT NULL,
                              size INTEGER NOT NULL, payload TEXT NOT NULL)""",
