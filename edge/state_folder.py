@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge.errors import PublishError
-from edge.private_file import MODE as FILE_MODE
 
 log = logging.getLogger(__name__)
 MODE = 0o700
+FILE_MODE = 0o600
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
 # A folder that holds one of these is ours, whatever lies beside it.

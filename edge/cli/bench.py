@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.console import make_app, run, setup_logging
+from edge.cli.console import make_app, rich_console, run, setup_logging
 from edge.config.station import Spin
 
 if TYPE_CHECKING:
@@ -97,12 +97,11 @@ def _as_json(bundle: Bundle, measured: Measured) -> dict[str, object]:
 
 
 def _print_table(bundle: Bundle, measured: Measured) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     width, height = measured.frame_wh
-    console = Console()
+    console = rich_console()
     console.print(
         f"{escape(bundle.manifest.name)} {escape(bundle.manifest.version)}, {width}x{height} "
         f"frames, {measured.parts} parts on each engine; milliseconds per part",
@@ -113,7 +112,7 @@ def _print_table(bundle: Bundle, measured: Measured) -> None:
         threads = f", {info.threads} threads" if info.threads else ""
         mark = "" if engine.is_trusted else " (parity not checked on this device)"
         title = f"{info.backend} {info.version} {info.precision} on {info.device}{threads}{mark}"
-        table = Table(title=title, title_justify="left", box=None)
+        table = Table(title=escape(title), title_justify="left", box=None)
         table.add_column("stage")
         for column in ("p50", "p95", "p99", "per second"):
             table.add_column(column, justify="right")

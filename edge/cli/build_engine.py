@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge.cli.console import make_app, run, setup_logging
+from edge.cli.console import make_app, run, say, setup_logging
 from edge.toolchain.engine_build.profile_folder import target_names
 
 EPILOG = f"""Targets:\n
@@ -59,7 +59,10 @@ def build_engine(
     profile, folder = read_target(target), find_engine_dir(out)
     backend = find_backend(target, profile, folder, cuda)
     built = build_engines(bundle, profile, backend, folder, fallback=fallback, force=force)
-    print(built.as_json() if as_json else built)
+    if as_json:
+        print(built.as_json())
+    else:
+        say(built)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli.broker import broker_settings
-from edge.cli.console import make_app, run, setup_logging
+from edge.cli.console import make_app, run, say, setup_logging
 from edge.config.commands import COMMANDS
 from edge.config.values import NAME
 from edge.errors import CommandError, ConfigError, PublishError
@@ -152,8 +152,7 @@ def _keep_answer(message: Message, cmd_id: str, answers: list[Payload]) -> None:
         if ack["cmd_id"] == cmd_id and all(
             isinstance(ack[key], str) for key in ("status", "code", "message")
         ):
-            printable = (c if c.isprintable() else "?" for c in ack["message"])
-            answers.append({**ack, "message": "".join(printable)})
+            answers.append(ack)
     except (ValueError, LookupError, TypeError, RecursionError):
         return
 
@@ -164,7 +163,7 @@ def _show(name: str, answer: Payload, *, as_json: bool) -> None:
     elif name == "get_state":
         print(json.dumps(answer.get("state"), indent=2), flush=True)
     elif answer["status"] in ("accepted", "in_progress", "done"):
-        print(f"{answer['status']}: {answer['message']}", flush=True)
+        say(f"{answer['status']}: {answer['message']}")
 
 
 def _arguments(pairs: list[str]) -> dict[str, str]:

@@ -9,14 +9,24 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from edge.cli.standard_streams import open_missing, silence
 from edge.errors import EdgeError, WriteError
+from edge.printable_text import escaped, escaped_lines
+from edge.redaction import redacted, redacted_words
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130
 _COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
@@ -36,25 +46,60 @@ def run(app: typer.Typer) -> None:
     paths, owners and disks are not ours. Any other exception is a defect of ours: it keeps its
     traceback and ends with 1.
     """
-    code = 0
+    open_missing()
+    threading.excepthook = _thread_ended
+    code: object = 0
     try:
-        app()
+        code = app(standalone_mode=False)
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
     except EdgeError as error:
-        for problem in str(error).splitlines():
-            print(f"error: {problem}", file=sys.stderr)
+        for problem in getattr(error, "problems", (str(error),)):
+            _print_error(problem)
         code = error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
         code = 1
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"error: {_file_problem(error)}", file=sys.stderr)
-        code = WriteError.exit_code
-    sys.exit(_flushed(code))
+    except Exception as error:  # noqa: BLE001 - what is left ends the process in any case
+        code = _ended_by(error)
+    sys.exit(_flushed(code if isinstance(code, int) else 0))
+
+
+def say(text: object) -> None:
+    """Print a line of a result for people, made safe for a terminal."""
+    print(escaped(redacted(str(text))), flush=True)
+
+
+def _ended_by(error: Exception) -> int:
+    """Print what ended a command, and return its exit code."""
+    if isinstance(error, OSError) and error.filename is not None:
+        _print_error(_file_problem(error))
+        return WriteError.exit_code
+    if hasattr(error, "format_message"):  # of click, which typer brings along under some name
+        program = Path(sys.argv[0]).name
+        _print_error(f"{redacted_words(error.format_message())} (see {program} --help)")
+        return int(getattr(error, "exit_code", 2))
+    if not isinstance(error, typer.Abort):
+        _print_traceback(error)
+    return 1
+
+
+def _print_error(problem: str) -> None:
+    with suppress(OSError):  # a terminal that is gone
+        print(f"error: {escaped(redacted(problem))}", file=sys.stderr)
+
+
+def _print_traceback(error: BaseException) -> None:
+    text = "".join(traceback.format_exception(error)).rstrip("\n")
+    print(escaped_lines(redacted(text)), file=sys.stderr, flush=True)
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """Log the end of a thread; as it is, the interpreter would print what the error holds."""
+    if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+        name = ended.thread.name if ended.thread else "unknown"
+        logging.getLogger(__name__).critical("thread ended name=%s", name, exc_info=ended.exc_value)
 
 
 def _file_problem(error: OSError) -> str:
@@ -67,8 +112,15 @@ def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes again at exit and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(1)
+    except OSError as error:
+        silence(1)
+        _print_error(f"standard output: cannot be written: {error.strerror}; free the disk")
+        code = code or WriteError.exit_code
+    try:
+        sys.stderr.flush()
+    except OSError:  # a terminal that is gone
+        silence(2)
     return code
 
 
@@ -85,6 +137,17 @@ def setup_logging(level: str = "info", *, as_json: bool = False) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def rich_console(file: TextIO | None = None) -> Console:
+    """Return a console for tables that shows what a terminal would obey; default standard output.
+
+    Colours and tables are rich's own; text within them comes from file names, bundles and brokers.
+    """
+    # Rich takes a tenth of a second to import, and most runs print no table.
+    from edge.cli.rich_console import PlainTextConsole
+
+    return PlainTextConsole(file=file)
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far `total` steps have come; call the value with the steps done since.
@@ -93,12 +156,12 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """
     if _is_terminal():
         # Rich takes a tenth of a second to import, and most runs have no terminal.
-        from rich.console import Console
+        from rich.markup import escape
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
         columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-            task = bar.add_task(title, total=total)
+        with Progress(*columns, TimeRemainingColumn(), console=rich_console(sys.stderr)) as bar:
+            task = bar.add_task(escape(title), total=total)
             yield lambda steps: bar.advance(task, steps)
         return
     plain = _PlainProgress(title, total)
@@ -118,10 +181,12 @@ class _PlainProgress:
 
     def say(self) -> None:
         self._said_s = time.monotonic()
-        print(f"{self._title} {self._done}/{self._total}", file=sys.stderr, flush=True)
+        print(f"{escaped(self._title)} {self._done}/{self._total}", file=sys.stderr, flush=True)
 
 
 class _Lines(logging.Formatter):
+    """One line per event; a traceback stands behind it, indented, so that it forges no line."""
+
     def __init__(self, *, is_coloured: bool):
         super().__init__()
         self._is_coloured = is_coloured
@@ -130,9 +195,9 @@ class _Lines(logging.Formatter):
         level = f"{record.levelname:7}"
         if self._is_coloured and record.levelname in _COLOURS:
             level = f"{_COLOURS[record.levelname]}{level}\033[0m"
-        name = record.name.removeprefix("edge.")
-        line = f"{_moment(record)} {level} {name}: {record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        name = escaped(record.name.removeprefix("edge."))
+        line = f"{_moment(record)} {level} {name}: {_event(record)}"
+        return "\n    ".join((line, *_traceback(record, self)))
 
 
 class _JsonLines(logging.Formatter):
@@ -141,11 +206,30 @@ class _JsonLines(logging.Formatter):
             "ts": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _event(record),
         }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
+        if lines := _traceback(record, self):
+            entry["traceback"] = "\n".join(lines)
         return json.dumps(entry, ensure_ascii=False)
+
+
+def _event(record: logging.LogRecord) -> str:
+    """Return the message in one line, without credentials, whatever library it comes from."""
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError):  # a wrong format string must not end a thread or lose a line
+        message = f"{record.msg} {record.args}"
+    return escaped(redacted(message))
+
+
+def _traceback(record: logging.LogRecord, formatter: logging.Formatter) -> list[str]:
+    parts = []
+    if record.exc_info:
+        parts.append(formatter.formatException(record.exc_info))
+    if record.stack_info:
+        parts.append(record.stack_info)
+    text = redacted("\n".join(parts))
+    return [escaped(line) for line in text.split("\n")] if text else []
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli.console import make_app, run, setup_logging
+from edge.cli.console import make_app, rich_console, run, setup_logging
 from edge.config.mqtt import MqttSettings, parse_broker
 from edge.paths import find_state_dir
 
@@ -37,13 +37,13 @@ def doctor(
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
-        from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table("subject", "", "detail", box=None)
         for finding in findings:
-            table.add_row(finding.subject, MARKS[finding.level], finding.detail)
-        Console().print(table)
+            table.add_row(escape(finding.subject), MARKS[finding.level], escape(finding.detail))
+        rich_console().print(table)
     if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(1)
 

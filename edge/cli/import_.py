@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.console import make_app, run, setup_logging
+from edge.cli.console import make_app, run, say, setup_logging
 from edge.cli.stage_bars import stage_bars
 from edge.cli.train_options import pair
 from edge.errors import ConfigError
@@ -100,12 +100,12 @@ def from_run(
 def _report(out: Path, record: RunRecord) -> None:
     width, height = record.model.size_wh
     if record.data.held_out_images:
-        print(
+        say(
             f"{out}: {record.preset} at {width}x{height}, {record.data.held_out_images} good "
             f"pictures for the threshold; next: edge-build {out} --out BUNDLE"
         )
     else:
-        print(
+        say(
             f"{out}: {record.preset} at {width}x{height}, without threshold: to build a bundle, "
             "import it again with --data GOOD_PICTURES"
         )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edge.cli.console import make_app, run, setup_logging
+from edge.cli.console import make_app, run, say, setup_logging
+from edge.cli.standard_streams import silence
 from edge.cli.tables import print_summary
 from edge.config.station import read_station, with_overrides
 from edge.errors import PublishError
@@ -23,6 +27,7 @@ EPILOG = """Examples:\n
   edge-infer station.yaml --camera 'test://conveyor?parts=200' --mqtt mqtt://10.1.4.5:1883\n
   edge-infer station.yaml --check
 """
+log = logging.getLogger(__name__)
 app = make_app()
 
 
@@ -50,8 +55,8 @@ def infer(
 ) -> None:
     """Inspect every part that a camera sees, and publish the verdicts over MQTT.
 
-    Stops at the end of a finite source, after --max-frames, or on SIGINT and SIGTERM. Exit codes:
-    0 stopped in order, 2 configuration, 3 bundle, 4 engine, 5 camera, 6 outbox or broker.
+    Stops at the end of a finite source, after --max-frames, or on SIGINT, SIGTERM and SIGHUP. Exit
+    codes: 0 stopped in order, 2 configuration, 3 bundle, 4 engine, 5 camera, 6 outbox or broker.
     """
     setup_logging(log_level, as_json=log_json)
     config = with_overrides(read_station(station), camera=camera, bundle=bundle, mqtt=mqtt)
@@ -60,42 +65,50 @@ def infer(
         from edge.station.check import check_station
 
         check_station(config)
-        print(f"{station}: in order")
+        say(f"{station}: in order")
         return
     from edge.station.station import Station
 
-    output = JsonLines(lambda: running.request_stop())  # noqa: PLW0108 - it is made below
+    output = JsonLines()
     running = Station(
         config,
         find_state_dir(state_dir),
         on_result=output.write if as_json else None,
         max_frames=max_frames,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: running.request_stop())
+    if config.mqtt.broker == "none":  # nobody else would get the results
+        output.on_failure = running.request_stop
+    _stop_on_signals(running.request_stop)
     summary = running.run()
-    if output.error is not None:
+    if output.error is not None and config.mqtt.broker == "none":
         raise output.error
-    print_summary(summary, running.drops.snapshot(), config, file=sys.stderr)
+    with suppress(OSError):  # a terminal that is gone
+        print_summary(summary, running.drops.snapshot(), config, file=sys.stderr)
     if running.stuck:
         # A thread inside a driver cannot be ended. Results are flushed one by one.
         sys.stderr.flush()
         os._exit(0)
 
 
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """Stop in order on Ctrl-C, at the request of a supervisor, and when the terminal closes."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Whoever starts us by nohup wants us to outlive the terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop())
+
+
 class JsonLines:
     """Results on standard output, one JSON object per line.
 
-    Args:
-        stop: called when nobody reads them any more.
-
     Attributes:
         error: why the output ended before the run did, None while it works.
+        on_failure: called when nothing can be written any more.
     """
 
-    def __init__(self, stop: Callable[[], None]):
+    def __init__(self) -> None:
         self.error: Exception | None = None
-        self._stop = stop
+        self.on_failure: Callable[[], None] = lambda: None
 
     def write(self, payload: dict[str, Any]) -> None:
         """Print one result; after a failure, nothing any more."""
@@ -104,7 +117,8 @@ class JsonLines:
         if self.error is not None:
             return
         try:
-            print(encode(payload), flush=True)
+            # In ASCII: names of files and parts may hold what a terminal would obey.
+            print(json.dumps(json.loads(encode(payload))), flush=True)
         except BrokenPipeError as error:  # `console.run` ends the process without a word
             self.error = error
         except OSError as error:
@@ -114,9 +128,9 @@ class JsonLines:
             )
         else:
             return
-        # What is left in the buffer would fail once more at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        self._stop()
+        silence(1)
+        log.warning("results are no longer printed: %s", self.error)
+        self.on_failure()
 
 
 def main() -> None:

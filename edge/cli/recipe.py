@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli.console import make_app, progress, run, setup_logging
+from edge.cli.console import make_app, progress, run, say, setup_logging
 
 EPILOG = """Examples:\n
   edge-recipe add-type bundles/pcb "rust" --run runs/pcb --out bundles/pcb2\n
@@ -75,7 +75,7 @@ def add_type(
     with progress("adding", 4) as advance:
         added = add(request, out, advance)
     print_bundle(added.bundle)
-    print(
+    say(
         f"{out}: names {word.strip()} too; on the golden pictures scores moved by at most "
         f"{added.score_difference:.1e}, logits of the other types by {added.logit_difference:.1e} "
         "of the largest"
@@ -83,7 +83,7 @@ def add_type(
     if calibration is None and any(
         g.precision == "int8" for g in open_bundle(bundle).manifest.graphs
     ):
-        print(f"{out}: holds no INT8 graphs, as {bundle} does; give --int8 SET to make them anew")
+        say(f"{out}: holds no INT8 graphs, as {bundle} does; give --int8 SET to make them anew")
 
 
 def main() -> None:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from edge.cli.console import rich_console
 
 if TYPE_CHECKING:
     # Commands import this file before they parse their options: heavy libraries would slow --help.
@@ -28,7 +29,9 @@ def print_summary(
     file: TextIO,
 ) -> None:
     """Print what a station did: verdicts, truth where known, speed, drops, pictures."""
-    table = Table(title=f"{config.node}/{config.station}", show_header=False, title_justify="left")
+    table = Table(
+        title=escape(f"{config.node}/{config.station}"), show_header=False, title_justify="left"
+    )
     table.add_column(style="bold")
     table.add_column()
     verdicts = "  ".join(
@@ -52,8 +55,8 @@ def print_summary(
         lost = ", ".join(f"{where}/{why} {n}" for (where, why), n in sorted(drops.items()))
         table.add_row("dropped", lost)
     if config.archive is not None:
-        table.add_row("pictures", str(config.archive.path))
-    Console(file=file).print(table)
+        table.add_row("pictures", escape(str(config.archive.path)))
+    rich_console(file).print(table)
 
 
 def _percent(value: float | None) -> str:
@@ -68,7 +71,7 @@ def _milliseconds(times: Percentiles) -> str:
 
 def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
     """Print the metrics of a bundle on a data set."""
-    console = Console()
+    console = rich_console()
     table = Table(title=escape(f"{bundle.manifest.name} {bundle.manifest.version} on {name}"))
     for title in ("", "AUROC", "AP", "F1-max", "AUPRO"):
         table.add_column(title, justify="right" if title else "left")
@@ -144,9 +147,10 @@ def print_bundle(bundle: Bundle) -> None:
     types = ""
     if parity.type_difference is not None:
         types = f", types within {parity.type_difference:.1e}"
-    Console().print(
-        f"{bundle.folder}: threshold {threshold.value:.4f} for {threshold.alpha:.2%} false rejects "
-        f"from {threshold.n} good pictures of {threshold.groups} parts (at most "
+    rich_console().print(
+        f"{escape(str(bundle.folder))}: threshold {threshold.value:.4f} for "
+        f"{threshold.alpha:.2%} false rejects from {threshold.n} good pictures of "
+        f"{threshold.groups} parts (at most "
         f"{threshold.bound95:.1%} with 95 % confidence); parity with {parity.backend} passed on "
         f"{parity.images} pictures, score within {parity.score_difference:.1e}{types}",
         soft_wrap=True,
@@ -159,9 +163,10 @@ def print_outlying(pictures: Sequence[tuple[str, float]], usual: float) -> None:
     if not pictures:
         return
     named = ", ".join(f"{name} ({score:.2f})" for name, score in pictures)
-    Console().print(
-        f"look at {named}: held out as good, but far above all others (at most {usual:.2f}), and "
-        "the threshold rests on them; if they show a defect, take them out and train again",
+    rich_console().print(
+        f"look at {escape(named)}: held out as good, but far above all others (at most "
+        f"{usual:.2f}), and the threshold rests on them; if they show a defect, take them out and "
+        "train again",
         soft_wrap=True,
         highlight=False,
     )

@@ -239,7 +239,7 @@ def train(
     with stage_bars() as progress:
         record = find_method(method).fit(wanted, out, progress)
     for line in report(out, method, options, record):
-        print(line)
+        console.say(line)
 
 
 def _prepare(out: Path, *, fresh: bool) -> None:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-PROGRAM = """
+PROGRAM = r"""
 import logging, sys, time, typer
 from edge.cli import console
 from edge import errors
@@ -32,6 +32,34 @@ def command(what: str, json_logs: bool = False, level: str = "info") -> None:
         open("/no/such/folder/x", "w")
     if what == "no-file":
         raise OSError("of a library, about no file")
+    if what == "hostile":
+        raise errors.ConfigError("got rtsp://u:geheim@host/x\x1b[2J", "a\nerror: forged\u202e")
+    if what == "hostile-defect":
+        raise ValueError("http://u:geheim@host\n\x1b]0;title\x07")
+    if what == "hostile-log":
+        log.warning("camera %s lost", "top\n2026-11-29T10:00:00.000Z INFO    forged\x9b31m")
+        log.warning("broker mqtt://edge:geheim@host says %r", "\u202e\u200b")
+        logging.getLogger("other\nname").warning("100 % \r sure")
+        logging.getLogger("wrong").warning("%d", "no number\n")
+        try:
+            raise ValueError("rtsp://u:geheim@host\n2026-11-29T10:00:00.000Z INFO    forged")
+        except ValueError:
+            log.exception("ended")
+    if what == "hostile-thread":
+        import threading
+        def work():
+            raise ValueError("rtsp://u:geheim@host\nforged")
+        thread = threading.Thread(target=work, name="t")
+        thread.start()
+        thread.join()
+    if what == "hostile-table":
+        from rich.markup import escape
+        from rich.table import Table
+        name = "a\x1b[2J\u202eb\x07 [red]rtsp://u:geheim@host"
+        table = Table("name", title=escape(name))
+        table.add_row(escape(name))
+        console.rich_console().print(table)
+        console.say(name)
     if what == "exit":
         raise typer.Exit(7)
     if what == "log":
@@ -156,3 +184,49 @@ def test_progress_without_a_terminal_is_one_line_and_leaves_stdout_alone():
     done = run("progress")
     assert done.stdout == "result\n"
     assert done.stderr == "embedding 3/3\n"
+
+
+INVISIBLE = ("\x1b", "\x9b", "\x07", "\r", "\u202e", "\u200b")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hostile",),
+        ("hostile-defect",),
+        ("hostile-log",),
+        ("hostile-log", "--json-logs"),
+        ("hostile-thread",),
+        ("hostile-table",),
+        ("x", "rtsp://u:geheim@host/x"),
+        ("x", "my", "geheim@host/x"),
+        ("x", "--geheim@host"),
+        ("x", "--level", "rtsp://u:geheim@host\x1b[2J"),
+    ],
+)
+def test_nothing_that_a_command_prints_holds_a_password_or_steers_a_terminal(arguments):
+    done = run(*arguments)
+    said = done.stdout + done.stderr
+    assert said
+    assert "geheim" not in said
+    assert not [character for character in INVISIBLE if character in said]
+
+
+def test_no_text_from_outside_makes_a_line_of_its_own():
+    assert run("hostile").stderr.splitlines() == [
+        r"error: got rtsp://***@host/x\x1b[2J",
+        r"error: a\nerror: forged\u202e",
+    ]
+    lines = run("hostile-log").stderr.splitlines()
+    assert [line[:2] for line in lines if not line.startswith("    ")] == ["20"] * 5
+    assert sum("forged" in line for line in lines if not line.startswith("    ")) == 1
+    for line in run("hostile-log", "--json-logs").stderr.splitlines():
+        assert json.loads(line)["ts"].endswith("Z")
+
+
+def test_a_usage_error_is_one_line_that_points_to_the_help():
+    done = run("nothing", "--level", "loud")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: Invalid value: expected one of debug, info")
+    assert done.stderr.endswith("--help)\n")
+    assert done.stdout == ""
