@@ -11,15 +11,16 @@ import json
 import mimetypes
 import os
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from edge.cli.chat_completion import ask, find_endpoint
 from edge.cli.console import make_app, run
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError
+from edge.printable_text import escaped_lines
+from edge.redaction import redacted
 
 EPILOG = """Examples:\n
   edge-explain result.json part.png --url http://server:8000/v1 --model qwen2.5-vl-7b\n
@@ -31,6 +32,8 @@ TASK = (
     "at the places named, what may have caused it, and what to check first. Say so where the "
     "picture does not show what a finding claims. Answer in the language of the findings."
 )
+MAX_PICTURE_BYTES = 20 * 2**20
+MAX_RESULT_BYTES = 2**20
 app = make_app()
 
 
@@ -48,32 +51,29 @@ def explain(
     timeout_s: Annotated[float, typer.Option(min=1, help="seconds to wait for the answer")] = 60.0,
 ) -> None:
     """Print what a vision-language model says of one result and its picture."""
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--url: expected http:// or https://, got {url}")
-    key = None
-    if key_env is not None:
-        key = os.environ.get(key_env)
-        if not key:
-            raise ConfigError(f"--key-env: the variable {key_env} is not set; export it")
+    endpoint = find_endpoint(url)
+    key = None if key_env is None else _key(key_env)
     body = request_body(model, _read_result(result), picture)
-    print(ask(url, body, key, timeout_s))
+    answer = ask(endpoint, body, key, timeout_s)
+    print(escaped_lines(redacted(answer)), flush=True)
 
 
 def request_body(model: str, result: dict[str, Any], picture: Path) -> dict[str, Any]:
     """Put a result and its picture into one chat completion.
 
     Raises:
-        ConfigError: the picture cannot be read or is of no known kind.
+        ConfigError: the picture cannot be read or is of no known kind, or the result lacks a field.
     """
     kind = mimetypes.guess_type(picture.name)[0] or ""
     if not kind.startswith("image/"):
         raise ConfigError(f"{picture}: expected a picture such as .png, .jpg or .webp")
+    data = base64.b64encode(_read(picture, MAX_PICTURE_BYTES)).decode()
     try:
-        data = base64.b64encode(picture.read_bytes()).decode()
-    except OSError as error:
-        raise ConfigError(f"{picture}: cannot be read: {error.strerror}") from error
+        text = described(result)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(f"the result lacks a field or has a wrong one: {error}") from error
     content = [
-        {"type": "text", "text": described(result)},
+        {"type": "text", "text": text},
         {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}},
     ]
     return {
@@ -99,42 +99,44 @@ def described(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def ask(url: str, body: dict[str, Any], key: str | None, timeout_s: float) -> str:
-    """Send a chat completion and return what the model says.
-
-    Raises:
-        EdgeError: the endpoint is away, refuses, or answers something else.
-    """
-    headers = {"Content-Type": "application/json"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    address = f"{url.rstrip('/')}/chat/completions"
-    request = urllib.request.Request(address, json.dumps(body).encode(), headers)  # noqa: S310 - checked
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - checked
-            answer = json.load(response)
-        return str(answer["choices"][0]["message"]["content"]).strip()
-    except urllib.error.HTTPError as error:
-        said = error.read(300).decode("utf-8", "replace").strip()
-        raise EdgeError(f"{address}: refused with {error.code}: {said}") from error
-    except (OSError, TimeoutError) as error:
-        reason = getattr(error, "reason", error)
-        raise EdgeError(f"{address}: no answer: {reason}; check --url and the server") from error
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise EdgeError(f"{address}: expected a chat completion, got something else") from error
-
-
 def _read_result(path: Path) -> dict[str, Any]:
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        result = json.loads(text)
-    except (OSError, ValueError) as error:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(MAX_RESULT_BYTES + 1)
+            if len(data) > MAX_RESULT_BYTES:
+                raise ConfigError(f"-: expected one result, got more than {MAX_RESULT_BYTES} bytes")
+        else:
+            data = _read(path, MAX_RESULT_BYTES)
+        result = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: expected one result as JSON: {error}") from error
     if not isinstance(result, dict) or not str(result.get("schema")).startswith(
         "edge-infer.result/"
     ):
         raise ConfigError(f"{path}: expected one result of schema edge-infer.result/1")
     return result
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: expected a regular file")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise ConfigError(f"{path}: expected at most {limit} bytes; give a smaller file")
+    return data
+
+
+def _key(variable: str) -> str:
+    key = os.environ.get(variable)
+    if not key:
+        raise ConfigError(f"--key-env: the variable {variable} is not set; export it")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"--key-env: expected a key without spaces and line breaks in {variable}")
+    return key
 
 
 def main() -> None:
