@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -23,9 +23,9 @@ def read_tensors(path: Path) -> State:
         OSError: the file cannot be read.
         ValueError: it holds something else than named tensors.
     """
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)[0]
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
@@ -37,6 +37,23 @@ def read_tensors(path: Path) -> State:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path.name} holds something else than named tensors")
     return state
+
+
+def read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
+    """Read named tensors and metadata.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is cut short, damaged or something else.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        return load_file(path), metadata
+    except OSError:
+        raise
+    except Exception as error:  # its reader has errors of its own for lies in the header
+        raise ValueError(f"no whole safetensors file: {_first_line(error)}") from error
 
 
 def write_tensors(

@@ -8,10 +8,10 @@ a hub name in the `transformers` format, or a file in the format of a backbone's
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edge.errors import TrainingError
@@ -20,7 +20,7 @@ from edge.networks.backbones.clip import ClipVision
 from edge.networks.backbones.dinov2 import DinoV2
 from edge.networks.backbones.efficientnet_lite import EfficientNetLite0
 from edge.networks.clip_weights import read_clip
-from edge.networks.state_file import read_tensors, write_tensors
+from edge.networks.state_file import read_safetensors, read_tensors, write_tensors
 from edge.paths import find_weights_dir
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -55,10 +55,13 @@ def _lite0_state(source: str) -> dict[str, Tensor]:
             raise TrainingError(
                 f"--weights {source}: the lite preset takes `package` or a .safetensors file"
             )
-        return load_file(path)
+        try:
+            return read_safetensors(path)[0]
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"--weights {source}: {error}; copy it again") from error
     cached = find_weights_dir() / f"efficientnet_lite0-{LITE0_SHA256[:16]}.safetensors"
-    if cached.is_file():
-        return load_file(cached)
+    with suppress(OSError, ValueError):  # damaged or not there: it is converted again
+        return read_safetensors(cached)[0]
     state = efficientnet_lite.from_published(_published_lite0())
     cached.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(cached, state)

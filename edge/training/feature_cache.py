@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +15,7 @@ from torch import Tensor
 from edge.data.frames import InputShape, input_batches
 from edge.data.image_set import Sample
 from edge.networks.features import Groups, PyramidFeatures, VitFeatures
-
-KEY = "key.json"
+from edge.training.mapped_arrays import MappedArrays
 
 
 class Extractor(Protocol):
@@ -61,35 +59,29 @@ def cache_features(
     `identity` names the backbone and its weights; together with size and time stamp of every
     picture it decides whether old features may serve. `advance` is called with the number of
     inputs done since the last call.
+
+    Raises:
+        DataError: a picture is unreadable.
+        WriteError: the disk is full or cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    key = _key(samples, shape, identity)
     count = len(samples) * shape.tiles
     height, width = detector.features.grid_hw
-    shapes = [(count, height * width, channels) for channels in detector.features.channels]
-    paths = [folder / f"group{index}.f16" for index in range(len(shapes))]
-    if _is_current(folder / KEY, key, paths):
+    files = {
+        f"group{index}.f16": (np.float16, (count, height * width, channels))
+        for index, channels in enumerate(detector.features.channels)
+    }
+    kept = MappedArrays(folder, _key(samples, shape, identity), files)
+    if kept.is_current:
         advance(count)
-        mode: str = "r"
-    else:
-        (folder / KEY).unlink(missing_ok=True)
-        mode = "w+"
-    arrays = [
-        np.memmap(path, np.float16, mode=mode, shape=size)  # type: ignore[call-overload]
-        for path, size in zip(paths, shapes, strict=True)
-    ]
-    if mode == "w+":
-        done = 0
-        for inputs in input_batches(samples, shape):
-            for array, values in zip(arrays, extract(detector, inputs), strict=True):
-                array[done : done + len(inputs)] = values.half().numpy()
-            done += len(inputs)
-            advance(len(inputs))
-        for array in arrays:
-            array.flush()
-        # Last, so that an interrupted pass is never taken for a whole one.
-        (folder / KEY).write_text(json.dumps(key), encoding="utf-8")
-    return FeatureCache(arrays)
+        return FeatureCache(kept.arrays)
+    done = 0
+    for inputs in input_batches(samples, shape):
+        for array, values in zip(kept.arrays, extract(detector, inputs), strict=True):
+            array[done : done + len(inputs)] = values.half().numpy()
+        done += len(inputs)
+        advance(len(inputs))
+    kept.finish()
+    return FeatureCache(kept.arrays)
 
 
 @torch.no_grad()
@@ -105,12 +97,3 @@ def _key(samples: Sequence[Sample], shape: InputShape, identity: str) -> dict[st
         status = sample.path.stat()
         digest.update(f"{sample.path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return {"backbone": identity, "input": str(shape), "pictures": digest.hexdigest()}
-
-
-def _is_current(path: Path, key: dict[str, str], arrays: Sequence[Path]) -> bool:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) == key and all(
-            array.is_file() for array in arrays
-        )
-    except (OSError, ValueError):
-        return False

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.atomic_file import write_text
+from edge.errors import WriteError
 
 MODEL = "model.safetensors"
 CALIBRATION = "calibration.json"
@@ -49,5 +50,8 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
 
 def append_log(folder: Path, entry: Mapping[str, object]) -> None:
     """Add one line to log.jsonl."""
-    with (folder / LOG).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(entry) + "\n")
+    try:
+        with (folder / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+    except OSError as error:
+        raise WriteError(folder / LOG, error.strerror or str(error)) from error

@@ -21,6 +21,8 @@ from edge.training.checkpoint import (
     optimizer_state,
     read_checkpoint,
     restore_optimizer,
+    restore_weights,
+    restoring,
     write_checkpoint,
 )
 from edge.training.optimizer import learning_rate
@@ -189,20 +191,25 @@ class StagedTraining:
         stored = read_checkpoint(self.folder, self.settings.model_dump_json())
         if stored is not None:
             self._stored = stored
-            self.network.load_state_dict(stored.part("network"))
-            self.done = json.loads(stored.progress["done"])
-            self._place = json.loads(stored.progress["place"])
+            with restoring(self.folder):
+                self.network.load_state_dict(stored.part("network"))
+                self.done = dict(json.loads(stored.progress["done"]))
+                self._place = dict(json.loads(stored.progress["place"]))
 
     def _resume(
         self, stage: Stage, optimizer: torch.optim.AdamW, parameters: dict[str, nn.Parameter]
     ) -> tuple[int, float, State]:
         """Step, best value and best weights so far; fills the optimiser's state."""
-        if self._stored is None or self._place.get("stage") != stage.name:
+        if self.folder is None or self._stored is None or self._place.get("stage") != stage.name:
             return 0, -np.inf, {}
-        restore_optimizer(optimizer, parameters, self._stored.part("state"))
-        step, best = int(str(self._place["step"])), float(str(self._place["best"]))
+        with restoring(self.folder):
+            restore_optimizer(optimizer, parameters, self._stored.part("state"))
+            step, best = int(str(self._place["step"])), float(str(self._place["best"]))
+            kept = self._stored.part("best")
+            if kept:
+                restore_weights(_copy(stage.module), kept)
         self._place = {}
-        return step, best, self._stored.part("best")
+        return step, best, kept
 
 
 def _place(stage: Stage, step: int, best: float) -> dict[str, object]:

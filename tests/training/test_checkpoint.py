@@ -17,6 +17,8 @@ from edge.training.checkpoint import (
     optimizer_state,
     read_checkpoint,
     restore_optimizer,
+    restore_weights,
+    restoring,
     write_checkpoint,
 )
 
@@ -70,3 +72,33 @@ def test_a_restored_optimizer_takes_the_next_step_of_the_first() -> None:
     step(first, one, 0.5)
     step(second, other, 0.5)
     assert torch.equal(first["layer.weight"], second["layer.weight"])
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "header", "text"])
+def test_a_damaged_checkpoint_is_one_line_that_says_what_to_do(tmp_path: Path, damage: str) -> None:
+    write_checkpoint(tmp_path, {"weight": {"a": torch.ones(100)}}, SETTINGS, step="1")
+    path = tmp_path / CHECKPOINT
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "empty": b"",
+            "cut": data[:-7],
+            "header": data.replace(b"[0,400]", b"[0,800]"),
+            "text": b"not tensors at all",
+        }[damage]
+    )
+    with pytest.raises(TrainingError, match=r"damaged .*delete it to train again .*--fresh") as e:
+        read_checkpoint(tmp_path, SETTINGS)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("weights", [{}, {"a": torch.ones(1)}, {"a": torch.ones(3)}])
+def test_weights_that_are_absent_or_of_another_shape_are_refused(
+    tmp_path: Path, weights: dict[str, torch.Tensor]
+) -> None:
+    parameter = nn.Parameter(torch.zeros(2))
+    with pytest.raises(TrainingError, match="a is absent or of another shape"), restoring(tmp_path):
+        restore_weights({"a": parameter}, weights)
+    optimizer = torch.optim.Adam([parameter])
+    with pytest.raises(ValueError, match=r"mean\.a has the shape"):
+        restore_optimizer(optimizer, {"a": parameter}, {"mean.a": torch.ones(3)})

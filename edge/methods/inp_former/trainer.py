@@ -20,6 +20,8 @@ from edge.training.checkpoint import (
     optimizer_state,
     read_checkpoint,
     restore_optimizer,
+    restore_weights,
+    restoring,
     write_checkpoint,
 )
 from edge.training.feature_cache import FeatureCache
@@ -130,12 +132,10 @@ class Trainer:
         stored = read_checkpoint(self.folder, self.settings.model_dump_json())
         if stored is None:
             return
-        weights = stored.part("weight")
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(weights[name])
-        restore_optimizer(self.optimizer, self.parameters, stored.part("state"))
-        self.step = int(stored.progress["step"])
+        with restoring(self.folder):
+            restore_weights(self.parameters, stored.part("weight"))
+            restore_optimizer(self.optimizer, self.parameters, stored.part("state"))
+            self.step = int(stored.progress["step"])
 
 
 def batch_indices(count: int, settings: TrainingSettings, step: int) -> list[int]:

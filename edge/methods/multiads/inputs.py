@@ -6,7 +6,6 @@ The backbone is frozen, so mosaics are made beforehand too: as many as one epoch
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from edge.data.image_set import read_pixels
 from edge.data.labelled_pictures import Ids, Image, TypedPicture, mosaic, read_ids
 from edge.methods.multiads.network import MultiAdsDetector
 from edge.networks.features import Groups
-from edge.training.feature_cache import KEY, FeatureCache
+from edge.training.feature_cache import FeatureCache
+from edge.training.mapped_arrays import MappedArrays
 
 BATCH = 8
 
@@ -76,24 +76,22 @@ def prepare(
 
     `identity` names the backbone, its weights and its scales; `advance` is called with the number
     of inputs done since the last call.
+
+    Raises:
+        DataError: a picture or mask is unreadable.
+        WriteError: the disk is full or cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     count = len(pictures) + len(mosaics)
-    height, width = detector.map_hw
-    shapes = [(count, *shape) for shape in detector.cached_shapes]
-    paths = [folder / f"group{index}.f16" for index in range(len(shapes))]
-    key = _key(pictures, mosaics, identity)
-    is_current = _is_current(folder / KEY, key) and all(path.is_file() for path in paths)
-    mode = "r" if is_current else "w+"
-    arrays = [
-        np.memmap(path, np.float16, mode=mode, shape=shape)  # type: ignore[call-overload]
-        for path, shape in zip(paths, shapes, strict=True)
-    ]
-    ids = np.memmap(folder / "ids.u8", np.uint8, mode=mode, shape=(count, height, width))  # type: ignore[call-overload]
-    if is_current:
+    files: dict[str, tuple[type, tuple[int, ...]]] = {
+        f"group{index}.f16": (np.float16, (count, *shape))
+        for index, shape in enumerate(detector.cached_shapes)
+    }
+    files["ids.u8"] = (np.uint8, (count, *detector.map_hw))
+    kept = MappedArrays(folder, _key(pictures, mosaics, identity), files)
+    *arrays, ids = kept.arrays
+    if kept.is_current:
         advance(count)
     else:
-        (folder / KEY).unlink(missing_ok=True)
         done = 0
         for images, masks in _batches(_inputs(pictures, mosaics, detector)):
             with torch.no_grad():
@@ -103,10 +101,7 @@ def prepare(
             ids[done : done + len(images)] = masks
             done += len(images)
             advance(len(images))
-        for array in (*arrays, ids):
-            array.flush()
-        # Last, so that an interrupted pass is never taken for a whole one.
-        (folder / KEY).write_text(json.dumps(key), encoding="utf-8")
+        kept.finish()
     of_mosaics = [pictures[chosen[0]].product for chosen in mosaics]
     products = np.array([picture.product for picture in pictures] + of_mosaics, np.int64)
     return TypedInputs(FeatureCache(arrays), ids, products, len(pictures))
@@ -162,10 +157,3 @@ def _key(
         )
     digest.update(repr(mosaics).encode())
     return {"backbone": identity, "pictures": digest.hexdigest()}
-
-
-def _is_current(path: Path, key: dict[str, str]) -> bool:
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8")) == key)
-    except (OSError, ValueError):
-        return False

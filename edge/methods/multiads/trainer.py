@@ -25,6 +25,8 @@ from edge.training.checkpoint import (
     optimizer_state,
     read_checkpoint,
     restore_optimizer,
+    restore_weights,
+    restoring,
     write_checkpoint,
 )
 from edge.training.run_folder import append_log
@@ -145,10 +147,12 @@ class EpochTrainer(ABC):
         stored = read_checkpoint(self.folder, self.settings.model_dump_json())
         if stored is None:
             return
-        self._take(stored.part("weight"))
-        self.best = stored.part("best")
-        restore_optimizer(self.optimizer, self.parameters, stored.part("state"))
-        self.values = [float(value) for value in json.loads(stored.progress["values"])]
+        with restoring(self.folder):
+            self.best = stored.part("best")
+            for weights in (self.best, stored.part("weight")):
+                restore_weights(self.parameters, weights)
+            restore_optimizer(self.optimizer, self.parameters, stored.part("state"))
+            self.values = [float(value) for value in json.loads(stored.progress["values"])]
 
 
 class AdapterTrainer(EpochTrainer):
