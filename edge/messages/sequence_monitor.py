@@ -40,9 +40,7 @@ class SeqTracker:
         self._boot_ids: OrderedDict[str, None] = OrderedDict()
         self._forgotten = 0  # missing ones whose gap is no longer kept
         self._outbox_id = ""
-        self._former: OrderedDict[str, None] = (
-            OrderedDict()
-        )  # outboxes that another one has replaced
+        self._former: OrderedDict[str, None] = OrderedDict()  # outboxes that were replaced
         self.outboxes = 0  # that have given numbers
 
     @property
@@ -68,10 +66,8 @@ class SeqTracker:
         elif self._high is None or seq > self._high:
             self._reach(seq - 1)
             self._high = seq
-        elif (
-            not self._fill(seq) and is_new_boot and not outbox_id
-        ):  # numbering began again, in a new outbox
-            self._gaps, self._high, self._forgotten = [], seq, 0
+        elif not self._fill(seq) and is_new_boot and not outbox_id:
+            self._gaps, self._high, self._forgotten = [], seq, 0  # numbering began again
         else:
             self.late += 1
         return True
@@ -89,7 +85,8 @@ class SeqTracker:
         if outbox_id and outbox_id != self._outbox_id:
             if self._outbox_id:
                 _remember(self._former, self._outbox_id)
-                self._gaps, self._high, self._forgotten = [], None, 0
+                self._forgotten = self.missing  # what the former outbox lost comes no more
+                self._gaps, self._high = [], None
             self._outbox_id = outbox_id
             self.outboxes += 1
         return False

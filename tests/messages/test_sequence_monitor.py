@@ -53,6 +53,28 @@ def test_a_new_outbox_starts_again_without_a_false_gap():
     assert (tracker.missing, tracker.late) == (1, 0)
 
 
+def test_another_outbox_counts_anew_and_what_the_former_missed_stays_missing():
+    tracker = SeqTracker()
+    for seq in (500, 503):
+        tracker.see(seq, f"a-{seq}", "b1", "a")
+    for seq in (1, 2, 4):
+        tracker.see(seq, f"b-{seq}", "b2", "b")
+    assert (tracker.missing, tracker.late, tracker.outboxes) == (2 + 1, 0, 2)
+    tracker.see(501, "a-501", "b1", "a")
+    tracker.delivered(600, "a")
+    assert (tracker.missing, tracker.late, tracker.received) == (3, 1, 6)
+
+
+def test_an_outbox_that_goes_on_leaves_a_gap_over_a_crash_and_is_never_read_as_a_new_one():
+    tracker = SeqTracker()
+    for seq in (1, 2, 3):
+        tracker.see(seq, f"a-{seq}", "b1", "a")
+    tracker.see(36, "a-36", "b2", "a")
+    assert tracker.missing == 32
+    tracker.see(2, "again", "b3", "a")
+    assert (tracker.missing, tracker.late) == (32, 1)
+
+
 def test_the_counters_show_a_missing_tail():
     tracker = follow(1, 2, 3)
     tracker.delivered(3)
