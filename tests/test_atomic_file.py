@@ -95,3 +95,16 @@ def test_the_data_is_on_the_disk_before_it_takes_the_name(
     monkeypatch.setattr(Path, "replace", spy("replace", replace))
     write_text(path, "new")
     assert order == ["sync", "replace", "sync"]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_private_file_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "private"
+    path.write_text("wide")
+    path.chmod(0o644)
+    before = os.umask(umask)
+    try:
+        write_bytes(path, b"narrow", is_private=True)
+    finally:
+        os.umask(before)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"narrow", 0o600)

@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from edge.engines.load import load_engine, load_types_engine
 from edge.errors import EdgeError
 from edge.mqtt.link import Link
 from edge.printable_text import escaped
+from edge.state_folder import find_problem
 from edge.station.commands.audit_check import audit_problems
 from edge.station.commands.audit_file import audit_logs, read_anchor
 
@@ -136,16 +138,19 @@ def _cameras() -> Iterator[Finding]:
 
 
 def _state(folder: Path) -> Finding:
+    subject = "state directory"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".doctor"
-        probe.write_bytes(b"")
-        probe.unlink()
-        free = shutil.disk_usage(folder).free
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        problem = find_problem(folder)
+        if problem is not None:
+            return Finding(subject, "problem", f"{folder}: {problem}")
+        # A name of its own: never one that leads elsewhere.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-"):
+            free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Finding("state directory", "problem", f"{folder}: {error.strerror}; use --state-dir")
+        return Finding(subject, "problem", f"{folder}: {error.strerror}; use --state-dir")
     level: Level = "ok" if free > LOW_DISK_BYTES else "problem"
-    return Finding("state directory", level, f"{folder}, {free / 2**30:.1f} GiB free")
+    return Finding(subject, level, f"{folder}, {free / 2**30:.1f} GiB free")
 
 
 def _audit_logs(folder: Path) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from edge.errors import PublishError
+from edge.private_file import open_private
 
 LAYOUT = 2
 PAGE_BYTES = 4096
@@ -54,8 +55,7 @@ def claim(path: Path) -> IO[str]:
     lock = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.fdopen(os.open(lock, flags, 0o600), "r+", encoding="ascii", errors="replace")
+        file = os.fdopen(open_private(lock, os.O_RDWR), "r+", encoding="ascii", errors="replace")
     except (OSError, ValueError) as error:
         raise PublishError(_unusable(path, error)) from error
     try:
@@ -86,6 +86,7 @@ def connect(path: Path) -> tuple[sqlite3.Connection, int]:
         PublishError: the file belongs to something else.
         sqlite3.Error: the file is damaged, or the disk refuses.
     """
+    os.close(open_private(path, os.O_RDWR))  # its log takes the mode; SQLite would follow a link
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         if sys.version_info >= (3, 11):

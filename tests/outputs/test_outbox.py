@@ -413,3 +413,29 @@ def test_a_disk_that_others_filled_loses_nothing_that_was_committed(small_disk):
     filler.unlink()
     assert outbox.append([make_payload()])[0]["seq"] == 103 + before, "two were refused"
     outbox.close()
+
+
+def test_the_files_are_their_owners_alone_and_no_links(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        outbox = Outbox(tmp_path / "box.db", SpoolSettings())
+        outbox.append([make_payload()])
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        outbox.close()
+    finally:
+        os.umask(before)
+    assert {"box.db", "box.db.lock", "box.db-wal"} <= set(modes)
+    assert set(modes.values()) == {0o600}, modes
+
+
+@pytest.mark.parametrize("name", ["box.db", "box.db.lock"])
+def test_a_link_in_the_place_of_a_file_is_refused_and_its_target_kept(
+    tmp_path: Path, name: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    (tmp_path / name).symlink_to(victim)
+    with pytest.raises(PublishError, match="symbolic link; delete it"):
+        Outbox(tmp_path / "box.db", SpoolSettings())
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o644)

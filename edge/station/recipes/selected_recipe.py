@@ -87,7 +87,7 @@ class SelectedRecipe:
 
     def _write(self, data: bytes) -> None:
         try:
-            write_bytes(self._path, data)
+            write_bytes(self._path, data, is_private=True)
         except WriteError as error:
             raise PublishError(
                 f"{self._path}: the recipe cannot be kept for a restart: {error.reason}; free "
