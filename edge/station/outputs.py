@@ -10,11 +10,13 @@ from edge.messages.command import Answer
 from edge.messages.identity import Identity
 from edge.messages.payload import Payload
 from edge.messages.result_payload import result_payload
+from edge.messages.state_board import StateBoard
 from edge.mqtt.publisher import Publisher
 from edge.outputs.callbacks import CommitSignal, ResultCallback
 from edge.outputs.picture_archive import PictureArchive
 from edge.outputs.sink import Decided, ResultSink
 from edge.outputs.statistics import Statistics
+from edge.station.frame_alerts import FrameAlerts
 from edge.station.job_answers import JobAnswers
 
 
@@ -24,6 +26,7 @@ def make_sinks(
     statistics: Statistics,
     publisher: Publisher | None,
     *,
+    states: StateBoard,
     finish: Callable[[str, Answer], None],
     on_result: Callable[[Payload], None] | None,
 ) -> list[ResultSink]:
@@ -36,6 +39,7 @@ def make_sinks(
         drops: counts what the sinks drop.
         statistics: counts the parts.
         publisher: sends what the outbox holds; None without a broker.
+        states: publishes alerts about the frames.
         finish: takes the outcome of a single job.
         on_result: gets every stored result; None when nobody asked for them.
 
@@ -45,7 +49,7 @@ def make_sinks(
     sinks: list[ResultSink] = [statistics]
     if publisher is not None:
         sinks.append(CommitSignal("publisher", publisher.wake))
-    sinks.append(JobAnswers(finish))
+    sinks += [JobAnswers(finish), FrameAlerts(states)]
     if config.archive is not None:
         sinks.append(PictureArchive(config.archive, drops))
     if on_result is not None:

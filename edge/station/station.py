@@ -148,6 +148,7 @@ class Station:
             self.drops,
             self.statistics,
             self._publisher,
+            states=self._states,
             finish=self._finish,
             on_result=self._on_result,
         )
@@ -175,7 +176,7 @@ class Station:
             self._changeover,
             self._jobs,
             self._states,
-            retry_camera=self._retry_camera,
+            retry_camera=lambda: self._capture.retry(),  # noqa: PLW0108 - made later
             request_stop=self.request_stop,
             finish=self._finish,
         )
@@ -240,9 +241,6 @@ class Station:
 
     def _update_report(self) -> None:
         self._report.update()
-
-    def _retry_camera(self) -> bool:
-        return self._capture.retry()
 
     def _finish(self, cmd_id: str, answer: Answer) -> None:
         self._commands.finish(cmd_id, answer)

@@ -69,6 +69,7 @@ class Capture:
         self._reader: Reader | None = Reader(source, is_live=self._is_live)
         self._abandoned: list[Reader] = []
         self._repeats = RepeatWatch()
+        self._size_wh: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Open the camera for the first time.
@@ -204,6 +205,8 @@ class Capture:
                 return True
             back_off.reset()
             frame = self._numbered(reader, frame)
+            if frozen is not None:
+                frame = self._of_one_size(frame)
             if frozen is not None and frame.pixels_bgr is not None:
                 frame = replace(frame, is_repeat=self._repeats.is_repeat(frame.pixels_bgr))
             refused = self._mailbox.put(frame, wait=not self._is_live)
@@ -215,6 +218,21 @@ class Capture:
                     f"check the camera"
                 )
         return False
+
+    def _of_one_size(self, frame: Frame) -> Frame:
+        """Refuse a frame of another size than the first: a camera that forgot its settings."""
+        if frame.pixels_bgr is None:
+            return frame
+        if self._size_wh is None:
+            self._size_wh = frame.size_wh
+        if frame.size_wh == self._size_wh:
+            return frame
+        (width, height), (wide, high) = self._size_wh, frame.size_wh
+        fault = (
+            f"expected {width}x{height} pixels as before, found {wide}x{high}; check the camera's "
+            "settings, or restart the station if that size is meant"
+        )
+        return replace(frame, pixels_bgr=None, fault=fault)
 
     def _numbered(self, reader: Reader, frame: Frame) -> Frame:
         """Count the frame and any gap before it; ids go on where the last connection ended."""

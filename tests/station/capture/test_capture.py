@@ -476,6 +476,39 @@ def test_two_pictures_in_turn_are_a_frozen_camera(line):
     assert "repeats its pictures for 10 s" in it.changes[1].detail
 
 
+class Sized(Script):
+    """Its steps are sides of square pictures."""
+
+    def read(self):
+        frame = super().read()
+        if frame is None:
+            return None
+        side = int(frame.pixels_bgr[0, 0, 0])
+        pixels = np.full((side, side, 3), frame.frame_id, np.uint8)
+        return replace(frame, pixels_bgr=pixels)
+
+
+def test_a_camera_that_comes_back_with_another_size_is_refused(line):
+    script = Sized(16, CameraUnavailable("gone"), 8, 32, 16)
+    it = line(LIVE, script, buffer="every", queue_size=100)
+    it.capture.open()
+    it.capture.start()
+    first, small, large, last = it.take()
+    assert first.fault is last.fault is None
+    assert small.fault == (
+        "expected 16x16 pixels as before, found 8x8; check the camera's settings, or restart the "
+        "station if that size is meant"
+    )
+    assert "found 32x32" in large.fault
+
+
+def test_files_may_have_any_size(line):
+    it = line(FILES, Sized(16, 8))
+    it.capture.open()
+    it.capture.start()
+    assert [frame.fault for frame in it.take()] == [None, None]
+
+
 def test_files_may_repeat_their_pictures(line):
     it = line(FILES, Script(*[3] * 50))
     it.capture.open()
