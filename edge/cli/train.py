@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +53,7 @@ def train(
         ),
     ] = "inp-former",
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="delete what --out holds")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="delete the run that --out holds")] = False,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -234,27 +234,25 @@ def train(
     options = read_options(method, given)
     wanted = request(method, options)
     from edge.methods.registry import find_method
+    from edge.methods.run_files import check_place, in_place_of
 
-    _prepare(out, fresh=fresh)
-    with stage_bars() as progress:
+    _check_out(out)
+    read = [*options.data, *(getattr(options, name, None) for name in ("target", "run"))]
+    check_place(out, [folder for folder in read if folder is not None], fresh=fresh)
+    replacing = in_place_of(out) if fresh else nullcontext()
+    with replacing, stage_bars() as progress:
         record = find_method(method).fit(wanted, out, progress)
     for line in report(out, method, options, record):
         console.say(line)
 
 
-def _prepare(out: Path, *, fresh: bool) -> None:
-    """Check the run folder long before it is needed, and empty it if that is asked for."""
-    from edge.methods.run import RECORD
-
+def _check_out(out: Path) -> None:
+    """Check that the run folder can be written, long before it is."""
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not there.is_dir():
         raise TrainingError(f"--out {out}: expected a folder, {there} is a file; choose another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise TrainingError(f"--out {out}: {there} cannot be written; choose another folder")
-    if fresh and out.exists():
-        if not (out / RECORD).is_file() and any(out.iterdir()):
-            raise TrainingError(f"--out {out}: is not a run; not deleted")
-        shutil.rmtree(out)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ threshold. Since no picture is trained on, all of them count as held out.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,7 +29,8 @@ from edge.methods.inp_former.checkpoint import (
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.settings import BranchSettings, ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
-from edge.methods.run import RECORD, read_model, read_record, write_model, write_record
+from edge.methods.run import read_model, read_record, write_model, write_record
+from edge.methods.run_files import is_run, put_in_place
 from edge.methods.run_record import Origin, RunRecord
 from edge.training.progress import Progress
 from edge.training.run_folder import MODEL, write_calibration
@@ -174,13 +174,11 @@ def _write(
             write_calibration(run, calibration)
             write_golden(run, good, calibration.scores, record.training.seed)
         write_model(run, detector)
-        if folder.exists():
-            shutil.rmtree(folder)
-        run.replace(folder)
+        put_in_place(run, folder)
 
 
 def _refuse_taken(folder: Path, is_fresh: bool) -> None:
-    if (folder / RECORD).is_file():
+    if is_run(folder):
         if not is_fresh:
             raise TrainingError(f"--out {folder}: holds a run; choose another folder, or --fresh")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -27,6 +27,7 @@ from edge.methods.inp_former.labelled_defects import learn_defects, learning_uni
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.run import read_calibration, read_model, read_record, write_model, write_record
+from edge.methods.run_files import ASIDE
 from edge.methods.run_record import NegationRecord, ProbeTrial, RunRecord, TypesRecord
 from edge.methods.types.network import text_rows
 from edge.methods.types.regions import Regions, labelled_regions
@@ -75,7 +76,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
         TrainingError: `run` cannot name types, `folder` is taken, or nothing is labelled.
     """
     record, detector = _read(request.run)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(path.name != ASIDE for path in folder.iterdir()):
         raise TrainingError(f"--out {folder}: is not empty; choose another, or --fresh")
     sets = [check_masks(read_image_set(data)) for data in request.data]
     samples, own = _choose(sets, record, request)
