@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,12 @@ def pytest_report_header() -> str | None:
         f"{', '.join(MISSING)} not installed (pip install 'edge-inspection[train]'): "
         f"no tests of {', '.join(TRAINING_ROOMS)}"
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the state of commands and the key of engines out of the user's own folder."""
+    os.environ["EDGE_STATE_DIR"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="session")

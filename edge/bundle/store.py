@@ -116,6 +116,14 @@ class Bundle:
         """The files of the folder with their hashes."""
         return Contents(self.folder, self.manifest.files)
 
+    def manifest_bytes(self) -> bytes:
+        """Read bundle.json, which `id` is the hash of.
+
+        Raises:
+            BundleCorrupt: it was exchanged since the bundle was opened.
+        """
+        return Contents(self.folder, {MANIFEST: self.id}).read(MANIFEST, MAX_DOCUMENT_BYTES)
+
     def graph_sha256(self, graph: GraphFile) -> str:
         """SHA-256 of a graph's file."""
         return self.manifest.files[graph.file]

@@ -11,9 +11,10 @@ from dataclasses import replace
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, sha256
 from edge.config.station import EngineSettings
+from edge.engines.cache_trust import REBUILD
 from edge.engines.protocol import Engine, EngineInfo
 from edge.engines.tensorrt.engine_file import read_engine_file
-from edge.engines.verified import REBUILD, VerifiedEngines, cpu_name, find_verified
+from edge.engines.verified import VerifiedEngines, cpu_name, find_verified
 from edge.errors import EngineLoadError
 from edge.paths import find_engine_dir
 
@@ -91,8 +92,11 @@ def load_verified(
     """Load a verified engine; `graph` is the FP32 graph of its role.
 
     Raises:
-        EngineLoadError: it did not pass, is of another device or release, or does not load.
+        EngineLoadError: it did not pass, was made elsewhere, is of another device or release, or
+            does not load.
     """
+    if verified.problem is not None:
+        raise EngineLoadError(verified.problem)
     loader = LOADERS.get(verified.record.backend)
     if loader is None:
         raise EngineLoadError(f"{verified.folder}: unknown backend {verified.record.backend}")

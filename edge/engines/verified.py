@@ -16,12 +16,12 @@ from pydantic import Field, ValidationError
 from edge.bundle.manifest import ParityRecord
 from edge.bundle.values import InsidePath, Sha256
 from edge.config.reader import Settings
+from edge.engines.cache_trust import REBUILD, access_problem, read_sealed
 from edge.errors import EngineLoadError
 
 PARITY: Final = "parity.json"
 PARITY_SCHEMA: Final = "edge-infer.device-parity/1"
 Role = Literal["detect", "types"]
-REBUILD: Final = "build it on this device: edge-build-engine BUNDLE --target NAME"
 
 
 class EnginePart(Settings):
@@ -55,17 +55,18 @@ class DeviceParity(Settings):
     note: str = ""
     engines: dict[Role, EnginePart]
     parity: ParityRecord
-    score_tolerance: float
-    median_ms: float = Field(gt=0)
+    score_tolerance: float = Field(gt=0, allow_inf_nan=False)
+    median_ms: float = Field(gt=0, allow_inf_nan=False)
     created_at: str
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEngines:
-    """A parity record and its folder."""
+    """A parity record and its folder; `problem` says why it is not to be trusted, None if it is."""
 
     folder: Path
     record: DeviceParity
+    problem: str | None = None
 
     def file(self, role: Role) -> Path:
         """Path of the compiled engine of a role."""
@@ -91,18 +92,24 @@ class VerifiedEngines:
 
 
 def find_verified(folder: Path, bundle_id: str) -> list[VerifiedEngines]:
-    """Return the records of a bundle, fastest first; unreadable ones are left out."""
+    """Return the records of a bundle, fastest first; unreadable ones are left out.
+
+    Those that others could have made or changed are returned with their `problem`.
+    """
     found = []
+    outside = access_problem(folder)
     for path in sorted(folder.glob(f"*/{PARITY}")):
         # A build under way, or one that was cut off.
         if path.parent.name.startswith("."):
             continue
         try:
-            record = DeviceParity.model_validate_json(path.read_bytes())
+            data, problem = read_sealed(path)
+            record = DeviceParity.model_validate_json(data)
         except (OSError, ValidationError):
             continue
         if record.bundle_id == bundle_id:
-            found.append(VerifiedEngines(path.parent, record))
+            problem = outside or access_problem(path.parent) or problem
+            found.append(VerifiedEngines(path.parent, record, problem))
     return sorted(found, key=lambda verified: verified.record.median_ms)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle.store import GOLDEN_MAPS, MANIFEST, SCORES, open_bundle
+from edge.bundle.manifest import MANIFEST
+from edge.bundle.store import GOLDEN_MAPS, SCORES, open_bundle
 from edge.errors import BundleCorrupt
 from tests.support.bundles import DEMO_BUNDLE, sign
 

@@ -75,11 +75,13 @@ def test_a_whole_model(path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"\x00", b"<?xml version='1.0'?><net/>", b"\x08\x08", MODEL[:-1], MODEL[: len(MODEL) // 2],
+        b"", b"\x00", b"<?xml version='1.0'?><net/>", b"\x08\x08", MODEL[:-1],
+        MODEL[: len(MODEL) // 2],
         MODEL + b"\x3a\xff\xff\xff\xff\x7f", MODEL + b"\xff" * 20, MODEL + b"\x0b", MODEL + b"\x0f",
         field(7, value=number(1 << 3) * 1_300_000),
     ],
-    ids=["empty", "zero", "xml", "no-graph", "cut", "half", "long", "endless", "group", "kind", "many"],
+    ids=["empty", "zero", "xml", "no-graph", "cut", "half", "long", "endless", "group", "kind",
+         "many"],
 )  # fmt: skip
 def test_what_is_no_model(data: bytes) -> None:
     with pytest.raises(ValueError, match="ONNX model"):

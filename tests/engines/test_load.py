@@ -20,7 +20,14 @@ from edge.errors import EngineLoadError
 from edge.inspection.inspector import Inspector
 from edge.station.recipes.recipes import model_info
 from tests.support.bundles import DEMO_BUNDLE, make_bundle, with_two_graphs
-from tests.support.engines import Machine, make_machine, random_frame, write_engine, write_record
+from tests.support.engines import (
+    Machine,
+    make_machine,
+    random_frame,
+    write_engine,
+    write_record,
+    write_sealed,
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def settings(folder: Path, backend: str = "tensorrt") -> EngineSettings:
 
 def edit_record(folder: Path, **changes) -> None:
     path = folder / "demo" / PARITY
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    write_sealed(path, json.dumps({**json.loads(path.read_text()), **changes}).encode())
 
 
 def test_a_verified_engine_runs_and_its_results_say_so(

@@ -50,7 +50,7 @@ def make_bundle(
     recipe = (target / "recipe.yaml").read_text()
     (target / "recipe.yaml").write_text(recipe.replace("product: pcb_traces", f"product: {name}"))
     if threshold is not None:
-        _set_threshold(target, threshold)
+        set_threshold(target, threshold)
     return sign(target)
 
 
@@ -77,7 +77,8 @@ def _scores_below(folder: Path, threshold: float) -> list[float]:
     return [*(score * threshold / scores[-1] for score in scores[:-1]), threshold]
 
 
-def _set_threshold(folder: Path, value: float) -> None:
+def set_threshold(folder: Path, value: float) -> None:
+    """Give a bundle another threshold, with scores and golden verdicts that fit it."""
     path = folder / "thresholds.json"
     thresholds = json.loads(path.read_text())
     thresholds["score"]["value"] = value

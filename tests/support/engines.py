@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle, sha256
+from edge.engines.cache_trust import make_seal, seal_path
 from edge.engines.cuda.cuda_python_binding import CudaPython
 from edge.engines.cuda.gpu import Gpu
 from edge.engines.tensorrt.engine import TensorRTEngine
@@ -87,8 +88,14 @@ def write_record(folder: Path, bundle: Bundle, engines: dict, **changes) -> Devi
         "created_at": "2026-01-01T00:00:00+00:00",
     }
     record = DeviceParity(**{**values, **changes})
-    (folder / PARITY).write_text(record.model_dump_json(by_alias=True))
+    write_sealed(folder / PARITY, record.model_dump_json(by_alias=True).encode())
     return record
+
+
+def write_sealed(path: Path, text: bytes) -> None:
+    """Write a record as this device's own."""
+    path.write_bytes(text)
+    seal_path(path).write_bytes(make_seal(text))
 
 
 def load(path: Path, graph: GraphFile, machine: Machine, **options) -> TensorRTEngine:

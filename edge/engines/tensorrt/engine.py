@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
+from edge.engines.cache_trust import REBUILD
 from edge.engines.cuda.protocol import Buffer, Captured, Cuda
 from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.engines.tensorrt.engine_file import PRODUCTS, check_engine, read_engine_file
 from edge.engines.tensorrt.library import Library
-from edge.engines.verified import REBUILD
 from edge.errors import EngineLoadError, InferenceError
 
 

@@ -16,8 +16,8 @@ from edge.bundle.manifest import GraphFile
 from edge.bundle.store import sha256
 from edge.bundle.values import Sha256
 from edge.config.reader import Settings
+from edge.engines.cache_trust import REBUILD
 from edge.engines.cuda.gpu import Gpu
-from edge.engines.verified import REBUILD
 from edge.errors import EngineLoadError
 
 ENGINE_SCHEMA: Final = "edge-infer.engine/1"

@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge.bundle.store import Bundle, open_bundle, sha256
+from edge.engines.cache_trust import access_problem, close_to_others, make_seal, seal_path
 from edge.engines.verified import (
     PARITY,
     DeviceParity,
@@ -151,6 +152,8 @@ class _Build:
             record = self._verify(variant, backend, key, sources, parts, folder)
             text = record.model_dump_json(indent=2, by_alias=True) + "\n"
             write_whole(folder / PARITY, text.encode())
+            write_whole(seal_path(folder / PARITY), make_seal(text.encode()))
+            close_to_others(folder)
             return VerifiedEngines(self._place(folder, record), record), True
 
     def _verify(
@@ -189,7 +192,8 @@ class _Build:
         """Return engines of the same key that have passed and are whole."""
         for verified in find_verified(self.out, self.bundle.id):
             record = verified.record
-            if record.key == key and record.parity.passed and self._is_whole(verified):
+            is_ours = verified.problem is None and record.parity.passed
+            if record.key == key and is_ours and self._is_whole(verified):
                 return verified
         return None
 
@@ -225,13 +229,17 @@ def _kind(record: DeviceParity) -> tuple[str, str, str]:
 def _prepare(out: Path, bundle: Bundle) -> None:
     """Make the folder, and check that it is writable and has room."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        if not out.exists():
+            out.mkdir(parents=True)
+            close_to_others(out)
         with tempfile.TemporaryDirectory(dir=out, prefix=".build-"):
             pass
     except OSError as error:
         raise EngineBuildError(
             f"--out {out}: cannot be written: {error.strerror}; choose another folder"
         ) from error
+    if (problem := access_problem(out)) is not None:
+        raise EngineBuildError(f"--out {problem}")
     graphs = [bundle.path(graph.file).stat().st_size for graph in bundle.manifest.graphs]
     check_disk(out, 2 * sum(graphs) + SPARE_BYTES)
 

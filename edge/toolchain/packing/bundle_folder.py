@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,30 +10,72 @@ import yaml
 from pydantic import BaseModel
 
 from edge import atomic_file
-from edge.bundle.store import MANIFEST, sha256
+from edge.bundle.manifest import MANIFEST
+from edge.bundle.store import sha256
 from edge.errors import ToolchainError
 
+SCHEMA = "edge-infer.bundle/1"
 
-def check_free(out: Path) -> None:
+
+def check_free(out: Path) -> Path:
     """Refuse an output folder that holds something else than a bundle.
 
+    Returns:
+        Where the bundle will lie: `out`, or what `out` links to.
+
     Raises:
-        ToolchainError: it does.
+        ToolchainError: it does, or is the folder that this process runs in.
     """
-    if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
+    place = out.resolve()
+    if place in (Path.cwd(), *Path.cwd().parents):
+        raise ToolchainError(f"--out {out}: is the folder you are in; give one inside it")
+    if place.exists() and not place.is_dir():
+        raise ToolchainError(f"--out {out}: expected a folder, found a file; choose another")
+    if place.is_dir() and any(place.iterdir()) and not _is_bundle(place):
         raise ToolchainError(f"--out {out}: exists and is no bundle; choose another folder")
+    if foreign := sorted(_files(place) - _listed(place)):
+        raise ToolchainError(
+            f"--out {out}: {foreign[0]} is no part of the bundle there, which would be replaced; "
+            "move it elsewhere"
+        )
+    return place
 
 
-def swap(folder: Path, out: Path) -> None:
-    """Put the bundle `folder` in the place of what stands at `out`."""
-    old = out.with_name(f".{out.name}.old")
-    if out.exists():
-        if old.exists():
-            shutil.rmtree(old)
-        out.replace(old)
-    folder.replace(out)
+def swap(folder: Path, place: Path) -> None:
+    """Put the bundle `folder` at `place`, from `check_free`; the bundle there is deleted."""
+    old = place.with_name(f".{place.name}.old")
+    if old.is_symlink():
+        old.unlink()
+    elif _is_bundle(old):  # of a process that was killed here
+        shutil.rmtree(old)
+    if place.exists():
+        place.replace(old)
+    folder.replace(place)
     if old.exists():
         shutil.rmtree(old)
+
+
+def _is_bundle(folder: Path) -> bool:
+    return _manifest(folder).get("schema") == SCHEMA
+
+
+def _listed(folder: Path) -> set[str]:
+    files = _manifest(folder).get("files")
+    # A signature signs the manifest, so it cannot be listed there.
+    return {MANIFEST, "signature", f"{MANIFEST}.sig", *(files if isinstance(files, dict) else ())}
+
+
+def _files(folder: Path) -> set[str]:
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path.relative_to(folder).as_posix() for path in found}
+
+
+def _manifest(folder: Path) -> dict[str, object]:
+    try:
+        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -32,7 +32,7 @@ from edge.toolchain.engine_build.build import Built, build_engines
 from edge.toolchain.engine_build.device_parity import golden_outcomes, reference_outcomes
 from edge.toolchain.engine_build.source_graphs import cpu_graph
 from edge.toolchain.engine_build.target_profile import TargetProfile, read_target
-from tests.support.bundles import ROOT, edit_json, make_bundle, sign, with_two_graphs
+from tests.support.bundles import ROOT, edit_json, make_bundle, set_threshold, sign, with_two_graphs
 from tests.support.engines import Machine, make_machine
 
 FAKE_GPU = ROOT / "tests" / "support" / "fake_gpu"
@@ -59,7 +59,10 @@ def small(pair: Path) -> Path:
     recipe |= {"types_size_wh": None, "defect_types": []}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     golden = json.loads((folder / "golden" / "golden.json").read_text())["images"]
-    edit_json(folder / "golden" / "golden.json", images=[{**i, "score": 1.0} for i in golden])
+    edit_json(
+        folder / "golden" / "golden.json", images=[{**i, "score": i["score"] + 1} for i in golden]
+    )
+    set_threshold(folder, 1.5)
     path = folder / "models" / "detect.onnx"
     model = onnx.load(str(path))
     (squeeze,) = (node for node in model.graph.node if node.op_type == "Squeeze")
@@ -118,6 +121,7 @@ def test_what_is_built_has_passed_and_runs_on_the_line(pair: Path, workplace: Wo
     assert built.is_new
     assert {path.name for path in folder.iterdir()} == {
         "detect.engine", "detect.engine.json", "types.engine", "types.engine.json", PARITY,
+        f"{PARITY}.seal",
     }  # fmt: skip
     assert record.parity.passed
     assert (record.backend, record.version, record.precision) == ("tensorrt", "10.3.0", "fp32")
@@ -234,7 +238,7 @@ def test_a_reference_that_is_wrong_here_stops_the_build(
     other = tmp_path / "other"
     shutil.copytree(small, other)
     golden = json.loads((other / "golden" / "golden.json").read_text())
-    golden["images"][0]["score"] += 1.0
+    golden["images"][0]["score"] -= 1.0
     edit_json(other / "golden" / "golden.json", images=golden["images"])
     with pytest.raises(ParityError, match=r"onnxruntime .* does not decide as the reference"):
         workplace.build(sign(other))

@@ -21,6 +21,7 @@ from edge.toolchain.engine_build.target_profile import TargetProfile, read_targe
 from edge.toolchain.engine_build.variants import EngineVariant
 from edge.toolchain.parity import Tolerance
 from tests.support.bundles import DEMO_BUNDLE
+from tests.support.engines import write_sealed
 
 BF16 = read_target("cpu-openvino")
 FP32 = BF16.model_copy(update={"precision": "fp32"})
@@ -58,7 +59,8 @@ def test_openvino_runs_where_it_has_passed(tmp_path: Path) -> None:
 @needs_openvino
 def test_a_record_of_another_release_is_not_trusted(tmp_path: Path) -> None:
     path = build(tmp_path).verified.folder / PARITY
-    path.write_text(json.dumps({**json.loads(path.read_text()), "version": "2024.0.0"}))
+    record = {**json.loads(path.read_text()), "version": "2024.0.0"}
+    write_sealed(path, json.dumps(record).encode())
     with pytest.raises(EngineLoadError, match=r"checked with openvino 2024\.0\.0, here is 20"):
         load(tmp_path, "openvino")
 
