@@ -94,9 +94,9 @@ def add_type(request: AddRequest, out: Path, advance: Callable[[int], None]) -> 
     naming = _naming_run(request, old)
     learned = read_record(naming).model.types
     words = (*old.recipe.defect_types[len(learned) :], request.word.strip())
-    check_free(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-add-") as scratch:
+    place = check_free(out)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-add-") as scratch:
         folder = Path(scratch) / "bundle"
         new = pack_bundle(request.run, folder, _options(request, old, words), advance)
         logits, scores = _differences(old, new)
@@ -106,7 +106,7 @@ def add_type(request: AddRequest, out: Path, advance: Callable[[int], None]) -> 
                 f"logits of the other types off by {logits:.2g}, scores by {scores:.2g}; nothing "
                 "was written"
             )
-        swap(folder, out)
+        swap(folder, place)
     return Added(open_bundle(out), logits, scores)
 
 

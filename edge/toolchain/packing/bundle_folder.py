@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from edge import atomic_file
-from edge.bundle.manifest import MANIFEST
+from edge.bundle.manifest import MANIFEST, SIGNATURE
 from edge.bundle.store import sha256
 from edge.errors import ToolchainError
 
@@ -62,7 +62,7 @@ def _is_bundle(folder: Path) -> bool:
 def _listed(folder: Path) -> set[str]:
     files = _manifest(folder).get("files")
     # A signature signs the manifest, so it cannot be listed there.
-    return {MANIFEST, "signature", f"{MANIFEST}.sig", *(files if isinstance(files, dict) else ())}
+    return {MANIFEST, SIGNATURE, *(files if isinstance(files, dict) else ())}
 
 
 def _files(folder: Path) -> set[str]:

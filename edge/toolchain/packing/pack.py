@@ -120,15 +120,15 @@ def pack_bundle(
         types = types.with_added(words, weights)
     elif words:
         detector, record = with_added(detector, record, words, weights)
-    check_free(out)
+    place = check_free(out)
     threshold = fit_threshold(calibration.scores, calibration.groups, options.alpha)
     advance(1)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as scratch:
         folder = Path(scratch) / "bundle"
         _write(folder, run, record, calibration, detector, types, threshold, options, advance)
         open_bundle(folder)
-        swap(folder, out)
+        swap(folder, place)
     advance(1)
     return open_bundle(out)
 
