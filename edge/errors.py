@@ -14,6 +14,7 @@ EdgeError                    1
 ├── PublishError             6   the broker or the outbox
 ├── CommandError             7   a station that refused or failed a command
 ├── WriteError               8   a file that cannot be written
+├── UnverifiedError          9   a result that is not what a station signed
 └── ToolchainError          10   everything before deployment
     ├── DataError
     ├── TrainingError
@@ -99,6 +100,12 @@ class CommandError(EdgeError):
     """A station answered a command with anything but done."""
 
     exit_code = 7
+
+
+class UnverifiedError(EdgeError):
+    """A result was unsigned, forged, altered or replayed."""
+
+    exit_code = 9
 
 
 class WriteError(EdgeError):

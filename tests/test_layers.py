@@ -63,7 +63,7 @@ LIBRARIES = {
     },
     "simplejpeg": {"picture_damage"},
     "paho": {"mqtt", "cli"},
-    "cryptography": {"bundle", "cli"},
+    "cryptography": {"bundle", "messages", "cli"},
     "amqtt": {"mqtt"},
     "tensorrt": {"engines"},
     "tensorrt_rtx": {"engines"},

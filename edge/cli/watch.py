@@ -6,34 +6,30 @@ import json
 import signal
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from edge.cli import console
 from edge.cli.broker import broker_settings
-from edge.errors import PublishError
+from edge.cli.result_text import result_line
+from edge.cli.watched_stations import Watched
+from edge.errors import ConfigError, PublishError, UnverifiedError
 from edge.messages.identity import uuid7
-from edge.messages.message import Message
-from edge.messages.sequence_monitor import StationView, station_of
+from edge.messages.result_verifier import ResultVerifier
+from edge.messages.signature import parse_verify_key
+from edge.mqtt.credentials import read_secret_text
 from edge.mqtt.link import Link
 from edge.mqtt.topics import Topics
-from edge.result import VERDICTS
+from edge.printable_text import escaped
 
 KINDS = ("result", "status", "state", "counters", "alerts")
-STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "error": "magenta"}
 RETRY_S = 0.2
-REFRESH_S = 0.25
+MOST_KEY_BYTES = 64 * 1024
 
 app = console.make_app()
 
@@ -42,6 +38,7 @@ app = console.make_app()
     epilog="Examples:\n\n"
     "edge-watch\n\n"
     "edge-watch --station st3-top --json --until-stopped > results.jsonl\n\n"
+    "edge-watch --station st3-top --verify st3-top.pub\n\n"
     "edge-watch mqtts://broker:8883 --tls-ca ca.pem --user-env USR --password-file pw.txt"
 )
 def watch(
@@ -57,6 +54,14 @@ def watch(
     until_stopped: Annotated[
         bool, typer.Option(help="End when the stations seen running have stopped")
     ] = False,
+    verify: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="KEYFILE",
+            help="Take only results signed with this key (Ed25519 public key as PEM, or the "
+            "secret of an HMAC); give it again for further keys",
+        ),
+    ] = None,
     max_results: Annotated[
         int | None, typer.Option(min=1, help="End after so many different results")
     ] = None,
@@ -76,7 +81,8 @@ def watch(
 ) -> None:
     """Show what stations publish: a live table, or one line per result when piped.
 
-    Exit codes: 0 done, 2 usage, 6 no broker, 130 Ctrl-C.
+    Exit codes: 0 done, 2 usage, 6 no broker, 9 with --verify: a result was unsigned, forged,
+    altered or replayed, 130 Ctrl-C.
     """
     console.setup_logging("error")
     settings = broker_settings(
@@ -87,7 +93,8 @@ def watch(
         password_file=password_file,
         tls_ca_certs=tls_ca,
     )
-    watched = Watched(Topics(prefix, node, station), _output(as_json=as_json))
+    verifier = _verifier(verify) if verify else None
+    watched = Watched(Topics(prefix, node, station), _output(as_json=as_json), verifier)
 
     ctrl_c = CtrlC()
 
@@ -103,6 +110,10 @@ def watch(
     finally:
         link.close()
         watched.summarise()
+        if verifier is not None and verifier.problems:
+            raise UnverifiedError(
+                f"{verifier.problems} results were not what a station signed; see the lines above"
+            )
 
 
 def main() -> None:
@@ -127,86 +138,6 @@ class CtrlC:
         raise KeyboardInterrupt
 
 
-@dataclass
-class Watched:
-    """The stations below a topic filter, and where their results are written."""
-
-    topics: Topics
-    write: Callable[[dict[str, Any]], None] | None
-    views: dict[tuple[str, str], StationView] = field(default_factory=dict)
-    recent: deque[Text] = field(default_factory=lambda: deque(maxlen=8))
-    notice: str = ""
-    was_connected: bool = False
-    _live: Live | None = None
-    _drawn_s: float = 0.0
-
-    @property
-    def received(self) -> int:
-        """Different results of all stations."""
-        return sum(view.seqs.received for view in self.views.values())
-
-    @property
-    def has_stopped(self) -> bool:
-        """Every station that was seen running has stopped, and there was one."""
-        live = [view for view in self.views.values() if view.is_live or view.has_stopped]
-        return bool(live) and all(view.has_stopped for view in live)
-
-    def take(self, message: Message) -> None:
-        """Take a message from the link."""
-        names = self.topics.parse(message.topic)
-        if names is None:
-            return
-        node, station, kind = names
-        station = station or station_of(message.payload)
-        if station is None or self.topics.station not in ("+", station):
-            return
-        view = self.views.setdefault((node, station), StationView(node, station))
-        payload = view.take(kind, message.payload, is_stored=message.is_stored)
-        if payload is not None:
-            self.recent.append(result_line(payload))
-            if self.write is not None:
-                self.write(payload)
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show a live table while the context lasts, if results are not written out."""
-        if self.write is not None:
-            yield
-            return
-        with Live(self.table(), console=Console(), auto_refresh=False) as self._live:
-            try:
-                yield
-            finally:  # what came since it was last drawn stands in the table that stays
-                self._live.update(self.table(), refresh=True)
-
-    def draw(self) -> None:
-        """Renew the live table, four times a second at most."""
-        if self._live is not None and time.monotonic() - self._drawn_s >= REFRESH_S:
-            self._drawn_s = time.monotonic()
-            self._live.update(self.table(), refresh=True)
-
-    def table(self) -> Group:
-        """Draw all stations, then the newest results."""
-        table = Table(title=f"{self.topics.prefix} {self.notice}".strip(), expand=True)
-        for name in ("station", "state", "last", "score", "types", "pass/fail/undecided/error",
-                     "p50/p95 ms", "parts/s", "missing/dup", "seen"):  # fmt: skip
-            table.add_column(name)
-        for _, view in sorted(self.views.items()):
-            table.add_row(*_cells(view))
-        return Group(table, *self.recent)
-
-    def summarise(self) -> None:
-        """Say on stderr what arrived of each station."""
-        for view in self.views.values():
-            seqs = view.seqs
-            print(
-                f"{clean(view.node)}/{clean(view.station)} received={seqs.received} "
-                f"missing={seqs.missing} duplicates={seqs.duplicates} late={seqs.late} "
-                f"lost={view.lost} invalid={view.invalid}",
-                file=sys.stderr,
-            )
-
-
 def follow(link: Link, watched: Watched, is_done: Callable[[], bool], timeout_s: float) -> None:
     """Receive until done, and reconnect whenever the broker goes.
 
@@ -217,7 +148,7 @@ def follow(link: Link, watched: Watched, is_done: Callable[[], bool], timeout_s:
     while not is_done():
         problem = _receive(link, watched, is_done, deadline)
         if problem and problem != watched.notice and watched.write is not None:
-            print(f"waiting: {problem}", file=sys.stderr)
+            print(f"waiting: {escaped(problem)}", file=sys.stderr)
         watched.notice = problem
         watched.draw()
         if problem:
@@ -241,58 +172,33 @@ def _receive(link: Link, watched: Watched, is_done: Callable[[], bool], deadline
     return ""
 
 
-def result_line(payload: dict[str, Any]) -> Text:
-    """Write a result as one line for people; the payload is untrusted."""
-    verdict = str(payload["result"])
-    defects = payload.get("defects")
-    types = ",".join(_types(defects)) or "-"
-    text = Text(f"{clean(payload['times'].get('end', ''))} {clean(payload.get('station', ''))} ")
-    text.append(f"{verdict.upper():9}", style=STYLES.get(verdict, ""))
-    text.append(
-        f" seq={clean(payload['seq'])} score={_score(payload)} types={clean(types)} "
-        f"total_ms={clean(payload['times']['total_ms'])} reason={clean(payload.get('reason', ''))}"
-    )
-    if payload.get("is_replayed") is True:
-        text.append(" replayed")
-    return text
+def _verifier(paths: list[Path]) -> ResultVerifier:
+    """Read the keys of `--verify`; what could also sign must be for its owner alone.
 
-
-def clean(value: object) -> str:
-    """Make text from the net safe for a terminal: no control characters, not endless."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))[:80]
-
-
-def _cells(view: StationView) -> list[Text | str]:
-    last, seqs = view.last, view.seqs
-    verdict = str(last.get("result", "-"))
-    alerts = f" !{','.join(view.alerts)}" if view.alerts else ""
-    p50, p95 = view.latency_ms(0.5), view.latency_ms(0.95)
-    return [
-        Text(clean(view.station)),
-        Text(clean(f"{view.presence} {view.state}{alerts}")),
-        Text(verdict, style=STYLES.get(verdict, "")),
-        Text(_score(last)),
-        Text(clean(",".join(_types(last.get("defects"))) or "-")),
-        "/".join(str(view.counts.get(name, "-")) for name in VERDICTS),
-        "-" if p50 is None or p95 is None else f"{p50:.1f}/{p95:.1f}",
-        f"{view.rate():.1f}",
-        f"{seqs.missing}/{seqs.duplicates}",
-        f"{time.monotonic() - view.last_seen_s:.0f} s ago",
-    ]
-
-
-def _score(payload: dict[str, Any]) -> str:
-    return f"{clean(payload.get('score', '-'))}/{clean(payload.get('threshold', '-'))}"
-
-
-def _types(defects: object) -> list[str]:
-    if not isinstance(defects, list):
-        return []
-    return [str(defect.get("type")) for defect in defects if isinstance(defect, dict)]
+    Raises:
+        ConfigError: a file cannot be read or holds no key.
+    """
+    keys = {}
+    for path in paths:
+        what = f"--verify: {path}"
+        try:
+            with path.open("rb") as stream:
+                is_public = b"PUBLIC KEY" in stream.read(200)
+        except OSError as error:
+            raise ConfigError(f"{what}: cannot be read: {error.strerror}") from None
+        if is_public:
+            text = path.read_text(encoding="utf-8", errors="replace")[:MOST_KEY_BYTES]
+        else:
+            text = read_secret_text(path, what)
+        key = parse_verify_key(text, what)
+        keys[key.id] = key
+    return ResultVerifier(keys)
 
 
 def _output(*, as_json: bool) -> Callable[[dict[str, Any]], None] | None:
     """Return what writes a result, None for the live table."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an encoding that lacks a letter
     if as_json:
         return lambda payload: print(json.dumps(payload), flush=True)  # ASCII: safe anywhere
     if sys.stdout.isatty():

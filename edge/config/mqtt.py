@@ -39,6 +39,8 @@ class MqttSettings(Settings):
     user_env: str | None = None
     password_env: str | None = None
     password_file: FilePath | None = None
+    signing_key_env: str | None = None
+    signing_key_file: FilePath | None = None
     tls: bool = False
     tls_ca_certs: FilePath | None = None
     tls_client_cert: FilePath | None = None
@@ -47,6 +49,8 @@ class MqttSettings(Settings):
     keepalive_s: int = Field(default=30, ge=5, le=3600)
     retain_last_result: bool = True
     result_expiry_s: Seconds = 7 * 86400.0
+    # Without results the counters are published again so often, to hear them come back.
+    probe_interval_s: Seconds = 60.0
     spool: SpoolSettings = SpoolSettings()
 
     @field_validator("host")
@@ -74,6 +78,8 @@ class MqttSettings(Settings):
             raise ValueError("expected one of user and user_env")
         if self.password_env and self.password_file:
             raise ValueError("expected one of password_env and password_file")
+        if self.signing_key_env and self.signing_key_file:
+            raise ValueError("expected one of signing_key_env and signing_key_file")
         if (self.tls_client_cert is None) != (self.tls_client_key is None):
             raise ValueError("expected tls_client_cert and tls_client_key together")
         needs_tls = self.tls_ca_certs or self.tls_client_cert or self.tls_insecure

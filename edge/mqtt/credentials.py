@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import ssl
+from pathlib import Path
 
 from edge.config.mqtt import MqttSettings
 from edge.errors import ConfigError
+from edge.messages.signature import SigningKey, parse_signing_key
 from edge.secret_file import check_secret_file, read_secret
 
 
@@ -28,6 +30,35 @@ def read_login(settings: MqttSettings) -> tuple[str | None, str | None]:
     if settings.password_file is None:
         return user, None
     return user, read_secret(settings.password_file, "mqtt.password_file")
+
+
+def read_signing_key(settings: MqttSettings) -> SigningKey | None:
+    """Return the key that results are signed with, None if the settings name none.
+
+    Raises:
+        ConfigError: the variable or file is missing or holds no key, or others can read the file.
+    """
+    if settings.signing_key_env:
+        text = _variable("signing_key_env", settings.signing_key_env)
+        return parse_signing_key(text, f"mqtt.signing_key_env: {settings.signing_key_env}")
+    if settings.signing_key_file is None:
+        return None
+    what = f"mqtt.signing_key_file: {settings.signing_key_file}"
+    return parse_signing_key(read_secret_text(settings.signing_key_file, what), what)
+
+
+def read_secret_text(path: Path, what: str) -> str:
+    """Return the text of a file that holds a key, of one or more lines.
+
+    Raises:
+        ConfigError: it cannot be read, others can read it, or it is no text.
+    """
+    check_secret_file(path, what)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise ConfigError(f"{what}: expected a readable file, but {reason}") from error
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

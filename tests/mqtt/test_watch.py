@@ -18,7 +18,9 @@ import paho.mqtt.client as paho
 import pytest
 
 from edge.cli.broker import broker_settings
-from edge.cli.watch import CtrlC, Watched, result_line
+from edge.cli.result_text import result_line
+from edge.cli.watch import CtrlC
+from edge.cli.watched_stations import Watched
 from edge.errors import ConfigError
 from edge.messages.message import Message
 from edge.messages.sequence_monitor import StationView
@@ -263,3 +265,16 @@ def test_no_field_of_a_result_can_hurt_the_lines():
                 assert line.isprintable()
                 survived += 1
     assert survived > 100
+
+
+def test_text_from_the_net_is_shown_and_not_obeyed():
+    hostile = "a\nb\x1b[2J\u202e [red]mqtt://u:geheim@h"
+    payload = {
+        "result": "pass", "seq": hostile, "station": hostile, "score": hostile, "threshold": hostile,
+        "times": {"end": hostile, "total_ms": hostile}, "reason": hostile,
+        "defects": [{"type": hostile}],
+    }  # fmt: skip
+    line = result_line(payload).plain
+    assert line.isprintable()
+    assert r"a\nb\x1b[2J\u202e [red]mqtt://***@h" in line
+    assert "geheim" not in line
