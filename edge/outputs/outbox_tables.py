@@ -5,6 +5,7 @@ Every method that writes is one transaction: it raises and has changed nothing, 
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -57,18 +58,21 @@ class OutboxTables:
             raise
 
     def _load(self) -> None:
-        query = "SELECT name, value FROM totals WHERE typeof(value) = 'integer'"
-        stored = {name: n for name, n in self._db.execute(query) if 0 <= n < HIGHEST}
+        query = "SELECT CAST(name AS BLOB), value FROM totals WHERE typeof(value) = 'integer'"
+        numbers = self._db.execute(query).fetchall()
+        stored = {_text(name): number for name, number in numbers if 0 <= number < HIGHEST}
         self.totals: dict[str, int] = {name: stored.get(name, 0) for name in TOTALS}
         self.stored_seq = self.totals["seq"]
-        facts = dict(self._db.execute("SELECT name, CAST(value AS TEXT) FROM facts"))
-        found = str(facts.get("outbox_id"))
+        query = "SELECT CAST(name AS BLOB), CAST(value AS BLOB) FROM facts"
+        facts = {_text(name): _text(value) for name, value in self._db.execute(query)}
+        found = facts.get("outbox_id", "")
         self.outbox_id = found if _ID.fullmatch(found) else None
         try:
             offset_s = float(facts.get("clock_offset_s", "0"))
         except ValueError:
             offset_s = 0.0
-        boot, least_s = str(facts.get("boot", "")), self.totals["clock_ms"] / 1000
+        boot, least_s = facts.get("boot", ""), self.totals["clock_ms"] / 1000
+        offset_s = offset_s if math.isfinite(offset_s) else 0.0
         self.clock = OutboxClock(boot, offset_s, least_s)
         self._count()
 
@@ -217,3 +221,8 @@ class OutboxTables:
             if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _text(data: bytes | None) -> str:
+    """Read text that anybody may have written."""
+    return (data or b"").decode(errors="replace")
