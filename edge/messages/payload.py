@@ -90,6 +90,7 @@ def state_payload(
     revision: str | None = None,
     audit: Mapping[str, Any] | None = None,
     outbox: Mapping[str, Any] | None = None,
+    delivery: str | None = None,
 ) -> Payload:
     """Say what the station does, in the words of OPC 40100-1.
 
@@ -102,6 +103,8 @@ def state_payload(
         threshold: the score from which a part fails.
         camera: name, connected and whatever else is known; no credentials in its address.
         revision: of the configuration; commands may make it their condition.
+        delivery: `proven` while our own messages come back from the broker, `unproven` while they
+            do not, None before either is known.
         outbox: which one gives the numbers, and how they went on at the start.
         audit: count of the records of the audit log, and head, the hash of the newest.
     """
@@ -119,6 +122,7 @@ def state_payload(
         "camera": dict(camera) if camera else None,
         "audit": dict(audit) if audit else None,
         "outbox": dict(outbox) if outbox else None,
+        "delivery": delivery,
     }
 
 
@@ -237,8 +241,13 @@ def model_of(model: ModelInfo) -> Payload:
         "key": model.engine_key,
         "parity": model.parity,
     }
-    identity = {"name": model.name, "version": model.version, "bundle_sha256": model.bundle_sha256}
-    return {**identity, "engine": engine}
+    return {
+        "name": model.name,
+        "version": model.version,
+        "bundle_sha256": model.bundle_sha256,
+        "signed_by": model.signed_by,
+        "engine": engine,
+    }
 
 
 def rounded(value: float | None, digits: int) -> float | None:

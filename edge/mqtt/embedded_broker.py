@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import threading
+from typing import Any
 
 from edge.errors import ConfigError, PublishError
 
@@ -78,10 +79,20 @@ class EmbeddedBroker:
     async def _serve(self) -> None:
         from amqtt.broker import Broker
 
+        class ExactBroker(Broker):  # type: ignore[misc]
+            """amqtt offers a new client what others have subscribed to; this one does not."""
+
+            async def _publish_retained_messages_for_subscription(
+                self, subscription: Any, session: Any
+            ) -> None:
+                holders = self._subscriptions.get(subscription[0], ())
+                if any(holder.client_id == session.client_id for holder, *_ in holders):
+                    await super()._publish_retained_messages_for_subscription(subscription, session)
+
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         anonymous = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
         listener = {"type": "tcp", "bind": f"{self.host}:{self.port}"}
-        broker = Broker({"listeners": {"default": listener}, "plugins": anonymous})
+        broker = ExactBroker({"listeners": {"default": listener}, "plugins": anonymous})
         await broker.start()
         self._ready.set()
         await self._end.wait()

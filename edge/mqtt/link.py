@@ -75,6 +75,11 @@ class Link:
         return self._has_consent and self._connection is not None and self._connection.is_open
 
     @property
+    def is_v5(self) -> bool:
+        """The broker speaks MQTT 5: it says what it refuses."""
+        return self.protocol == "5"
+
+    @property
     def unacked(self) -> int:
         """QoS 1 messages on their way."""
         return len(self._connection.unacked) if self._connection else 0

@@ -9,7 +9,7 @@ it arrives twice.
 from __future__ import annotations
 
 import logging
-import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -19,15 +19,20 @@ from dataclasses import replace
 from edge.config.mqtt import MqttSettings
 from edge.errors import EdgeError, PublishError
 from edge.messages.identity import Identity
-from edge.messages.message import Message, Reply
+from edge.messages.message import Message
 from edge.messages.payload import Payload, encode, status_payload
 from edge.messages.state_board import StateBoard
 from edge.mqtt.client import Will
+from edge.mqtt.credentials import read_signing_key
+from edge.mqtt.delivery_proof import DeliveryProof
+from edge.mqtt.duplicates import DuplicateWatch
+from edge.mqtt.incoming import Incoming, OnCommand
 from edge.mqtt.link import Link
-from edge.mqtt.reply_rules import ReplyRules
+from edge.mqtt.reconnection import Reconnection
 from edge.mqtt.result_stream import REMOVE_AT, ResultStream
 from edge.mqtt.state_stream import StateStream
 from edge.mqtt.topics import DELIVERY, Topics
+from edge.mqtt.troubles import PublishTroubles
 from edge.outputs.outbox import Outbox
 from edge.outputs.outbox_report import OutboxReport
 
@@ -38,10 +43,8 @@ FAREWELL_S = 1.0
 LINGER_S = 0.2
 HOUSEKEEPING_S = 1.0
 FIRST_DELAY_S, LAST_DELAY_S = 1.0, 30.0
-# A connection that lasted less does not reset the delay: two processes with one client id, or a
-# broker that dislikes what we send, would otherwise make us reconnect every second for ever.
-STABLE_S = 10.0
-OnCommand = Callable[[str, bytes, Reply | None], None]
+# Less than this and not even a plain result passes: better wait than count every one as lost.
+LEAST_PACKET_BYTES = 1024
 
 
 class Publisher:
@@ -55,6 +58,7 @@ class Publisher:
         version: our version, for the status.
         on_command: gets name, payload and reply address of every live command, in the publisher's
             thread; without it the station hears none.
+        on_delivery: gets `proven` or `unproven` when it changes, in the publisher's thread.
 
     Raises:
         ConfigError: a secret or certificate that the settings name is missing.
@@ -69,32 +73,39 @@ class Publisher:
         *,
         version: str,
         on_command: OnCommand | None = None,
+        on_delivery: Callable[[str], None] | None = None,
     ):
         self._identity = identity
         self._outbox = outbox
         self._version = version
         self._topics = Topics(settings.topic_prefix, identity.node, identity.station)
         client_id = settings.client_id or f"edge-infer-{identity.node}-{identity.station}"
-        lost = encode(status_payload(identity, "lost", version)).encode()
+        lost = encode(status_payload(identity, "lost", version, socket.gethostname())).encode()
         will = Will(self._topics.of("status"), lost)
-        self._on_command = on_command
-        self._replies = ReplyRules(self._topics)
         self._link = Link(settings, client_id, will=will, on_message=self._hear)
+        result = self._topics.of("result")
+        self._proof = DeliveryProof(states, result, settings.probe_interval_s, on_delivery)
+        self._duplicates = DuplicateWatch(identity, client_id, states)
+        self._reconnection = Reconnection(states, FIRST_DELAY_S, LAST_DELAY_S)
+        troubles = PublishTroubles(states)
         self._results = ResultStream(
             self._link,
             outbox,
-            self._topics.of("result"),
+            result,
             replace(DELIVERY["result"], expiry_s=settings.result_expiry_s),
             (self._topics.of("last"), DELIVERY["last"]) if settings.retain_last_result else None,
+            self._proof,
+            troubles,
+            read_signing_key(settings),
+        )
+        self._incoming = Incoming(
+            self._topics, self._proof, self._results, self._duplicates, on_command
         )
         self._states = states
         states.on_change = outbox.on_held = self._link.wake
-        self._state_stream = StateStream(self._link, states, self._topics)
+        self._state_stream = StateStream(self._link, states, self._topics, troubles, self._proof)
         self._report = OutboxReport(identity, outbox, states)
         self._next_housekeeping = 0.0
-        self._delay_s = FIRST_DELAY_S
-        self._began = 0.0
-        self._reconnects = 0
         self._problem = "not connected yet"
         self._stop = threading.Event()
         self._deadline = self._end = float("inf")  # of the results, of everything
@@ -123,12 +134,14 @@ class Publisher:
         return {
             "connected": self.connected,
             "protocol": self._link.protocol,
-            "reconnects": self._reconnects,
+            "reconnects": self._reconnection.count,
             "published": self._results.published,
             "replayed": self._results.replayed,
             "unacked": self._results.unacked,
             "refused": self._results.refused,
-            "replies_refused": self._replies.refused,
+            "unproven": self._proof.unproven,
+            "delivery": self._proof.state,
+            "replies_refused": self._incoming.replies.refused,
             "lost": self._outbox.lost,
             "spool_rows": self._outbox.depth,
             "spool_bytes": self._outbox.bytes,
@@ -157,9 +170,8 @@ class Publisher:
     def _run(self) -> None:
         try:
             while not self._serve():
-                pause_s = self._delay_s * random.uniform(0.7, 1.0)  # noqa: S311 - jitter
-                self._delay_s = min(2 * self._delay_s, LAST_DELAY_S)
-                self._stop.wait(pause_s)
+                has_duplicate = self._duplicates.is_active
+                self._stop.wait(self._reconnection.pause_s(has_duplicate=has_duplicate))
         except Exception as error:
             self.error = error
             log.exception("publisher ended")
@@ -173,7 +185,7 @@ class Publisher:
         left_s = self._deadline - time.monotonic()
         try:
             self._link.connect(min(CONNECT_TIMEOUT_S, max(0.1, left_s)))
-            self._began = time.monotonic()
+            self._reconnection.began()
             self._session()
         except EdgeError as error:
             self._lost(str(error))
@@ -181,11 +193,12 @@ class Publisher:
         return True
 
     def _lost(self, problem: str) -> None:
-        if self._online.is_set():
-            self._online.clear()
-            self._reconnects += 1
-            if time.monotonic() - self._began >= STABLE_S:
-                self._delay_s = FIRST_DELAY_S
+        self._online.clear()
+        if self._link.was_taken_over:
+            self._duplicates.taken_over()
+        self._reconnection.lost(
+            problem, self._state_stream.suspect, has_duplicate=self._duplicates.is_active
+        )
         self._link.drop()
         if problem != self._problem:
             log.warning(
@@ -197,8 +210,14 @@ class Publisher:
         link, outbox = self._link, self._outbox
         event = "broker connected broker=%s protocol=%s rows=%d"
         log.info(event, link.address, link.protocol, outbox.depth)
-        if self._on_command is not None:
-            link.subscribe([self._topics.command()], is_needed=False)
+        if 0 < link.max_packet_bytes < LEAST_PACKET_BYTES:
+            raise PublishError(
+                f"broker {link.address}: takes packets of {link.max_packet_bytes} bytes, expected "
+                f"{LEAST_PACKET_BYTES} at least; raise its maximum packet size"
+            )
+        self._incoming.begin(link)
+        self._proof.begin()
+        self._state_stream.begin()
         self._put_status("online")
         self._report.put_counters()
         self._states.begin()
@@ -212,11 +231,14 @@ class Publisher:
     def _exchange(self) -> None:
         """Send what there is, then wait for answers or news."""
         self._state_stream.send()
-        self._results.fill()
+        if not self._state_stream.is_waiting:
+            self._results.fill()
         wait_s = self._next_housekeeping - time.monotonic()
         if self._stop.is_set():
             wait_s = min(wait_s, 0.1)
         self._receive(max(0.0, min(wait_s, HOUSEKEEPING_S)))
+        if self._stop.is_set():
+            self._results.check(is_last=True)
         self._results.forget(1 if self._stop.is_set() else REMOVE_AT)
         if time.monotonic() >= self._next_housekeeping:
             self._next_housekeeping = time.monotonic() + HOUSEKEEPING_S
@@ -228,18 +250,18 @@ class Publisher:
                 self._state_stream.take(ack)
 
     def _hear(self, message: Message) -> None:
-        """Pass a command on, but not a retained one: it would come again at every connection."""
-        name = self._topics.parse_command(message.topic)
-        if name is None or self._on_command is None:
-            return
-        if message.is_stored:
-            log.warning("retained command ignored topic=%r; clear it at the broker", message.topic)
-        else:
-            self._on_command(name, message.payload, self._replies.checked(message.reply))
+        self._incoming.hear(message)
 
     def _do_housekeeping(self) -> None:
+        self._results.check()
         self._results.forget(1)
         self._report.update()
+        self._reconnection.check()
+        self._incoming.check(self._link)
+        if self._proof.is_probe_due():
+            self._report.put_counters()
+        if self._duplicates.owes_status():
+            self._put_status("online")
         self._states.note_repeats()
 
     def _say_goodbye(self) -> None:
@@ -263,4 +285,5 @@ class Publisher:
         self._results.forget(1)
 
     def _put_status(self, state: str) -> None:
-        self._states.put("status", status_payload(self._identity, state, self._version))
+        status = status_payload(self._identity, state, self._version, socket.gethostname())
+        self._states.put("status", status)

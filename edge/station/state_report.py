@@ -12,6 +12,7 @@ from edge.config.station import StationConfig
 from edge.messages.identity import Identity, ModelInfo
 from edge.messages.payload import Payload, health_payload, info_payload, state_payload
 from edge.messages.state_board import StateBoard
+from edge.outputs.continuity import Continuity
 from edge.outputs.statistics import Summary
 from edge.station.capture.camera_state import CameraState
 from edge.station.commands.audit_log import AuditLog
@@ -53,7 +54,9 @@ class StateReport:
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._camera = CameraState()
+        self._outbox: Payload | None = None
         self._is_halted = self._is_born = False
+        self._delivery: str | None = None
         self._model: ModelInfo | None = None
 
     def update(self) -> None:
@@ -75,6 +78,23 @@ class StateReport:
             self._states.raise_alert("camera_lost", "critical", camera.detail)
         self.update()
 
+    def numbering(self, going_on: Continuity) -> None:
+        """Note which outbox gives the numbers, and how they went on."""
+        self._outbox = {
+            "id": going_on.outbox_id,
+            "first_seq": going_on.given + 1,
+            "missing": list(going_on.missing) if going_on.missing else None,
+            "lost": going_on.lost,
+            "is_exact": going_on.is_exact,
+            "detail": str(going_on),
+        }
+        self.update()
+
+    def delivery_changed(self, delivery: str) -> None:
+        """Note that our own messages come back from the broker (`proven`) or do not."""
+        self._delivery = delivery
+        self.update()
+
     def halted(self) -> None:
         """Note that the station ends."""
         self._is_halted = True
@@ -93,6 +113,8 @@ class StateReport:
             threshold=prepared.bundle.thresholds.score.value if prepared else None,
             camera={"name": self._config.camera.name, "connected": camera.connected},
             revision=self._revision_with(prepared),
+            outbox=self._outbox,
+            delivery=self._delivery,
             audit={"count": self._audit.anchor.count, "head": self._audit.anchor.head},
         )
 

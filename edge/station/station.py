@@ -29,6 +29,7 @@ from edge.outputs.dispatcher import ResultDispatcher
 from edge.outputs.outbox import Outbox, outbox_path
 from edge.outputs.statistics import Statistics, Summary
 from edge.paths import find_run_dir
+from edge.state_folder import prepare_state_folder
 from edge.station.capture.capture import Capture, make_mailbox
 from edge.station.commands.control import (
     make_dispatcher,
@@ -98,6 +99,7 @@ class Station:
 
     def _build(self) -> None:
         config = self._config
+        prepare_state_folder(self._state_dir)
         if config.mqtt.broker == "embedded":
             # First: whoever watches can subscribe while the engine loads, and misses no result.
             broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
@@ -133,6 +135,8 @@ class Station:
         path = outbox_path(self._state_dir, config.node, config.station)
         self._outbox = Outbox(path, config.mqtt.spool, keep=publishes)
         self._cleanup.callback(self._outbox.close)
+        self._report.numbering(self._outbox.continuity)
+        self._outbox.on_break = lambda: self._report.numbering(self._outbox.continuity)
         self._publisher: Publisher | None = None
         if publishes:
             self._publisher = Publisher(
@@ -142,6 +146,7 @@ class Station:
                 self._states,
                 version=__version__,
                 on_command=self._commands.take if config.commands.allow else None,
+                on_delivery=self._report.delivery_changed,
             )
         sinks = make_sinks(
             config,
@@ -167,11 +172,13 @@ class Station:
         recipes = Recipes(config)
         path = selected_recipe_path(folder, config.node, config.station)
         selected = SelectedRecipe(path, recipes.first, recipes.all)
-        self._changeover = Changeover(recipes, selected, self._update_report)
+
+        def update() -> None:
+            self._report.update()
+
+        self._changeover = Changeover(recipes, selected, update)
         self._cleanup.callback(self._changeover.close)
-        self._jobs = JobControl(
-            self._mailbox, self.drops, on_change=self._update_report, finish=self._finish
-        )
+        self._jobs = JobControl(self._mailbox, self.drops, on_change=update, finish=self._finish)
         control = CommandHandlers(
             self._changeover,
             self._jobs,
@@ -239,9 +246,6 @@ class Station:
         except BaseException as error:  # noqa: BLE001 - kept, and raised by `run`
             self._error = error
 
-    def _update_report(self) -> None:
-        self._report.update()
-
     def _finish(self, cmd_id: str, answer: Answer) -> None:
         self._commands.finish(cmd_id, answer)
 
@@ -288,7 +292,7 @@ class Station:
             raise self._error
         if self._writer.error is not None:
             raise self._writer.error
-        given_up = self._writer.waiting + self._writer.lost_memory
+        given_up = max(self._outbox.unstored, self._writer.lost_memory)
         if given_up:
             raise PublishError(
                 f"outbox {self._outbox.path}: {given_up} results could not be stored and are lost; "

@@ -83,9 +83,12 @@ def test_results_that_the_broker_has_no_right_for_are_kept(guarded, listen, make
     secret.touch(mode=0o600)
     secret.write_text(PASSWORD)
     listener = watch(listen, guarded)
-    station = make_station(guarded, user="edge", password_file=secret).start()
-    station.wait_connected()
+    station = make_station(guarded, user="edge", password_file=secret)
     station.judge(3)
+    station.writer.start()
+    assert station.writer.flush(5)  # all in one window, so that they are refused together
+    station.publisher.start()
+    station.wait_connected()
     wait_until(lambda: station.publisher.stats["refused"] >= 3)
     assert caplog.text.count("broker refuses results") == 1
     assert caplog.text.count("broker refuses states and alerts: Not authorized") == 1
