@@ -49,3 +49,32 @@ def test_a_wrong_camera_address_shows_before_a_recipe_is_loaded(
     monkeypatch.setattr(Recipes, "load", pytest.fail)
     with pytest.raises(ConfigError, match="unknown key prats; did you mean parts"):
         Station(config("test://conveyor?prats=2"), tmp_path)
+
+
+def test_a_frozen_camera_gives_no_verdict_and_one_alert(tmp_path: Path) -> None:
+    results: list[dict] = []
+    source = "test://conveyor?size=64x48&parts=40&fps=50&fault=freeze:3:600"
+    station = Station(config(source), tmp_path, on_result=results.append)
+    station.run()
+    reasons = [result["reason"] for result in results]
+    assert len(reasons) > 10
+    assert reasons[3:] == ["repeated_frame"] * (len(reasons) - 3)
+    assert {result["result"] for result in results[3:]} == {"undecided"}
+    told = []
+    while (post := station._states.take()) is not None:
+        if post.kind == "alert":
+            told.append((post.payload["code"], post.payload["state"]))
+    assert told.count(("unusable_frames", "raised")) == 1
+
+
+def test_files_that_all_show_one_picture_are_judged(tmp_path: Path) -> None:
+    results: list[dict] = []
+    station = Station(
+        config(f"file://{DEMO_BUNDLE}/golden/00_good.png?loop=1"),
+        tmp_path,
+        on_result=results.append,
+        max_frames=8,
+    )
+    station.run()
+    assert len(results) >= 8
+    assert "repeated_frame" not in {result["reason"] for result in results}
