@@ -6,7 +6,6 @@ names of edge.networks.backbones.clip and edge.networks.text.clip_text.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,21 @@ import torch
 
 from edge.errors import TrainingError
 from edge.networks.backbones.clip import Activation, ClipShape
+from edge.networks.clip_configuration import (
+    TRANSFORMERS,
+    activation_beside,
+    activation_of,
+    read_configuration,
+)
 from edge.networks.state_file import State, read_tensors
 
 # CLIP's rule; `transformers` configurations say it themselves.
 HEAD_WIDTH = 64
+# safetensors first: it holds nothing but tensors.
+WEIGHT_FILES = (
+    "model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin",
+    "open_clip_pytorch_model.bin",
+)  # fmt: skip
 # Scalars that only OpenAI's own state dicts hold. Their activation differs from OpenCLIP's.
 OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 
@@ -70,8 +80,8 @@ class ClipFile:
 def read_clip(source: str) -> ClipFile:
     """Read CLIP weights from a folder, a hub name, or an OpenAI or OpenCLIP state-dict file.
 
-    OpenAI's files are told from OpenCLIP's by the scalars in them and get quick_gelu; OpenCLIP's
-    get gelu, the activation of all models it trained itself.
+    OpenAI's files are told from OpenCLIP's by the scalars in them and get quick_gelu. All others
+    need the configuration beside them, see `clip_configuration`.
 
     Raises:
         TrainingError: the source cannot be read, or is no CLIP.
@@ -83,7 +93,7 @@ def read_clip(source: str) -> ClipFile:
     except (OSError, ValueError, KeyError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrainingError(
-            f"--weights {source}: expected a CLIP folder or hub name with safetensors, or an "
+            f"--weights {source}: expected a CLIP folder or hub name, or an "
             f"OpenAI or OpenCLIP state dict: {first}"
         ) from error
 
@@ -97,32 +107,52 @@ def _from_file(path: Path) -> ClipFile:
     state = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
     if "visual.class_embedding" not in state:
         raise KeyError("no tensor visual.class_embedding")
+    return _from_open_clip(state, path)
+
+
+def _from_open_clip(state: State, path: Path) -> ClipFile:
+    # Scalars of OpenAI's own files tell their activation; all others need a configuration.
     is_openai = state.keys() >= OPENAI_MARKS
     vision, text = _openai_vision(state), _openai_text(state)
     return ClipFile(
         vision,
         text,
         (_heads(vision), _heads(text) if text else 0),
-        "quick_gelu" if is_openai else "gelu",
+        "quick_gelu" if is_openai else activation_beside(path),
     )
 
 
 def _from_folder(source: str) -> ClipFile:
-    from transformers.utils.hub import cached_file
-
     # The files, not the model: names inside them are stable, those in memory are not.
-    state = read_tensors(Path(str(cached_file(source, "model.safetensors"))))
-    config = json.loads(Path(str(cached_file(source, "config.json"))).read_text("utf-8"))
+    path = _weight_file(source)
+    state = read_tensors(path)
+    if "visual.class_embedding" in state:
+        return _from_open_clip(state, path)
+    config = read_configuration(_file(source, TRANSFORMERS))
     vision, text = config.get("vision_config", config), config.get("text_config", config)
-    activation = {"quick_gelu": "quick_gelu", "gelu": "gelu"}[
-        vision.get("hidden_act", "quick_gelu")
-    ]
     return ClipFile(
         _transformers_vision(state),
         _transformers_text(state),
         (_configured_heads(vision, 12), _configured_heads(text, 8)),
-        activation,  # type: ignore[arg-type]  # one of the two, by the look-up
+        activation_of(config, TRANSFORMERS),
     )
+
+
+def _weight_file(source: str) -> Path:
+    """The first weight file that a folder or hub repository has; all are read as data only."""
+    missing: OSError | None = None
+    for name in WEIGHT_FILES:
+        try:
+            return _file(source, name)
+        except OSError as error:  # noqa: PERF203 - four names
+            missing = missing or error
+    raise missing or FileNotFoundError(source)
+
+
+def _file(source: str, name: str) -> Path:
+    from transformers.utils.hub import cached_file
+
+    return Path(str(cached_file(source, name)))
 
 
 def _configured_heads(config: dict[str, Any], default: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def read_tensors(path: Path) -> State:
     """
     if path.suffix == ".safetensors":
         return read_safetensors(path)[0]
+    if _is_torchscript(path):
+        raise ValueError(
+            f"{path.name} is a TorchScript archive, which holds code; convert it once where you "
+            f"trust it: python -c \"import torch; torch.save(torch.jit.load('{path.name}', 'cpu')"
+            f".state_dict(), '{path.stem}-state.pt')\", and give that file"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -70,6 +77,15 @@ def write_tensors(
             save_file(state, part, metadata=metadata)
         except SafetensorError as error:
             raise WriteError(path, _first_line(error)) from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(
+            name.split("/")[1:2] in (["code"], ["constants.pkl"]) for name in archive.namelist()
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -135,6 +136,8 @@ def test_openai_and_openclip_files_give_the_same_towers(
     state = as_openai(load_file(folder / "model.safetensors"))
     if model.config.vision_config.hidden_act == "quick_gelu":
         state |= {n: torch.tensor(1) for n in ("input_resolution", "context_length", "vocab_size")}
+    else:
+        (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {"quick_gelu": false}}')
     path = tmp_path / f"clip{suffix}"
     if suffix == ".pt":
         torch.save(state, path)
@@ -168,6 +171,7 @@ def test_sources_that_are_no_clip_are_refused(clip: tuple[Path, Any], tmp_path: 
     save_file(
         as_openai(load_file(folder / "model.safetensors")), tmp_path / "text" / "c.safetensors"
     )
+    (tmp_path / "text" / "config.json").write_text('{"hidden_act": "gelu"}')
     with pytest.raises(TrainingError, match="no CLIP tokenizer"):
         ClipText(str(tmp_path / "text" / "c.safetensors"))
 
@@ -194,3 +198,75 @@ def test_position_grids_are_interpolated_between_the_stored_ones() -> None:
 def test_taps_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"ascending indices in 0\.\.2"):
         ClipVision(ClipShape(64, 3, 1, 8, 16, 4), (0, 3), (4, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("open_clip_config.json", {"model_cfg": {"quick_gelu": True}}, "quick_gelu"),
+        ("open_clip_config.json", {"model_cfg": {"embed_dim": 16}}, "gelu"),
+        ("w.json", {"quick_gelu": True, "vision_cfg": {}}, "quick_gelu"),
+        ("config.json", {"vision_config": {"hidden_act": "gelu"},
+                         "text_config": {"hidden_act": "gelu"}}, "gelu"),
+        ("config.json", {"vision_config": {}, "text_config": {}}, "quick_gelu"),
+    ],
+)  # fmt: skip
+def test_the_activation_is_that_of_the_configuration_beside_the_file(
+    clip: tuple[Path, Any], tmp_path: Path, name: str, content: object, expected: str
+) -> None:
+    save_file(as_openai(load_file(clip[0] / "model.safetensors")), tmp_path / "w.safetensors")
+    (tmp_path / name).write_text(json.dumps(content))
+    assert read_clip(str(tmp_path / "w.safetensors")).activation == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no configuration beside w.safetensors says which activation .*open_clip_config"),
+        ("{", "open_clip_config.json is not JSON"),
+        ('{"model_cfg": {"quick_gelu": "yes"}}', "quick_gelu: expected true or false, got 'yes'"),
+        ('{"vision_config": {"hidden_act": "gelu_new"}}', "expected quick_gelu or gelu .*gelu_new"),
+        ('{"vision_config": {"hidden_act": "gelu"}, "text_config": {}}', "gelu and quick_gelu"),
+    ],
+)
+def test_an_activation_is_never_guessed(
+    clip: tuple[Path, Any], tmp_path: Path, content: str | None, message: str
+) -> None:
+    save_file(as_openai(load_file(clip[0] / "model.safetensors")), tmp_path / "w.safetensors")
+    if content is not None:
+        (tmp_path / "open_clip_config.json").write_text(content)
+    with pytest.raises(TrainingError, match=message) as caught:
+        read_clip(str(tmp_path / "w.safetensors"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["transformers", "open_clip"])
+def test_weights_in_torchs_format_are_read_as_data(
+    clip: tuple[Path, Any], tmp_path: Path, kind: str
+) -> None:
+    folder, _ = clip
+    state = load_file(folder / "model.safetensors")
+    expected = read_clip(str(folder))
+    if kind == "transformers":
+        torch.save(state, tmp_path / "pytorch_model.bin")
+        (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    else:
+        torch.save(as_openai(state), tmp_path / "open_clip_pytorch_model.bin")
+        is_quick = expected.activation == "quick_gelu"
+        (tmp_path / "open_clip_config.json").write_text(
+            json.dumps({"model_cfg": {"quick_gelu": is_quick}})
+        )
+    found = read_clip(str(tmp_path))
+    assert found.activation == expected.activation
+    assert all(torch.equal(found.vision[name], value) for name, value in expected.vision.items())
+
+
+def test_a_torchscript_file_is_told_how_to_be_converted(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "ViT.pt"))
+    with pytest.raises(
+        TrainingError, match=r"TorchScript archive.*state_dict\(\), 'ViT-state.pt'"
+    ) as e:
+        read_clip(str(tmp_path / "ViT.pt"))
+    assert "\n" not in str(e.value)
