@@ -194,7 +194,34 @@ MUTATIONS = (
         JOBS,
     ),
     Mutation(
-        "station/commands/dispatcher.py", "if command.expires_at <= moment:", "if False:", JOBS
+        "station/commands/validity.py",
+        "if late_s >= 0:",
+        "if False:",
+        JOBS,
+    ),
+    Mutation(
+        "station/commands/validity.py",
+        "if not 0 < lifetime_s <= longest_s:",
+        "if not 0 < lifetime_s:",
+        JOBS,
+    ),
+    Mutation(
+        "station/commands/replay_memory.py",
+        'self._store(cmd_id, taken, "FULL")',
+        "pass",
+        JOBS,
+    ),
+    Mutation(
+        "station/commands/audit_check.py",
+        "if last < anchor.count:",
+        "if False:",
+        JOBS,
+    ),
+    Mutation(
+        "messages/result_verifier.py",
+        "if seq <= self.high:",
+        "if False:",
+        "tests/messages",
     ),
     Mutation("station/commands/dispatcher.py", "if known is not None:", "if False:", JOBS),
     # Outputs.

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from edge.messages.command import command_payload
 from edge.messages.identity import uuid7
 from edge.messages.message import Message
 from edge.messages.payload import Payload, encode
+from edge.messages.payload_reader import read_payload
 from edge.mqtt.link import Link
 from edge.mqtt.topics import COMMAND, Topics
 
@@ -148,12 +149,12 @@ def _send(
 def _keep_answer(message: Message, cmd_id: str, answers: list[Payload]) -> None:
     """Keep the message if it answers our command. Its payload is untrusted."""
     try:
-        ack: Any = json.loads(message.payload)
+        ack = read_payload(message.payload)
         if ack["cmd_id"] == cmd_id and all(
             isinstance(ack[key], str) for key in ("status", "code", "message")
         ):
             answers.append(ack)
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError):
         return
 
 

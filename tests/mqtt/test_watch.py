@@ -18,16 +18,25 @@ import paho.mqtt.client as paho
 import pytest
 
 from edge.cli.broker import broker_settings
+from edge.cli.console import rich_console
 from edge.cli.result_text import result_line
 from edge.cli.watch import CtrlC
 from edge.cli.watched_stations import Watched
 from edge.errors import ConfigError
 from edge.messages.message import Message
+from edge.messages.payload import (
+    alert_payload,
+    alerts_payload,
+    counters_payload,
+    state_payload,
+    status_payload,
+)
 from edge.messages.sequence_monitor import StationView
 from edge.mqtt.topics import Topics
+from edge.result import VERDICTS
 from tests.mqtt.conftest import results
 from tests.support.brokers import free_port, wait_until
-from tests.support.mqtt_results import make_payload
+from tests.support.mqtt_results import IDENTITY, make_payload
 
 COMMAND = [sys.executable, "-c", "from edge.cli.watch import main; main()"]
 
@@ -267,10 +276,86 @@ def test_no_field_of_a_result_can_hurt_the_lines():
     assert survived > 100
 
 
+PAYLOADS = {
+    "result": ("n/s/result", {**make_payload(), "seq": 1, "msg_id": "m"}),
+    "status": ("n/status", status_payload(IDENTITY, "online", "1")),
+    "state": ("n/s/state", state_payload(IDENTITY, "operational", mode="ready")),
+    "counters": ("n/s/counters", counters_payload(
+        IDENTITY, dict.fromkeys(VERDICTS, 1), last_seq=4, lost=0, pending=0)),
+    "alerts": ("n/s/alert/active", alerts_payload(IDENTITY, [alert_payload(
+        IDENTITY, code="c", severity="error", state="raised", since="-", detail="-", count=1)])),
+}  # fmt: skip
+HOSTILE = [
+    *map(json.dumps, WEIRD), "NaN", "-Infinity", "1e999", "9" * 4000, "9" * 5000, "-1", "0",
+    "[" * 5000 + "]" * 5000, '{"a":' * 900 + "1" + "}" * 900, '"' + "x" * 100_000 + '"',
+    '"\\u0000\\ud800\\u202e[/]"', '[{"code":"[/]","severity":"\\u001b"}]',
+    "[" + "{}," * 999 + "{}]",
+]  # fmt: skip
+
+
+def places(value, path=()):
+    """Yield the place of everything in a payload."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*path, key))
+
+
+def with_hole(payload, path):
+    """Return the JSON of a payload with `"HERE"` at a place."""
+    if not path:
+        return '"HERE"'
+    altered = json.loads(json.dumps(payload))
+    spot = altered
+    for step in path[:-1]:
+        spot = spot[step]
+    spot[path[-1]] = "HERE"
+    return json.dumps(altered)
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_no_payload_can_hurt_what_is_shown(kind, capsys):
+    topic, payload = PAYLOADS[kind]
+    written = []
+    for path in places(payload):
+        text = with_hole(payload, path)
+        watched = Watched(Topics("plant/v1", "+", "+"), written.append)
+        for value in HOSTILE:
+            data = text.replace('"HERE"', value).encode("utf-8", "surrogatepass")
+            watched.take(Message(f"plant/v1/{topic}", data, is_stored=False))
+        rich_console().print(watched.table())
+        watched.summarise()
+    for each in written:
+        json.dumps(each, allow_nan=False)
+        assert result_line(each).plain.isprintable()
+    out, err = capsys.readouterr()
+    assert all(line.isprintable() for line in (out + err).splitlines())
+    assert max(map(len, (out + err).splitlines())) < 2000
+
+
+def test_no_flood_fills_the_memory(monkeypatch):
+    for name, least in (("REMEMBERED", 50), ("MOST_GAPS", 50)):
+        monkeypatch.setattr(f"edge.messages.sequence_monitor.{name}", least)
+    monkeypatch.setattr("edge.cli.watched_stations.MOST_STATIONS", 20)
+    watched = Watched(Topics("plant/v1", "+", "+"), lambda _: None)
+    base = make_payload()
+    for number in range(500):
+        data = {**base, "seq": 3 * number + 1, "msg_id": f"m-{number}", "boot_id": f"b-{number}"}
+        message = Message("plant/v1/n/s/result", json.dumps(data).encode(), is_stored=False)
+        watched.take(message)
+        watched.take(message._replace(topic=f"plant/v1/n{number}/s/result"))
+    assert len(watched.views) == 20
+    view = watched.views["n", "s"]
+    assert (view.seqs.received, view.seqs.missing) == (500, 2 * 499)
+    held = (view.seqs._seen, view.seqs._gaps, view.seqs._boot_ids, view._boots_alive)
+    assert [len(each) for each in held] == [50] * 4
+
+
 def test_text_from_the_net_is_shown_and_not_obeyed():
     hostile = "a\nb\x1b[2J\u202e [red]mqtt://u:geheim@h"
     payload = {
-        "result": "pass", "seq": hostile, "station": hostile, "score": hostile, "threshold": hostile,
+        "result": "pass", "seq": hostile, "station": hostile,
+        "score": hostile, "threshold": hostile,
         "times": {"end": hostile, "total_ms": hostile}, "reason": hostile,
         "defects": [{"type": hostile}],
     }  # fmt: skip
