@@ -21,6 +21,7 @@ from typing import get_args
 import numpy as np
 import onnxruntime
 
+from edge.bundle.frame_limits_file import for_any_size
 from edge.bundle.store import open_bundle
 from edge.config.mqtt import SpoolSettings
 from edge.config.station import DecisionSettings, EngineSettings, Spin
@@ -63,7 +64,7 @@ class Line:
     """Inspector, writer and outbox as the product wires them, without camera and broker."""
 
     def __init__(self, bundle, engine, folder: Path):
-        self.inspector = Inspector(bundle, engine, DecisionSettings())
+        self.inspector = Inspector(for_any_size(bundle), engine, DecisionSettings())
         self.identity = Identity("bench", "bench", "boot")
         self.model = model_info(bundle.recipe.product, bundle, engine)
         self.outbox = Outbox(outbox_path(folder, "bench", "bench"), SpoolSettings())

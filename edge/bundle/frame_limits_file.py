@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import ValidationError
 
 from edge.bundle.frame_limits import FrameLimits
@@ -26,6 +28,19 @@ def read_frame_limits(bundle: Bundle) -> FrameLimits | None:
         if name in bundle.manifest.files:
             return _read(bundle, name)
     return None
+
+
+def for_any_size(bundle: Bundle) -> Bundle:
+    """Return the same bundle for frames of any size and colour; other limits stay."""
+    return replace(bundle, recipe=bundle.recipe.model_copy(update={"frames": None}))
+
+
+def without_limits(bundle: Bundle) -> Bundle:
+    """Return the same bundle without any limits of frames, as one from before them."""
+    names = {frames_file(), *(frames_file(name) for name in bundle.thresholds.products)}
+    files = {name: digest for name, digest in bundle.manifest.files.items() if name not in names}
+    manifest = bundle.manifest.model_copy(update={"files": files})
+    return replace(for_any_size(bundle), manifest=manifest)
 
 
 def _read(bundle: Bundle, name: str) -> FrameLimits:

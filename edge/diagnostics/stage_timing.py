@@ -12,6 +12,7 @@ from time import monotonic_ns, perf_counter
 import cv2
 import numpy as np
 
+from edge.bundle.frame_limits_file import for_any_size
 from edge.bundle.store import Bundle
 from edge.config.station import DecisionSettings
 from edge.engines.available import AvailableEngine
@@ -124,7 +125,9 @@ class _TimedInspector:
             self._engine = self._load(one)
             graph = bundle.types_graph
             types = None if graph is None else self._stack.enter_context(one.load(graph))
-            self._inspector = Inspector(bundle, self._engine, DecisionSettings(), types)
+            self._inspector = Inspector(
+                for_any_size(bundle), self._engine, DecisionSettings(), types
+            )
         except BaseException:
             self._stack.close()
             raise

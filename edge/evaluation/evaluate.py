@@ -28,7 +28,7 @@ from edge.evaluation.region_metrics import (
 from edge.evaluation.type_metrics import TypeMetrics, called, type_metrics, type_scores
 from edge.evaluation.veto_metrics import VetoMetrics, veto_metrics
 from edge.inspection.inspector import Inspected, Inspector
-from edge.result import Inspection, Verdict
+from edge.result import Inspection, Reason, Verdict
 
 # Maps and masks meet at the picture's own aspect ratio, its longer side at most this.
 EVALUATION_SIDE = 512
@@ -207,11 +207,18 @@ def make_inspect(
     Its map is overwritten by the next sample.
 
     The function raises EngineError at the first inference that fails, where a line would go on, and
-    DataError for an unreadable picture.
+    DataError for a picture that is unreadable, or of another size or colour than the bundle takes.
     """
     settings = DecisionSettings(max_engine_failures=1)
     inspector = Inspector(bundle, engine, settings, types_engine)
-    return lambda sample: inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))
+
+    def inspect(sample: Sample) -> Inspected:
+        found = inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))
+        if found.inspection.reason is Reason.IMAGE_QUALITY and found.inspection.score is None:
+            raise DataError(f"{sample.path}: {found.inspection.detail}")
+        return found
+
+    return inspect
 
 
 def measure(

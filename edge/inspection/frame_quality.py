@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle.manifest import FrameQuality
+from edge.bundle.frame_limits import FrameQuality
 
 # Good frames' range is widened on both sides by its own width, at least by this many grey levels:
 # the check is for lamps and lenses; what a part may look like is the model's business.

@@ -147,7 +147,7 @@ def read_calibration(folder: Path) -> Calibration:
             files=tuple(data["files"]),
             groups=tuple(data["groups"]),
             scores=tuple(float(score) for score in data["scores"]),
-            grey=tuple((float(mean), float(std)) for mean, std in data["grey"]),
+            grey=tuple((float(mean), float(std)) for mean, std in data.get("grey", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: missing or damaged ({error}); train again") from error

@@ -1,7 +1,8 @@
 """Files of a run folder that training writes in the same way for every method.
 
 RUN/model.safetensors     all weights and constants of the network
-RUN/calibration.json      scores and frame statistics of the held-out good parts
+RUN/calibration.json      scores of the held-out good parts
+RUN/frames.npz            what was measured of all good frames, see edge.data.frame_record
 RUN/log.jsonl             losses
 RUN/checkpoint.*          only while training is unfinished
 RUN/features/             cached features, only while training is unfinished
@@ -27,24 +28,25 @@ FEATURES = "features"
 class Calibration:
     """What the finished model said of the held-out good parts.
 
-    `files`, `groups`, `scores` and `grey` (mean and deviation of the network input) go together,
-    one entry per frame.
+    `files`, `groups` and `scores` go together, one entry per frame. `grey` (mean and deviation of
+    the network input) too, in runs from before frames.npz; () in others.
     """
 
     files: tuple[str, ...]
     groups: tuple[str, ...]
     scores: tuple[float, ...]
-    grey: tuple[tuple[float, float], ...]
+    grey: tuple[tuple[float, float], ...] = ()
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
     """Write calibration.json."""
-    data = {
+    data: dict[str, object] = {
         "files": calibration.files,
         "groups": calibration.groups,
         "scores": calibration.scores,
-        "grey": calibration.grey,
     }
+    if calibration.grey:
+        data["grey"] = calibration.grey
     write_text(folder / CALIBRATION, json.dumps(data, indent=1))
 
 

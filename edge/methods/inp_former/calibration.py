@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from edge.data.frames import InputShape, input_batches
 from edge.data.image_set import Sample
-from edge.inspection.frame_quality import grey_statistics
 from edge.methods.inp_former.detector import Detector
 from edge.networks.anomaly_map import good_scale
 from edge.training.feature_cache import extract
@@ -37,12 +35,11 @@ def calibrate(
     Returns:
         The detector with its scales, and its scores.
     """
-    branch_maps, distances, grey = [], [], []
+    branch_maps, distances = [], []
     for inputs in input_batches(samples, shape, JUDGE_BATCH):
         groups = extract(detector, inputs)
         branch_maps.append(detector.branch_maps(groups))
         distances.append(detector.image_distance(groups))
-        grey += [grey_statistics(tile) for tile in inputs]
         advance(len(inputs) // shape.tiles)
     maps = torch.cat(branch_maps)
     image_distances = None
@@ -51,12 +48,10 @@ def calibrate(
     detector = scaled(detector, maps, image_distances)
     judged = detector.judge(maps, image_distances)
     scores = judged.score.reshape(len(samples), shape.tiles).amax(dim=1)
-    frames = np.array(grey).reshape(len(samples), shape.tiles, 2).mean(axis=1)
     return detector, Calibration(
         files=tuple(sample.path.name for sample in samples),
         groups=tuple(sample.group for sample in samples),
         scores=tuple(float(score) for score in scores),
-        grey=tuple((float(mean), float(std)) for mean, std in frames),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 
 from edge.data.few_shot import FOLDER as SHOTS
 from edge.data.few_shot import write_shots
+from edge.data.frame_record import write_frames
 from edge.data.frames import InputShape, input_batches
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import Sample, frame_size
@@ -65,6 +66,7 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     if stored is None:
         size_wh, trials = network_size(request, training, train, held_out, data, progress)
         stored = start_run(folder, new_record(request, training, products, data, size_wh, trials))
+    write_frames(folder, (*products.train, *products.held_out))
     return _train(folder, stored, training, train, held_out, progress)
 
 

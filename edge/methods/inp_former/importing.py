@@ -14,6 +14,7 @@ from typing import Literal
 
 from edge import __version__
 from edge.bundle.store import sha256
+from edge.data.frame_record import write_frames
 from edge.data.frames import InputShape
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import ImageSet, frame_size, read_image_set
@@ -172,6 +173,7 @@ def _write(
             advance = progress("calibration", len(good))
             detector, calibration = calibrate(detector, good, shape, advance)
             write_calibration(run, calibration)
+            write_frames(run, good)
             write_golden(run, good, calibration.scores, record.training.seed)
         write_model(run, detector)
         put_in_place(run, folder)

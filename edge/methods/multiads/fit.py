@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edge.data.frame_record import write_frames
 from edge.data.frames import Image, InputShape, input_batches
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import ImageSet, Sample, frame_size
 from edge.evaluation.multi_type_segmentation import over_products, segmentation
-from edge.inspection.frame_quality import grey_statistics
 from edge.methods.multiads.inputs import TypedInputs, draw_mosaics, extract, prepare
 from edge.methods.multiads.network import MultiAdsDetector, TypeAdapters
 from edge.methods.multiads.presets import default_weights, multiads_settings, text_encoder
@@ -97,6 +97,7 @@ def finish_run(
         _remember(detector, good, request)
     calibration = calibrate(detector, held_out, progress("calibration", len(held_out)))
     write_calibration(folder, calibration)
+    write_frames(folder, (*good, *held_out))
     write_golden(folder, held_out, calibration.scores, request.training.seed)
     write_record(folder, with_outcome(record, trainer.outcome))
     write_model(folder, detector)
@@ -133,12 +134,10 @@ def calibrate(
     """Fix the branches' scales on held-out good parts, then score those parts."""
     branches: list[Tensor] = []
     images: list[Tensor] = []
-    grey: list[tuple[float, float]] = []
     for inputs in frame_batches(detector, samples):
         groups, image = detector.extract(torch.from_numpy(inputs))
         branches.append(detector.branches(groups, detector.adapters(groups, detector.bank)))
         images += [] if image is None else [image]
-        grey += [grey_statistics(picture) for picture in inputs]
         advance(len(inputs))
     together, vectors = torch.cat(branches), torch.cat(images) if images else None
     detector.calibrate(together, vectors)
@@ -147,7 +146,6 @@ def calibrate(
         files=tuple(sample.path.name for sample in samples),
         groups=tuple(sample.group for sample in samples),
         scores=tuple(float(score) for score in scores),
-        grey=tuple(grey),
     )
 
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from edge import __version__
+from edge.data.frame_record import write_frames
 from edge.data.frames import InputShape, input_batches
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import Sample, frame_size
 from edge.data.products import Products, read_products
 from edge.errors import ConfigError
-from edge.inspection.frame_quality import grey_statistics
 from edge.methods.inp_former.fit import JUDGE_BATCH, SCALE_PICTURES
 from edge.methods.presets import candidate_sizes
 from edge.methods.promptmad.inputs import (
@@ -75,6 +75,7 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     advance = progress("calibration", len(products.held_out))
     calibration = calibrate(detector, products.held_out, held, advance)
     write_calibration(folder, calibration)
+    write_frames(folder, (*products.train, *products.held_out))
     write_golden(folder, products.held_out, calibration.scores, training.seed)
     record = record.model_copy(update={"model": detector.settings, "refiner": trial})
     write_model(folder, detector)
@@ -92,10 +93,8 @@ def calibrate(
 ) -> Calibration:
     """Fix the map's scales on held-out good parts and their synthetic defects, score the parts."""
     branches: list[Tensor] = []
-    grey: list[tuple[float, float]] = []
     for inputs in input_batches(samples, InputShape(detector.settings.size_wh), JUDGE_BATCH):
         branches.append(detector.branches(detector.extract(torch.from_numpy(inputs))))
-        grey += [grey_statistics(picture) for picture in inputs]
         advance(len(inputs))
     together = torch.cat(branches)
     detector.fuse.calibrate(together)
@@ -110,7 +109,6 @@ def calibrate(
         files=tuple(sample.path.name for sample in samples),
         groups=tuple(sample.group for sample in samples),
         scores=tuple(float(score) for score in scores),
-        grey=tuple(grey),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.data.frame_record import FILE as FRAMES
 from edge.data.frames import InputShape
 from edge.data.golden_pictures import FOLDER as GOLDEN
 from edge.data.golden_pictures import write_golden
@@ -106,6 +107,8 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     record = record.model_copy(update={"model": named.settings, "types": found})
     folder.mkdir(parents=True, exist_ok=True)
     write_calibration(folder, calibration)
+    if (request.run / FRAMES).is_file():  # not in runs from before it
+        shutil.copyfile(request.run / FRAMES, folder / FRAMES)
     if held_out:
         write_golden(folder, held_out, calibration.scores, record.training.seed)
     else:

@@ -18,6 +18,7 @@ import onnx
 from edge import __version__
 from edge.bundle.manifest import (
     BUNDLE_SCHEMA,
+    MANIFEST,
     THRESHOLDS_SCHEMA,
     Manifest,
     OwnPictures,
@@ -27,7 +28,6 @@ from edge.bundle.manifest import (
 )
 from edge.bundle.store import (
     CARD,
-    MANIFEST,
     OWN_PICTURES,
     RECIPE,
     SCORES,
@@ -35,10 +35,10 @@ from edge.bundle.store import (
     Bundle,
     open_bundle,
 )
+from edge.data.frame_record import FrameRecord, read_frames
 from edge.data.golden_pictures import read_golden
 from edge.data.record import DataRecord
 from edge.errors import ToolchainError
-from edge.inspection.frame_quality import quality_range
 from edge.methods.added_types import with_added
 from edge.methods.method import Network
 from edge.methods.registry import find_method
@@ -54,6 +54,7 @@ from edge.toolchain.packing.bundle_folder import (
 )
 from edge.toolchain.packing.card import card_text
 from edge.toolchain.packing.export import export_detector, export_types
+from edge.toolchain.packing.frame_limits import learn_frames
 from edge.toolchain.packing.golden_set import check_graphs, reference_outcomes, write_golden_set
 from edge.toolchain.packing.int8_graphs import add_int8_graphs
 from edge.toolchain.packing.product_thresholds import ProductScores, write_products
@@ -155,6 +156,8 @@ def _write(
         graphs.append(graph.model_copy(update={"file": TYPES_FILE}))
         _stamp(folder / TYPES_FILE, name, options.version, types.folder)
     advance(1)
+    frames = read_frames(run)
+    learned = learn_frames(folder, frames, calibration.grey)
     recipe = Recipe(
         product=name,
         size_wh=record.model.size_wh,
@@ -166,7 +169,8 @@ def _write(
         types_size_wh=None if types is None else types.settings.size_wh,
         veto_above=options.veto_above,
         veto_passes=options.veto_passes,
-        frame_quality=quality_range(list(calibration.grey)),
+        frames=learned.frames,
+        frame_quality=learned.frame_quality,
     )
     write_yaml(folder / RECIPE, recipe)
     thresholds = Thresholds(
@@ -174,7 +178,9 @@ def _write(
         score=threshold,
         scores_file=SCORES,
         created_at=now,
-        products=write_products(folder, by_product(calibration, record.data), options.alpha),
+        products=write_products(
+            folder, by_product(calibration, record.data, frames), options.alpha
+        ),
     )
     write_json(folder / THRESHOLDS, thresholds)
     write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
@@ -234,7 +240,9 @@ def own_pictures(record: RunRecord) -> tuple[str, ...]:
     return tuple(f"test/{name}" for name in names)
 
 
-def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductScores]:
+def by_product(
+    calibration: Calibration, data: DataRecord, frames: FrameRecord | None = None
+) -> dict[str, ProductScores]:
     """Split a calibration by product; empty for a single product."""
     products = {}
     for name in data.products:
@@ -242,7 +250,8 @@ def by_product(calibration: Calibration, data: DataRecord) -> dict[str, ProductS
         products[name] = ProductScores(
             scores=[calibration.scores[row] for row in rows],
             groups=[calibration.groups[row] for row in rows],
-            grey=[calibration.grey[row] for row in rows],
+            grey=[calibration.grey[row] for row in rows] if calibration.grey else (),
+            frames=None if frames is None else frames.of_product(name),
         )
     return products
 

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from edge.bundle.manifest import ProductThresholds
 from edge.bundle.store import SCORES
+from edge.data.frame_record import FrameRecord
 from edge.errors import ThresholdError
-from edge.inspection.frame_quality import quality_range
 from edge.toolchain.packing.bundle_folder import write_text
+from edge.toolchain.packing.frame_limits import learn_frames
 from edge.toolchain.packing.thresholds import fit_threshold
 
 
@@ -19,13 +20,14 @@ from edge.toolchain.packing.thresholds import fit_threshold
 class ProductScores:
     """Scores of the trained model for the held-out good parts of one product.
 
-    `scores`, `groups` (physical part) and `grey` (mean and deviation of the network input) go
-    together, one entry per frame; `grey` may be empty, then the recipe's frame quality holds.
+    `scores`, `groups` (physical part) and `grey` (see Calibration) go together, one entry per
+    frame. Without `frames` and `grey` the recipe's limits of frames hold.
     """
 
     scores: Sequence[float]
     groups: Sequence[str]
     grey: Sequence[tuple[float, float]] = ()
+    frames: FrameRecord | None = None
 
 
 def write_products(
@@ -34,8 +36,8 @@ def write_products(
     """Fit a threshold per product and write its scores into the bundle at `folder`.
 
     Args:
-        folder: bundle being written; gets calibration/scores.<product>.json. They must be there
-            before its manifest is made, which holds their hashes.
+        folder: bundle being written; gets calibration/scores.<product>.json and, with frames,
+            frames.<product>.json. They must be there before its manifest, which holds their hashes.
         products: scores by product; a name consists of letters, digits, _ and -.
         alpha: false-reject rate of each product; None see thresholds.fit_threshold.
 
@@ -53,6 +55,11 @@ def write_products(
             raise ThresholdError(f"product {name}: {error}") from error
         file = str(PurePosixPath(SCORES).with_name(f"scores.{name}.json"))
         write_text(folder / file, json.dumps({"scores": sorted(product.scores)}))
-        quality = quality_range(list(product.grey)) if product.grey else None
-        fitted[name] = ProductThresholds(score=score, scores_file=file, frame_quality=quality)
+        learned = learn_frames(folder, product.frames, product.grey, name)
+        fitted[name] = ProductThresholds(
+            score=score,
+            scores_file=file,
+            frames=learned.frames,
+            frame_quality=learned.frame_quality,
+        )
     return fitted
