@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge.bundle.frame_limits_file import read_frame_limits
 from edge.bundle.store import MANIFEST, Bundle, open_bundle, sha256
 from edge.config.station import RecipeSettings, StationConfig
 from edge.engines.load import engine_key, load_engine, load_types_engine
@@ -106,6 +107,12 @@ class Recipes:
             name, bundle.product, bundle.manifest.name, bundle.manifest.version, bundle.id[:12],
             1e3 * (time.perf_counter() - began),
         )  # fmt: skip
+        if bundle.recipe.frames is None and read_frame_limits(bundle) is None:
+            log.warning(
+                "bundle from before limits of frames bundle=%s: a damaged frame or one of another "
+                "size may pass; train and pack it again with this version",
+                bundle.manifest.name,
+            )
         model = model_info(name, bundle, engine)
         return LoadedRecipe(name, bundle, whole, engine, types_engine, inspector, model)
 
