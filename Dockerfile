@@ -1,23 +1,38 @@
 # A station on an x86-64 or arm64 CPU. How to run it read-only and without rights: docs/containers.md
 #
 #   docker build -t edge-inspection:cpu .
-#   docker build -t edge-inspection:openvino --build-arg EXTRAS=cpu,openvino .
-ARG PYTHON=3.12
+#   docker build -t edge-inspection:openvino --build-arg REQUIREMENTS=openvino .
+#
+# For a release, pin the base image by its digest (docs/containers.md):
+#   --build-arg BASE=python@sha256:...
+ARG BASE=python:3.12-slim-bookworm
 
-FROM python:${PYTHON}-slim-bookworm AS build
-ARG EXTRAS=cpu
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
+# A lock file of requirements/: runtime or openvino.
+ARG REQUIREMENTS=runtime
 WORKDIR /src
+COPY requirements requirements
+# Every package has the hash that the lock file names; nothing is built from source.
+RUN python -m venv /opt/edge \
+    && /opt/edge/bin/pip install --no-cache-dir --require-hashes --only-binary :all: \
+        -r "requirements/${REQUIREMENTS}.txt" \
+    && python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: \
+        -r requirements/build.txt
 COPY setup.py pyproject.toml README.md ./
 COPY edge edge
 COPY build/targets build/targets
-RUN python -m venv /opt/edge \
-    && /opt/edge/bin/pip install --no-cache-dir ".[${EXTRAS}]"
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index -w /wheels . \
+    && /opt/edge/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
+    && /opt/edge/bin/pip check
 
-FROM python:${PYTHON}-slim-bookworm
+# hadolint ignore=DL3006
+FROM ${BASE}
 COPY --from=build /opt/edge /opt/edge
 # Cameras are files of group video.
 RUN useradd --uid 10001 --groups video --no-create-home --shell /usr/sbin/nologin edge \
-    && install -d -o edge -g edge /state /engines
+    && install -d -m 0700 -o edge -g edge /state /engines
 ENV PATH=/opt/edge/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     EDGE_STATE_DIR=/state \

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
+TOOLS_VENV ?= .venv-tools
 # The build of torch that the numbers in docs/ were made with; CPU builds do.
 TORCH ?= torch==2.13.0
 # Test processes, each with one thread for torch; a file's tests stay in one process, and files in
@@ -11,7 +12,7 @@ TORCH ?= torch==2.13.0
 TEST_JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo demo-bundle test test-full fuzz check build clean
+.PHONY: demo demo-bundle test test-full fuzz check build clean lock sbom
 
 demo: $(DEMO_VENV)/.ready
 	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" scripts/demo
@@ -47,5 +48,20 @@ fuzz: $(VENV)/.ready
 demo-bundle: $(VENV)/.ready
 	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/demo-bundle
 
+# Write requirements/ again: every package at one version, with its hashes. Needs the network.
+# LOCK=--upgrade takes the newest releases that setup.py allows.
+LOCK ?=
+lock: $(TOOLS_VENV)/.ready
+	PATH="$(abspath $(TOOLS_VENV))/bin:$$PATH" scripts/lock $(LOCK)
+
+# The bill of materials of the runtime: sbom.json.
+sbom: $(TOOLS_VENV)/.ready
+	PATH="$(abspath $(TOOLS_VENV))/bin:$$PATH" scripts/sbom
+
+$(TOOLS_VENV)/.ready: requirements/tools.txt
+	$(PYTHON) -m venv $(TOOLS_VENV)
+	$(TOOLS_VENV)/bin/pip install -q --require-hashes -r $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) demo-out runs .setuptools *.egg-info
+	rm -rf $(TOOLS_VENV) sbom.json $(VENV) $(DEMO_VENV) demo-out runs .setuptools *.egg-info
