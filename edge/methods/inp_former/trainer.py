@@ -84,7 +84,11 @@ class Trainer:
     def _take_step(self, cache: FeatureCache) -> Tensor:
         settings = self.settings
         rate = learning_rate(
-            self.step + 1, settings.steps, settings.peak_lr, settings.final_lr, settings.warmup
+            self.step + 1,
+            settings.steps,
+            settings.peak_lr,
+            settings.final_lr,
+            settings.warmup_steps,
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -16,7 +16,7 @@ class TrainingSettings(Settings):
         tokens: random tokens per picture that the decoder rebuilds in a step; the prototypes
             always see all of them. The decoder works token by token, so a random subset gives an
             unbiased step at a fraction of the cost. 0 = all.
-        peak_lr, final_lr, warmup: see optimizer.learning_rate.
+        peak_lr, final_lr, warmup: see optimizer.learning_rate; and `warmup_steps`.
         clip: limit of the gradient's norm over everything trained.
         gamma: exponent of soft mining; `coherence` is the weight of the coherence loss.
         probe_defects: synthetic defects that the probe learns from.
@@ -41,3 +41,8 @@ class TrainingSettings(Settings):
     soft_coherence: bool = False
     squared_mining: bool = False
     head_steps: int = 400
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps in which the rate rises; of a short training no more than half."""
+        return min(self.warmup, self.steps // 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from edge.training.checkpoint import CHECKPOINT
 from edge.training.run_folder import LOG, append_log
 
 # A cell is good below the first share of defective pixels, defective above the second.
+logger = logging.getLogger(__name__)
 GOOD_SHARE, DEFECT_SHARE = 0.05, 0.5
 
 
@@ -68,11 +70,20 @@ class NegationTrainer(AdapterTrainer):
         super().__init__(adapters, rows, shapes, settings, folder)
         self.aligned, self.texts, self.negation = adapters, texts, settings
         self.held, self.images = held, images
+        self.warmup = settings.warmup
 
     def run(
         self, inputs: TypedInputs, validate: Callable[[], float], advance: Callable[[int], None]
     ) -> None:
         """Train; see EpochTrainer. The log begins with the negation error before training."""
+        steps = self.negation.steps_over(inputs.pictures)
+        self.warmup = self.negation.warmup_of(steps)
+        if self.warmup < self.negation.warmup:
+            logger.warning(
+                "%d steps are few: N-pair terms begin after %d of them, not after %d; give "
+                "more --epochs for more",
+                steps, self.warmup, self.negation.warmup,
+            )  # fmt: skip
         if not (self.folder / CHECKPOINT).is_file():
             append_log(self.folder, {"epoch": 0, "negation_error": round(self.negation_error(), 6)})
         super().run(inputs, validate, advance)
@@ -106,7 +117,7 @@ class NegationTrainer(AdapterTrainer):
         state = self.optimizer.state.get(next(iter(self.parameters.values())), {})
         step = int(state["step"]) if "step" in state else 0
         # Weighed by 0 rather than left out, so that every parameter has its moments from the start.
-        on = float(step >= self.negation.warmup)
+        on = float(step >= self.warmup)
         # An image head learns from nothing else: were it to wait, an epoch before the others set in
         # could be the best, and would leave it random.
         image_on = 1.0 if isinstance(self.aligned.image, ImageHead) else on
@@ -189,7 +200,8 @@ class NegationTrainer(AdapterTrainer):
 def cell_rows(ids: Tensor, count: int, grid_hw: tuple[int, int]) -> Tensor:
     """What each grid cell shows: bank row, 0 good, -1 neither; (B, h, w) int64 to (B, N) int64.
 
-    `count` is 1 + K, the rows of the bank.
+    A defect too small for any cell has the cell that it covers most. `count` is 1 + K, the rows of
+    the bank.
     """
     one_hot = F.one_hot(ids, count).permute(0, 3, 1, 2).float()
     shares = F.adaptive_avg_pool2d(one_hot, grid_hw).flatten(2)
@@ -198,6 +210,10 @@ def cell_rows(ids: Tensor, count: int, grid_hw: tuple[int, int]) -> Tensor:
     rows = torch.full_like(largest.indices, -1)
     rows[defective < GOOD_SHARE] = 0
     is_type = largest.values > DEFECT_SHARE
+    # All cells of a picture whose defects are small everywhere: its best one stands for them.
+    most = largest.values == largest.values.max(1, keepdim=True).values
+    is_small = ~is_type.any(1, keepdim=True) & (largest.values > 0)
+    is_type |= most & is_small
     rows[is_type] = largest.indices[is_type] + 1
     return rows
 

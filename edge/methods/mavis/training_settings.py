@@ -31,7 +31,7 @@ class NegationTraining(AdapterTraining):
         image_weight, patch_weight, type_weight: of L_img, L_pat and L_abn; 0 leaves a term out.
         anchors: cells per picture and level, half of them the hardest, half random.
         warmup: steps without N-pair terms: adapters are random at first, and so is what is hard. A
-            trained image vector does not wait.
+            trained image vector does not wait. Short trainings wait for half of their steps.
     """
 
     epochs: int = 3
@@ -42,3 +42,7 @@ class NegationTraining(AdapterTraining):
     type_weight: float = 0.25
     anchors: int = 256
     warmup: int = 200
+
+    def warmup_of(self, steps: int) -> int:
+        """Steps without N-pair terms in a training of so many."""
+        return min(self.warmup, steps // 2)

@@ -33,3 +33,7 @@ class AdapterTraining(Settings):
     def epochs_over(self, pictures: int) -> int:
         """Epochs over so many pictures."""
         return max(self.epochs, math.ceil(self.least_steps / math.ceil(pictures / self.batch)))
+
+    def steps_over(self, pictures: int) -> int:
+        """Optimiser steps over so many pictures, in all epochs."""
+        return self.epochs_over(pictures) * math.ceil(pictures / self.batch)

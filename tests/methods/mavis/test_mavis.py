@@ -174,7 +174,9 @@ def texts() -> ProductTexts:
     return ProductTexts(rows, sentences, torch.tensor([1] * 4 + [2] * 4))
 
 
-def trained(folder: Path, epochs: int, *, with_terms: bool = True) -> NegationTrainer:
+def trained(
+    folder: Path, epochs: int, *, with_terms: bool = True, sign: int = 1
+) -> NegationTrainer:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     adapters = AlignedAdapters((12,), 12, image=ResidualAdapter(12))
@@ -188,7 +190,7 @@ def trained(folder: Path, epochs: int, *, with_terms: bool = True) -> NegationTr
     shapes = Shapes((8, 8), (16, 16), "softmax-first")
     trainer = NegationTrainer(adapters, [texts()], shapes, settings, folder, made_up(4, 1), images)
     inputs = made_up(12, 0)
-    trainer.run(inputs, lambda: float(len(trainer.values)), lambda _: None)
+    trainer.run(inputs, lambda: float(sign * len(trainer.values)), lambda _: None)
     return trainer
 
 
@@ -235,10 +237,22 @@ def test_labelled_pictures_have_the_symmetric_term_at_image_level(tmp_path: Path
 
 
 def test_there_are_no_terms_before_the_warm_up_is_over(tmp_path: Path) -> None:
-    """Three steps of warm-up are the three steps of the first epoch."""
-    both = [trained(tmp_path / name, 1, with_terms=name == "with") for name in ("with", "without")]
+    """Three steps of warm-up are the three steps of the first epoch, which is the best here."""
+    both = [
+        trained(tmp_path / name, 2, with_terms=name == "with", sign=-1)
+        for name in ("with", "without")
+    ]
     first, second = (dict(trainer.parameters) for trainer in both)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_training_as_short_as_its_warm_up_has_terms_and_says_when(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = [trained(tmp_path / name, 1, with_terms=name == "with") for name in ("with", "without")]
+    first, second = (dict(trainer.parameters) for trainer in both)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    assert "3 steps are few: N-pair terms begin after 1 of them" in caplog.text
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch) -> None:
