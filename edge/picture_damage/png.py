@@ -17,7 +17,8 @@ def png_damage(data: bytes) -> str | None:
         is_critical = not kind[0] & 0x20
         checksum = int.from_bytes(view[end - 4 : end], "big")
         if is_critical and zlib.crc32(view[position + 4 : end - 4]) != checksum:
-            return f"PNG damaged in chunk {kind.decode('latin-1')}"
+            name = kind.decode() if kind.isalpha() else kind.hex()
+            return f"PNG damaged in chunk {name}"
         if kind == b"IEND":
             return None
         position = end

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, repeat
 
 from edge.picture_damage.jpeg import jpeg_damage
 from edge.picture_damage.lzw import lzw_length
@@ -19,6 +20,7 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILE_AT, _TILE_BYTES, _JPEG_TABLES = 322, 323, 324, 
 _YCBCR, _SEPARATE_PLANES, _JPEG = 6, 2, 7
 # The header of a TIFF file; no strip can lie there.
 _FIRST_BYTE = 8
+_CHUNK = 2**20
 
 Tags = dict[int, tuple[int, ...]]
 
@@ -36,7 +38,8 @@ def tiff_damage(data: bytes) -> str | None:
         return "expected a grey, palette, RGB or JPEG-compressed TIFF, found YCbCr; save it as PNG"
     offsets = tags.get(_TILE_AT) or tags.get(_STRIP_AT, ())
     counts = tags.get(_TILE_BYTES) or tags.get(_STRIP_BYTES, ())
-    lengths = list(_decoded_lengths(tags))
+    # A header may ask for more strips than memory holds.
+    lengths = list(islice(_decoded_lengths(tags), len(offsets) + 1))
     if not lengths or not len(offsets) == len(counts) == len(lengths):
         return "TIFF damaged in its header: its strips do not make up its picture"
     damage = _places_damage(offsets, counts, len(data))
@@ -99,7 +102,7 @@ def _decoded_lengths(tags: Tags) -> Iterator[int]:
     for _ in range(planes):
         if tile_width and tile_height:
             tiles = -(-width // tile_width) * -(-height // tile_height)
-            yield from [(tile_width * bits + 7) // 8 * tile_height] * tiles
+            yield from repeat((tile_width * bits + 7) // 8 * tile_height, tiles)
         else:
             rows = min(value(_STRIP_ROWS, height) or height, height)
             for top in range(0, height, max(rows, 1)):
@@ -111,14 +114,15 @@ def _plain_length(piece: bytes, expected: int) -> int:
 
 
 def _deflate_length(piece: bytes, expected: int) -> int:
-    decoder = zlib.decompressobj()
+    decoder, length = zlib.decompressobj(), 0
     try:
-        decoded = decoder.decompress(piece, expected + 1)
-        # The checksum comes after the last byte.
-        decoded += decoder.decompress(decoder.unconsumed_tail, 1) if not decoder.eof else b""
+        while piece and not decoder.eof and length <= expected:
+            length += len(decoder.decompress(piece, _CHUNK))
+            piece = decoder.unconsumed_tail
     except zlib.error:
         return -1
-    return len(decoded) if decoder.eof else -1
+    # The checksum comes after the last byte.
+    return length if decoder.eof else -1
 
 
 def _packbits_length(piece: bytes, _expected: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -133,6 +134,36 @@ def test_a_tiff_whose_strips_overlap_or_are_compressed_otherwise_is_refused() ->
     assert "strips are empty or overlap" in str(find_damage(bytes(data)))
 
 
+def with_tags(data: bytes, **values: int) -> bytes:
+    """A TIFF file with other values of some tags, by number."""
+    changed = bytearray(data)
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        (tag,) = struct.unpack_from("<H", data, entry)
+        if f"t{tag}" in values:
+            struct.pack_into("<HII", changed, entry + 2, 4, 1, values[f"t{tag}"])
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ["tiff", "deflate tiff", "lzw tiff"])
+@pytest.mark.parametrize(
+    "values",
+    [{"t256": 1, "t257": 200_000_000, "t278": 1}, {"t277": 65_535}, {"t258": 2**31}],
+    ids=["strips", "channels", "bits"],
+)
+def test_a_tiff_that_asks_for_more_than_memory_holds_is_refused_at_once(
+    kind: str, values: dict[str, int]
+) -> None:
+    tracemalloc.start()
+    damage = find_damage(with_tags(WHOLE[kind], **values))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert damage is not None
+    assert "TIFF" in damage
+    assert most < 2**24
+
+
 def test_the_length_of_an_lzw_strip_is_that_of_its_pixels() -> None:
     # Clear, 1, 2, the string of both, the string just being made, end: 9 bits each.
     codes = [256, 1, 2, 258, 260, 257]
@@ -140,6 +171,12 @@ def test_the_length_of_an_lzw_strip_is_that_of_its_pixels() -> None:
     strip = int(bits.ljust(56, "0"), 2).to_bytes(7, "big")
     assert lzw_length(strip, 0) == 1 + 1 + 2 + 3
     assert lzw_length(strip[1:], 0) == -1
+
+
+def test_a_chunk_without_a_name_is_told_in_one_line() -> None:
+    data = COMPRESSED["png"]
+    damaged = data.replace(b"IDAT", b"\n\x1bAT", 1)
+    assert find_damage(damaged) == "PNG damaged in chunk 0a1b4154"
 
 
 @pytest.mark.parametrize("brightest", [1, 255, 4095])
