@@ -62,7 +62,7 @@ def read_frames(folder: Path) -> FrameRecord | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             sizes, values, small, groups = (
                 arrays[name] for name in ("sizes_wh", "values", "small", "groups")
             )

@@ -11,6 +11,7 @@ import pytest
 
 from edge.cameras.simulator.image_set import write_conveyor_set
 from edge.cameras.simulator.rendering import DEFECT_TYPES
+from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the extra `train` brings, and the rooms of ours that need it.
@@ -55,7 +56,7 @@ def test_the_fence_holds(module: str) -> None:
 
 def test_edge_eval_measures_a_bundle_and_writes_its_page(pictures: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    done = run("eval", "demo/bundle", "--data", pictures, "--json", "--report", page)
+    done = run("eval", ANY_FRAME_BUNDLE, "--data", pictures, "--json", "--report", page)
     assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)
     assert measured["good"] == 2
@@ -66,10 +67,16 @@ def test_edge_eval_measures_a_bundle_and_writes_its_page(pictures: Path, tmp_pat
 
 
 def test_edge_eval_prints_its_tables(pictures: Path) -> None:
-    done = run("eval", "demo/bundle", "--data", pictures)
+    done = run("eval", ANY_FRAME_BUNDLE, "--data", pictures)
     assert done.returncode == 0, done.stderr
     assert "on plates" in done.stdout
     assert "AUPRO" in done.stdout
+
+
+def test_edge_eval_refuses_pictures_of_another_size(pictures: Path) -> None:
+    done = run("eval", "demo/bundle", "--data", pictures)
+    assert done.returncode == 10
+    assert "frame size: expected 256x256, got 160x120" in done.stderr.splitlines()[-1]
 
 
 def test_edge_eval_refuses_a_truncated_picture_in_the_words_of_the_line(
@@ -79,7 +86,7 @@ def test_edge_eval_refuses_a_truncated_picture_in_the_words_of_the_line(
     folder.mkdir(parents=True)
     whole = next((pictures / "test" / "good").glob("*.png")).read_bytes()
     (folder / "cut.png").write_bytes(whole[:-4])
-    done = run("eval", "demo/bundle", "--data", folder.parents[1])
+    done = run("eval", ANY_FRAME_BUNDLE, "--data", folder.parents[1])
     assert done.returncode == 10
     assert done.stderr.splitlines()[-1] == (
         f"error: {folder}/cut.png: PNG cut short after {len(whole) - 4} bytes; repair it or take "

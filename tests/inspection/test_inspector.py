@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,7 @@ from edge.inspection.inspector import Inspector
 from edge.inspection.preprocess import tile_boxes
 from edge.inspection.scorer import FrameScorer, stitch
 from edge.result import Reason, Verdict
-
-DEMO = Path(__file__).resolve().parents[2] / "demo" / "bundle"
+from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE
 
 
 class FakeEngine:
@@ -52,7 +50,7 @@ class FakeEngine:
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return open_bundle(DEMO)
+    return open_bundle(ANY_FRAME_BUNDLE)
 
 
 def pixels() -> np.ndarray:

@@ -12,9 +12,11 @@ import yaml
 
 from edge.picture_file import encode_picture
 from edge.toolchain.packing.thresholds import fit_threshold
+from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO_BUNDLE = ROOT / "demo" / "bundle"
+# Tests make frames of their own: the demo's bundle takes any here.
+DEMO_BUNDLE = ANY_FRAME_BUNDLE
 # The demo's picture with the clearest defect, and what its graph says of it.
 CLEAREST = ROOT / "demo" / "images" / "spur" / "92000018_x346_y041.png"
 CLEAREST_SCORE = 1.7840511798858643

@@ -14,11 +14,12 @@ import pytest
 
 from edge.config.commands import COMMANDS as command_table
 from edge.mqtt.topics import Topics
+from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE
 from tests.support.brokers import MOSQUITTO, NO_MOSQUITTO, BrokerProcess, free_port, wait_until
 from tests.support.commander import Commander
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO_BUNDLE = ROOT / "demo" / "bundle"
+DEMO_BUNDLE = ANY_FRAME_BUNDLE
 DEMO_IMAGES = ROOT / "demo" / "images"
 TOPICS = Topics("edge-infer/v1", "n1", "s1")
 COMMANDS = Path(sys.executable).parent
