@@ -136,7 +136,7 @@ def test_both_kinds_of_mask_come_from_one_reader(tmp_path: Path, dtype: type) ->
     mask[5:10, 7:12] = np.iinfo(dtype).max
     mask[0, 0] = np.iinfo(dtype).max // 2
     sample = with_mask(tmp_path, cv2.imencode(".png", mask)[1].tobytes())
-    expected = mask == np.iinfo(dtype).max
+    expected = mask > 0  # every level of a mask means a defect
     assert np.array_equal(read_mask(sample, (30, 20)), expected)
     assert np.array_equal(read_ids(TypedPicture(sample, 0, 3), (30, 20)), 3 * expected)
 
