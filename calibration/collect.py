@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.bundle.signature import read_trust
 from edge.bundle.store import open_bundle
 from edge.cameras.address import redacted
 from edge.cameras.factory import make_source
@@ -54,7 +55,7 @@ def parts(source: str) -> Iterator[Frame]:
     station = read_station(Path(source))
     if station.bundle is None:
         raise ConfigError(f"{source}: expected a station with one bundle, found recipes")
-    bundle, settings = open_bundle(station.bundle), station.engine
+    bundle, settings = open_bundle(station.bundle, read_trust(station.trust)), station.engine
     with load_engine(bundle, settings) as engine, load_types_engine(bundle, settings) as types:
         inspector = Inspector(bundle, engine, DecisionSettings(), types)
         for frame in frames(station.camera):

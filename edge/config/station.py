@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from edge.config.commands import DEFAULT_COMMANDS, CommandName
 from edge.config.mqtt import MqttSettings, parse_broker
 from edge.config.reader import Settings, read_settings
+from edge.config.trust import TrustSettings
 from edge.config.values import ByteSize, FilePath, Name, Seconds, resolve_path
 from edge.errors import ConfigError
 from edge.redaction import redacted_address
@@ -150,6 +151,7 @@ class StationConfig(Settings):
     mqtt: MqttSettings = MqttSettings()
     archive: ArchiveSettings | None = None
     commands: CommandSettings = CommandSettings()
+    trust: TrustSettings = TrustSettings()
     health_interval_s: float = Field(default=30.0, gt=0)
 
     @model_validator(mode="after")

@@ -23,7 +23,8 @@ class ModelInfo:
     """The bundle and the engine that judge; hashes are SHA-256 in hexadecimal.
 
     `parity` is the outcome of comparing the engine with the reference: passed, failed or skipped;
-    `product_id` is the product that is inspected.
+    `product_id` is the product that is inspected; `signed_by` is who signed the bundle by a key
+    that the station trusts, None for nobody.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModelInfo:
     engine_key: str
     parity: str
     product_id: str
+    signed_by: str | None = None
 
 
 def uuid7() -> str:

@@ -24,7 +24,7 @@ CAMERA = "test://conveyor?fps=10&size=96x96"
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles")
-    make_bundle(folder, "cover", version="7", threshold=2.0)
+    make_bundle(folder, "cover", version="7", threshold=1.75)
     make_bundle_for(folder, "all", {"lid": 0.5, "box": 1.5})
     altered = make_bundle(folder, "altered")
     (altered / "models" / "inpformer.fp32.onnx").write_bytes(b"not a graph")
@@ -90,7 +90,7 @@ def test_no_part_is_lost_or_judged_twice_by_changeovers_while_parts_come(
          for r in rows} for _, rows in runs
     ]  # fmt: skip
     cover, housing = open_bundle(bundles / "cover").id, open_bundle(DEMO_BUNDLE).id
-    assert judged[1] == {("cover", "7", cover, 2.0)}
+    assert judged[1] == {("cover", "7", cover, 1.75)}
     assert judged[0] == judged[2]
     assert {sha for _, _, sha, _ in judged[0]} == {housing} != {cover}
 

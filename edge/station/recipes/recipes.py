@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.bundle.frame_limits_file import read_frame_limits
-from edge.bundle.store import MANIFEST, Bundle, open_bundle, sha256
+from edge.bundle.manifest import MANIFEST
+from edge.bundle.signature import read_trust
+from edge.bundle.store import Bundle, open_bundle, sha256
 from edge.config.station import RecipeSettings, StationConfig
 from edge.engines.load import engine_key, load_engine, load_types_engine
 from edge.engines.protocol import Engine
@@ -63,15 +65,17 @@ class Recipes:
 
     Raises:
         BundleError: `bundle` cannot be used, or does not serve `product`.
+        ConfigError: a public key of `trust` cannot be read.
     """
 
     def __init__(self, config: StationConfig):
         self._config = config
+        self._trust = read_trust(config.trust)
         self.all: Mapping[str, RecipeSettings] = config.recipes
         self.first = config.recipe or ""
         self._opened: Bundle | None = None
         if config.bundle is not None:
-            bundle = self._opened = open_bundle(config.bundle)
+            bundle = self._opened = open_bundle(config.bundle, self._trust)
             if config.product is not None:
                 bundle.for_product(config.product)
             own = RecipeSettings(bundle=config.bundle)
@@ -103,9 +107,9 @@ class Recipes:
             inspector = Inspector(bundle, engine, self._config.decision, types_engine)
             undo.pop_all()
         log.info(
-            "recipe prepared recipe=%s product=%s bundle=%s version=%s id=%s ms=%.0f",
+            "recipe prepared recipe=%s product=%s bundle=%s version=%s id=%s signed_by=%s ms=%.0f",
             name, bundle.product, bundle.manifest.name, bundle.manifest.version, bundle.id[:12],
-            1e3 * (time.perf_counter() - began),
+            bundle.signed_by, 1e3 * (time.perf_counter() - began),
         )  # fmt: skip
         if bundle.recipe.frames is None and read_frame_limits(bundle) is None:
             log.warning(
@@ -127,7 +131,7 @@ class Recipes:
         opened, self._opened = self._opened, None
         if opened is None and running is not None and _is_at(running.whole, wanted.bundle):
             opened = running.whole
-        return opened or open_bundle(wanted.bundle)
+        return opened or open_bundle(wanted.bundle, self._trust)
 
     def _for_product(self, name: str, bundle: Bundle, wanted: RecipeSettings) -> Bundle:
         if wanted.product is not None:
@@ -169,4 +173,5 @@ def model_info(name: str, bundle: Bundle, engine: Engine) -> ModelInfo:
         # Another release of the same runtime has not been compared; the self-test has run, though.
         parity="passed" if passed else "skipped",
         product_id=bundle.product or bundle.recipe.product,
+        signed_by=bundle.signed_by,
     )
