@@ -39,6 +39,7 @@ class DuplicateWatch:
         self._client_id = client_id
         self._states = states
         self._others: dict[str, str] = {}  # boot id -> host
+        self._is_taken_over = False
         self._has_been_online = False
         self._owes = False
         self._next_answer = 0.0
@@ -51,7 +52,8 @@ class DuplicateWatch:
 
     def taken_over(self) -> None:
         """Note that the broker has ended our connection for another with our client id."""
-        self._raise(f"another process uses client id {self._client_id}{self._known()}")
+        self._is_taken_over = True
+        self._raise()
 
     def hear(self, message: Message) -> None:
         """Take a status from our own topic."""
@@ -66,46 +68,49 @@ class DuplicateWatch:
             return
         if message.is_stored and not self._has_been_online:
             return  # of our last run, or of another station: nobody can tell
-        if state == "online":
+        # A foreign one that was stored in place of ours: somebody was here while we were away.
+        if state == "online" or message.is_stored:
             is_new = boot_id not in self._others
             if len(self._others) >= _MANY:
                 self._others.clear()
             self._others[boot_id] = str(status.get("host", "unknown"))[:64]
             self._owes |= is_new
-            self._raise(self._known().lstrip("; "))
+            self._raise()
         else:
             self._owes |= not message.is_stored
             if self._others.pop(boot_id, None) is not None and not self._others:
-                self._seen_s = None
-                self._states.clear_alert(CODE)
+                self._end()
 
     def owes_status(self) -> bool:
         """Tell whether our status has to be published again, and end the alert after long quiet."""
         moment = time.monotonic()
         if self._seen_s is not None and moment - self._seen_s > FORGET_S:
-            self._seen_s = None
-            self._others.clear()
-            self._states.clear_alert(CODE)
+            self._end()
         is_due = self._owes or (self.is_active and moment >= self._next_answer + REPEAT_S)
         if not is_due or moment < self._next_answer:
             return False
         self._owes, self._next_answer = False, moment + ANSWER_S
         return True
 
-    def _known(self) -> str:
-        if not self._others:
-            return ""
-        boot_id, host = list(self._others.items())[-1]
-        return (
-            f"; another process publishes as node {self._identity.node}, station "
-            f"{self._identity.station}: host {host}, boot_id {boot_id}"
-        )
+    def _end(self) -> None:
+        self._seen_s, self._is_taken_over = None, False
+        self._others.clear()
+        self._states.clear_alert(CODE)
 
-    def _raise(self, what: str) -> None:
+    def _raise(self) -> None:
+        what = []
+        if self._is_taken_over:
+            what.append(f"another process uses client id {self._client_id}")
+        if self._others:
+            boot_id, host = list(self._others.items())[-1]
+            what.append(
+                f"another process publishes as node {self._identity.node}, station "
+                f"{self._identity.station}: host {host}, boot_id {boot_id}"
+            )
+        detail = f"{'; '.join(what)}; give each a node name and client id of its own"
         if self._seen_s is None:
-            log.error("%s; give each station a node name and client id of its own", what)
+            log.error("%s", detail)
         self._seen_s = time.monotonic()
-        detail = f"{what}; give each a node name and client id of its own"
         self._states.raise_alert(CODE, "error", detail)
 
 

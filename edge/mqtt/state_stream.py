@@ -114,11 +114,13 @@ class StateStream:
         if ack.text not in self._told:
             self._told.add(ack.text)
             log.warning("broker refuses states and alerts: %s; check its ACL", ack.text)
-        self._troubles.refused(sent.topic, f"{ack.text}; check the broker's ACL and limits")
         if ack.reason == TOO_LARGE:
             self._learn(sent)
             self._states.renew(sent.kind)
         elif DELIVERY[sent.kind].retain:
+            # Not so alerts and answers, which are not sent again: nothing would end the trouble.
+            text = f"{ack.text}; check the broker's ACL and limits"
+            self._troubles.refused(sent.topic, text)
             self._renewals.setdefault(sent.kind, time.monotonic() + RENEW_S)
 
     def _send(self, post: Post) -> None:

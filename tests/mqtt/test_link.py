@@ -144,6 +144,7 @@ def test_the_end_by_another_process_is_explained(connect):
     wait_until(lambda: not is_alive(link))
     with pytest.raises(PublishError, match="Session taken over; another process uses client id me"):
         link.poll(0.1)
+    assert link.was_taken_over
 
 
 def test_the_broker_s_window_is_obeyed(connect):

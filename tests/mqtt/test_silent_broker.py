@@ -9,7 +9,7 @@ import time
 import pytest
 
 from edge.messages.payload import info_payload
-from edge.mqtt import delivery_proof, result_stream
+from edge.mqtt import delivery_proof, result_stream, state_stream
 from edge.mqtt import publisher as publisher_module
 from edge.outputs.outbox import Outbox
 from tests.mqtt.conftest import assert_nothing_missing, on_one_broker, results
@@ -25,6 +25,7 @@ def brief(monkeypatch):
     monkeypatch.setattr(delivery_proof, "ECHO_S", 0.6)
     monkeypatch.setattr(result_stream, "ECHO_S", 0.6)
     monkeypatch.setattr(result_stream, "MISSED_S", 0.5)
+    monkeypatch.setattr(state_stream, "RENEW_S", 0.5)
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ def test_results_that_a_silent_acl_drops_are_kept_and_arrive_in_the_end(
     station = make_station(broker, protocol="3.1.1").start()
     station.wait_connected()
     station.judge(30)
+    assert station.writer.flush(5)
     alert = wait_alert(station, "delivery_unproven")
     assert f"{NODE}/st3-top/result" in alert["detail"]
     assert station.publisher.stats["unproven"] > 0
@@ -159,14 +161,13 @@ def test_refusals_under_mqtt_5_are_one_alert_while_they_last(make_guarded, liste
     station = make_station(broker).start()
     station.wait_connected()
     station.judge(3)
+    assert station.writer.flush(5)
     wait_alert(station, "publish_refused")
     wait_until(lambda: f"{NODE}/st3-top/result" in active(station)["publish_refused"]["detail"])
     assert "Not authorized" in active(station)["publish_refused"]["detail"]
     assert (station.outbox.depth, station.outbox.lost) == (3, 0)
     broker.grant(EVERYTHING)
     wait_until(lambda: len(results(listener)) == 3)
-    for kind in ("state", "counters"):
-        station.states.renew(kind)
     wait_no_alert(station, "publish_refused")
 
 
