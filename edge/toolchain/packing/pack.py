@@ -54,6 +54,7 @@ from edge.toolchain.packing.bundle_folder import (
 )
 from edge.toolchain.packing.card import card_text
 from edge.toolchain.packing.export import export_detector, export_types
+from edge.toolchain.packing.failing_picture import with_failing_picture
 from edge.toolchain.packing.frame_limits import learn_frames
 from edge.toolchain.packing.golden_set import check_graphs, reference_outcomes, write_golden_set
 from edge.toolchain.packing.int8_graphs import add_int8_graphs
@@ -186,8 +187,15 @@ def _write(
     write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
     if own := own_pictures(record if types is None else types.record):
         write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
-    pictures = read_golden(run)
+    pictures = list(read_golden(run))
     reference = reference_outcomes(detector, recipe, pictures, types)
+    pictures, reference = with_failing_picture(
+        pictures,
+        reference,
+        lambda picture: reference_outcomes(detector, recipe, [picture], types)[0],
+        [threshold.value, *(own.score.value for own in thresholds.products.values())],
+        folder.parent,
+    )
     write_golden_set(folder, pictures, reference, threshold, recipe)
     parity = [check_graphs(folder, graphs, recipe, pictures, reference, threshold.value)]
     if options.int8 is not None:

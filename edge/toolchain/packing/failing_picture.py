@@ -1,0 +1,86 @@
+"""A golden picture that fails, for runs whose synthetic defects all pass.
+
+A station judges one before it starts: only a graph that rejects something can be trusted to reject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.data.golden_pictures import DEFECT_KINDS, GoldenPicture
+from edge.data.image_set import read_pixels
+from edge.data.synthetic_defects import add_defect
+from edge.errors import ThresholdError
+from edge.frame import GOOD
+from edge.picture_file import encode_picture
+from edge.toolchain.parity import Outcome
+
+Pixels = NDArray[np.uint8]
+# Defects of each kind that are tried, from other seeds.
+TRIES = 4
+# How far above the threshold the score should be, as a share of it, so that no precision flips it.
+CLEAR = 0.1
+
+
+def with_failing_picture(
+    pictures: Sequence[GoldenPicture],
+    reference: Sequence[Outcome],
+    judge: Callable[[GoldenPicture], Outcome],
+    thresholds: Sequence[float],
+    scratch: Path,
+) -> tuple[list[GoldenPicture], list[Outcome]]:
+    """Add a picture that fails by every threshold, unless there is one.
+
+    Args:
+        pictures: the golden set.
+        reference: outputs of the trained model for it.
+        judge: gives its output for one more picture.
+        thresholds: of the score, for all parts and for each product.
+        scratch: an existing folder for the picture.
+
+    Raises:
+        ThresholdError: the model passes whatever is tried.
+    """
+    highest = max(thresholds)
+    if any(outcome.score > highest for outcome in reference):
+        return list(pictures), list(reference)
+    good = next((picture for picture in pictures if picture.label == GOOD), pictures[0])
+    clear = highest + CLEAR * abs(highest)
+    best: tuple[GoldenPicture, Outcome] | None = None
+    for kind, pixels in _candidates(read_pixels(good.path)):
+        picture = GoldenPicture(scratch / f"{len(pictures):02d}_{kind}.png", kind)
+        data = encode_picture(pixels)
+        picture.path.write_bytes(data)
+        outcome = judge(picture)
+        if best is None or outcome.score > best[1].score:
+            best = (picture, outcome)
+            kept = data
+        if outcome.score > clear:
+            break
+    if best is None or not best[1].score > highest:
+        raise ThresholdError(
+            f"the model passes every defect that was tried, the threshold is {highest:.4g}: it "
+            "cannot reject; train it longer, or look for defects among the good parts"
+        )
+    best[0].path.write_bytes(kept)
+    return [*pictures, best[0]], [*reference, best[1]]
+
+
+def _candidates(good: Pixels) -> Iterator[tuple[str, Pixels]]:
+    """Yield pictures less and less like a good part, with the kind of what is wrong."""
+    for seed in range(TRIES):
+        rng = np.random.default_rng(seed)
+        for kind in DEFECT_KINDS:
+            yield kind, add_defect(good, rng, kind)[0]
+    rng = np.random.default_rng(TRIES)
+    tiles = good[: good.shape[0] // 4 * 4, : good.shape[1] // 4 * 4]
+    height, width = tiles.shape[0] // 4, tiles.shape[1] // 4
+    cut = tiles.reshape(4, height, 4, width, 3).swapaxes(1, 2).reshape(16, height, width, 3)
+    mixed = rng.permutation(cut).reshape(4, 4, height, width, 3).swapaxes(1, 2)
+    yield "shuffled", np.ascontiguousarray(mixed.reshape(tiles.shape))
+    yield "inverted", 255 - good
+    yield "noise", rng.integers(0, 256, good.shape, np.uint8)
