@@ -47,14 +47,14 @@ class Continuity:
 
     def __str__(self) -> str:
         """One line for people, empty when everything is in order."""
-        told = self.broken
-        if self.missing is not None and self.lost:
-            first, last = self.missing
-            bound = "" if self.is_exact else "at most "
-            numbers = f"number {first} was" if first == last else f"numbers {first}..{last} were"
-            gap = f"{numbers} not stored: {bound}{self.lost} results lost"
-            told = f"{told}; {gap}" if told else gap
-        return told
+        if self.missing is None or not self.lost:
+            return self.broken
+        first, last = self.missing
+        lost = f"{'' if self.is_exact else 'at most '}{self.lost} results lost"
+        if self.broken:
+            return f"{self.broken}; {lost}"
+        numbers = f"number {first} was" if first == last else f"numbers {first}..{last} were"
+        return f"{numbers} not stored: {lost}"
 
 
 def judge(

@@ -80,3 +80,59 @@ def test_what_an_earlier_run_lost_raises_no_alert(made: Made) -> None:
     report = OutboxReport(IDENTITY, made.outbox, made.states)
     report.update()
     assert "alert" not in made.posts()
+
+
+def test_a_full_disk_is_an_alert_while_it_lasts(made: Made) -> None:
+    numbered = [made.outbox.number(make_payload())]
+    made.outbox.hold(numbered, "the disk is full; free space")
+    for _ in range(3):
+        made.report.update()
+    alert = made.posts()["alert"]
+    assert (alert["code"], alert["severity"], alert["count"]) == ("outbox_failing", "critical", 1)
+    assert "the disk is full" in alert["detail"]
+    made.outbox.append(numbered)
+    made.report.update()
+    assert made.posts()["alert"]["state"] == "cleared"
+
+
+def test_numbers_that_cannot_be_reserved_are_an_alert_while_it_lasts(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    for _ in range(400):
+        made.outbox.number(make_payload())
+    with monkeypatch.context() as patch:
+        patch.setattr(made.outbox._numbers._file, "write", fails)
+        for _ in range(200):
+            made.outbox.number(make_payload())
+        made.store(1)
+        made.report.update()
+    alerts = made.posts()["alerts"]["alerts"]
+    (failing,) = [alert for alert in alerts if alert["code"] == "outbox_failing"]
+    assert "cannot be reserved: Read-only file system" in failing["detail"]
+    made.store(1)
+    made.report.update()
+    codes = [alert["code"] for alert in made.posts()["alerts"]["alerts"]]
+    assert "outbox_failing" not in codes
+
+
+def test_a_lost_outbox_and_bad_rows_are_alerts(tmp_path: Path) -> None:
+    first = Made(tmp_path)
+    first.store(3)
+    first.outbox.close()
+    (tmp_path / "x.db").unlink()
+    made = Made(tmp_path)
+    made.report.update()
+    posts = made.posts()
+    assert posts["alert"]["code"] == "outbox_break"
+    assert posts["counters"]["outbox_id"] == first.outbox.outbox_id
+    assert posts["counters"]["unaccounted"] == 3
+    made.store(2)
+    made.outbox._tables._db.execute("UPDATE results SET payload = '{' WHERE seq = 4")
+    made.outbox.pending(0, 10)
+    made.report.update()
+    codes = [alert["code"] for alert in made.posts()["alerts"]["alerts"]]
+    assert codes == ["outbox_break", "spool_dropped", "outbox_row"]
+    made.outbox.close()
