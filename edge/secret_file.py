@@ -44,10 +44,21 @@ def check_secret_file(path: Path, what: str) -> None:
     """Check a file with a private key, which a library will read.
 
     Raises:
+        ConfigError: as `read_key_file` does.
+    """
+    read_key_file(path, what)
+
+
+def read_key_file(path: Path, what: str) -> bytes:
+    """Return what a file with a private key holds; the rights are those of `read_secret`.
+
+    Raises:
         ConfigError: the file is missing, open to others, empty or too large.
     """
-    if not _read(path, what):
+    data = _read(path, what)
+    if not data:
         raise _problem(path, what, "expected a private key, the file is empty")
+    return data
 
 
 def _read(path: Path, what: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge.cli.console import make_app, run
+from edge.cli.console import make_app, run, say
 
 EPILOG = """Examples:\n
   edge-bundle keygen --out quality.key\n
@@ -37,8 +37,8 @@ def keygen(
     from edge.cli.signing_keys import write_key_pair
 
     public, name = write_key_pair(out)
-    print(f"{out}: private key, keep it off the stations")
-    print(f"{public}: public key {name}, for trust.public_keys of station files")
+    say(f"{out}: private key, keep it off the stations")
+    say(f"{public}: public key {name}, for trust.public_keys of station files")
 
 
 @app.command(epilog=EPILOG)
@@ -67,7 +67,7 @@ def sign(
         raise typer.BadParameter("--name: expected one line of printable words") from None
     text = made.model_dump_json(indent=2, by_alias=True)
     write_text(opened.folder / SIGNATURE, text + "\n")
-    print(f"{bundle}: {MANIFEST} {opened.id[:12]} signed by {made.signer}, key {made.key_id}")
+    say(f"{bundle}: {MANIFEST} {opened.id[:12]} signed by {made.signer}, key {made.key_id}")
 
 
 @app.command(epilog=EPILOG)
@@ -88,7 +88,7 @@ def verify(
     keys = [public_key(one) for one in key]
     opened = open_bundle(bundle, Trust(is_required=True, keys={key_id(one): one for one in keys}))
     found = read_signature(opened.folder)
-    print(
+    say(
         f"{bundle}: {opened.manifest.name} {opened.manifest.version} ({opened.id[:12]}) is whole, "
         f"signed by {opened.signed_by}, key {found.key_id}, {found.when}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from edge.bundle.signature import MAX_BYTES, key_id
+from edge.bundle.signature import key_id
 from edge.errors import ConfigError, WriteError
+from edge.secret_file import read_key_file
 
 
 def write_key_pair(path: Path) -> tuple[Path, str]:
@@ -55,16 +55,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     Raises:
         ConfigError: it cannot be read, is readable by others, or is no Ed25519 private key.
     """
-    try:
-        with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            data = stream.read(MAX_BYTES)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not stat.S_ISREG(mode) or mode & 0o077:
-        raise ConfigError(
-            f"{path}: expected a private key that only its owner can read; chmod 600 {path}"
-        )
+    data = read_key_file(path, "--key")
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -189,7 +189,7 @@ def _verifier(paths: list[Path]) -> ResultVerifier:
         if is_public:
             text = path.read_text(encoding="utf-8", errors="replace")[:MOST_KEY_BYTES]
         else:
-            text = read_secret_text(path, what)
+            text = read_secret_text(path, "--verify")
         key = parse_verify_key(text, what)
         keys[key.id] = key
     return ResultVerifier(keys)

@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.config.mqtt import MqttSettings
 from edge.errors import ConfigError
 from edge.messages.signature import SigningKey, parse_signing_key
-from edge.secret_file import check_secret_file, read_secret
+from edge.secret_file import check_secret_file, read_key_file, read_secret
 
 
 def read_login(settings: MqttSettings) -> tuple[str | None, str | None]:
@@ -43,8 +43,8 @@ def read_signing_key(settings: MqttSettings) -> SigningKey | None:
         return parse_signing_key(text, f"mqtt.signing_key_env: {settings.signing_key_env}")
     if settings.signing_key_file is None:
         return None
-    what = f"mqtt.signing_key_file: {settings.signing_key_file}"
-    return parse_signing_key(read_secret_text(settings.signing_key_file, what), what)
+    what, path = "mqtt.signing_key_file", settings.signing_key_file
+    return parse_signing_key(read_secret_text(path, what), f"{what}: {path}")
 
 
 def read_secret_text(path: Path, what: str) -> str:
@@ -53,12 +53,10 @@ def read_secret_text(path: Path, what: str) -> str:
     Raises:
         ConfigError: it cannot be read, others can read it, or it is no text.
     """
-    check_secret_file(path, what)
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise ConfigError(f"{what}: expected a readable file, but {reason}") from error
+        return read_key_file(path, what).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what}: {path}: expected text in UTF-8; is it another file?") from error
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

@@ -51,7 +51,7 @@ def test_a_key_is_never_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "mode", "words"),
-    [("x", 0o600, "expected an Ed25519 private key"), ("x", 0o644, "only its owner can read")],
+    [("x", 0o600, "expected an Ed25519 private key"), ("x", 0o644, "others can read it")],
 )
 def test_a_private_key_that_is_none_or_open_to_others(
     tmp_path: Path, text: str, mode: int, words: str
