@@ -256,3 +256,42 @@ def test_small_results_survive_any_number_of_cuts(stream, link, outbox):
         stream.begin()
     assert outbox.depth == 2
     assert outbox.lost == 0
+
+
+def test_a_small_result_that_ends_every_connection_is_kept_back_and_the_rest_goes_on(
+    stream, link, outbox, clock
+):
+    fill(outbox, 4)
+    stream.fill()
+    for _ in range(8):
+        link.lose()  # the broker cuts the connection at the second one
+        stream.begin()
+        stream.fill()
+        while link.unacked and next(iter(link.unacked.values())) != 2:
+            link.answer(stream, 1)
+            stream.fill()
+        stream.forget(1)
+    assert [row.seq for row in outbox.pending(0, 9)] == [2]
+    assert outbox.lost == 0
+    clock[0] += stream_module.ASIDE_S
+    link.sent.clear()
+    stream.check()
+    stream.fill()
+    assert link.seqs() == [2]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"schema": 7}', "[]", "null", "{", '{"schema":"a","msg_id":"","result":"pass"}']
+)
+def test_a_row_that_is_no_result_is_given_up_and_the_rest_goes_on(
+    stream, link, outbox, text, monkeypatch
+):
+    fill(outbox, 3)
+    whole = outbox.pending
+    monkeypatch.setattr(
+        outbox, "pending",
+        lambda *a: [row._replace(payload=text) if row.seq == 2 else row for row in whole(*a)],
+    )  # fmt: skip
+    stream.fill()
+    assert link.seqs() == [1, 3]
+    assert outbox.lost == 1

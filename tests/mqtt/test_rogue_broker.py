@@ -136,3 +136,45 @@ def test_an_absurd_expiry_is_cut_to_what_mqtt_can_say(connect):  # noqa: F811
     data = server.receive()
     assert data.count(b"\x02\xff\xff\xff\xff") == 2
     assert data.count(b"\x02\x00\x00\x00\x01") == 2
+
+
+def test_endless_messages_that_nobody_asked_for_end_the_connection_not_the_station(make_station):
+    """A server that accepts the station and floods it; it is left, and asked again later."""
+
+    class Broker:
+        port, protocol = 0, "5"
+
+    flood = ACCEPTED + publish_packet(b"somewhere/else", b"x" * 100, flags=1) * 1200
+    server = ScriptedServer(*[flood] * 8)
+    broker = Broker()
+    broker.port = server.port
+    station = make_station(broker).start()
+    wait_until(lambda: station.publisher.stats["reconnects"] >= 2)
+    assert "nobody asked for" in station.publisher._problem
+    assert station.publisher.error is None
+    station.stop(0.1)
+    server.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_station_outlives_a_broker_that_sends_random_packets(make_station, seed):
+    chance = random.Random(seed)
+
+    def packet():
+        body = chance.randbytes(chance.randrange(40))
+        return bytes([chance.randrange(16) << 4 | chance.choice((0, 2))]) + varint(len(body)) + body
+
+    class Broker:
+        port, protocol = 0, "5"
+
+    scripts = [ACCEPTED + b"".join(packet() for _ in range(5)) for _ in range(60)]
+    server = ScriptedServer(*scripts)
+    broker = Broker()
+    broker.port = server.port
+    station = make_station(broker).start()
+    station.judge(3)
+    wait_until(lambda: station.publisher.stats["reconnects"] + station.failures >= 4, 20)
+    assert station.publisher.error is None
+    assert station.outbox.lost + station.outbox.depth + station.publisher.stats["published"] >= 3
+    station.stop(0.1)
+    server.close()
