@@ -10,7 +10,7 @@ import pytest
 from tests.support.bundles import ROOT
 
 COMMANDS = ["infer", "doctor", "bench", "build", "build_engine", "train", "eval", "explain",
-            "import_", "recipe"]  # fmt: skip
+            "import_", "recipe", "bundle"]  # fmt: skip
 HELP = """
 import sys
 

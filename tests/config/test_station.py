@@ -153,3 +153,14 @@ def test_a_mistyped_broker_is_one_line_without_its_password(address: str) -> Non
     with pytest.raises(ConfigError, match="--mqtt: expected mqtt://HOST:PORT") as caught:
         parse_broker(address, "--mqtt")
     assert "secret" not in str(caught.value)
+
+
+def test_trusted_keys_are_files_beside_the_station_file_or_keys_themselves(tmp_path: Path) -> None:
+    raw = "A" * 43 + "="
+    keys = f"trust: {{require_signature: true, public_keys: [keys/a.pub, '{raw}']}}\n"
+    station = "node: n\nstation: s\nbundle: b\ncamera: {source: 'test://conveyor'}\n"
+    trust = read_station(write(tmp_path, station + keys)).trust
+    assert trust.public_keys == (str(tmp_path / "keys" / "a.pub"), raw)
+    assert not read_station(write(tmp_path, station)).trust.require_signature
+    with pytest.raises(ConfigError, match="require_signature needs public_keys"):
+        read_station(write(tmp_path, station + "trust: {require_signature: true}\n"))

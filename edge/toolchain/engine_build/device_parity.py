@@ -61,6 +61,12 @@ def reference_outcomes(bundle: Bundle) -> list[Outcome]:
         Outcome(anomaly_map, image.score)
         for image, anomaly_map in zip(bundle.golden().images, bundle.golden_maps(), strict=True)
     ]
+    for want, got in zip(expected, outcomes, strict=True):
+        if want.map.shape != got.map.shape:
+            raise ParityError(
+                f"{bundle.folder}: expected golden maps of {got.map.shape} as the graph gives them, "
+                f"found {want.map.shape}; pack the bundle again"
+            )
     record = compare(expected, outcomes, bundle.thresholds.score.value, info, "trained model")
     _refuse(record, f"{bundle.folder} on {info.backend} {info.version}")
     return outcomes
