@@ -43,6 +43,7 @@ def evaluate_bundle(
     from edge.bundle.store import open_bundle
     from edge.cli.tables import print_evaluation
     from edge.config.station import EngineSettings
+    from edge.data.held_out import say_leaks
     from edge.data.image_set import read_image_set
     from edge.engines.load import load_engine, load_types_engine
     from edge.evaluation.evaluate import evaluate, make_inspect, unseen
@@ -55,6 +56,7 @@ def evaluate_bundle(
     if product is not None:
         opened = opened.for_product(product)
     images = read_image_set(data)
+    say_leaks(images)
     count = len(unseen(opened, images))
     settings = EngineSettings(threads=threads)
     with load_engine(opened, settings) as engine, load_types_engine(opened, settings) as types:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.data.duplicates import joined
 from edge.data.folder_layout import read_layout
 from edge.data.left_out import LeftOut, in_short, say_once
 from edge.data.mask_files import MaskFiles
@@ -127,9 +128,14 @@ def check_masks(images: ImageSet) -> ImageSet:
 
 
 def hold_out(
-    samples: tuple[Sample, ...], has_groups: bool, seed: int
+    samples: tuple[Sample, ...],
+    has_groups: bool,
+    seed: int,
+    together: Sequence[tuple[int, int]] = (),
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """Share good parts out into (training, validation), whole groups at a time.
+
+    Pairs of places in `together` stay on one side with all of their groups.
 
     Raises:
         DataError: too few pictures to hold any out.
@@ -137,21 +143,27 @@ def hold_out(
     wanted = max(round(HELD_OUT_SHARE * len(samples)), min(HELD_OUT_LEAST, len(samples) // 3))
     if wanted < 2:
         raise DataError(f"expected at least 6 good pictures to train on, found {len(samples)}")
-    units: dict[str, list[Sample]] = {}
-    for index, sample in enumerate(samples):
-        block = f"block {index * BLOCKS // len(samples)}"
-        units.setdefault(sample.group if has_groups else block, []).append(sample)
-    names = list(units)
-    np.random.default_rng(seed).shuffle(names)
-    held: set[str] = set()
+    names_of = [
+        sample.group if has_groups else f"block {index * BLOCKS // len(samples)}"
+        for index, sample in enumerate(samples)
+    ]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names_of))}
+    pairs = [(places[names_of[i]], places[names_of[j]]) for i, j in together]
+    unit_of = dict(zip(places, joined(len(places), pairs), strict=True))
+    units: dict[int, list[Sample]] = {}
+    for name, sample in zip(names_of, samples, strict=True):
+        units.setdefault(unit_of[name], []).append(sample)
+    numbers = list(units)
+    np.random.default_rng(seed).shuffle(numbers)
+    held: set[int] = set()
     count = 0
-    for name in names:
+    for number in numbers:
         # The unit that brings the count nearest to what is wanted is the last one.
-        if abs(count + len(units[name]) - wanted) <= abs(count - wanted):
-            held.add(name)
-            count += len(units[name])
-    train = tuple(s for name, unit in units.items() if name not in held for s in unit)
-    return train, tuple(s for name, unit in units.items() if name in held for s in unit)
+        if abs(count + len(units[number]) - wanted) <= abs(count - wanted):
+            held.add(number)
+            count += len(units[number])
+    train = tuple(s for number, unit in units.items() if number not in held for s in unit)
+    return train, tuple(s for number, unit in units.items() if number in held for s in unit)
 
 
 def read_pixels(path: Path) -> NDArray[np.uint8]:

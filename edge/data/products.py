@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.data.few_shot import choose_shots
-from edge.data.image_set import Sample, hold_out, read_image_set
+from edge.data.held_out import hold_out_parts
+from edge.data.image_set import Sample, read_image_set
 from edge.data.record import DataRecord, pictures_digest
 from edge.errors import DataError, TrainingError
 
@@ -63,7 +64,7 @@ def read_products(folders: Sequence[Path], seed: int, shots: int | None = None) 
     for folder, images in zip(folders, sets, strict=True):
         if not images.train:
             raise TrainingError(f"--data {folder}: no pictures in train/good")
-        chosen, held = hold_out(images.train, images.has_groups, seed)
+        chosen, held = hold_out_parts(images, seed)
         if shots is not None:
             chosen = choose_shots(chosen, shots, seed)
         prefix = f"{images.name}/" if len(sets) > 1 else ""

@@ -12,8 +12,10 @@ from edge.errors import DataError, TrainingError
 
 def good_parts(folder: Path, count: int = 12) -> Path:
     folder.mkdir(parents=True)
+    rng = np.random.default_rng(count)
     for number in range(count):
-        cv2.imwrite(str(folder / f"{number:02d}.png"), np.full((4, 6, 3), number, np.uint8))
+        pixels = rng.integers(0, 255, (12, 16, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), pixels)
     return folder
 
 

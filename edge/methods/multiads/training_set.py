@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.data.image_set import ImageSet, Sample, check_masks, hold_out, read_image_set
+from edge.data.held_out import hold_out_parts
+from edge.data.image_set import ImageSet, Sample, check_masks, read_image_set
 from edge.data.labelled_pictures import TypedPicture, labelled, split
 from edge.errors import TrainingError
 from edge.methods.multiads.settings import SoftmaxOrder
@@ -77,7 +78,7 @@ def read_target(request: Request) -> tuple[ImageSet, tuple[Sequence[Sample], Seq
     target = check_masks(read_image_set(request.target or request.data[-1]))
     if not target.train:
         raise TrainingError(f"--target {target.name}: no pictures in train/good")
-    return target, hold_out(target.train, target.has_groups, request.training.seed)
+    return target, hold_out_parts(target, request.training.seed)
 
 
 def plan(request: Request, target: ImageSet, good: Sequence[Sample]) -> TrainingSet:

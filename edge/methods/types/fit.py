@@ -17,7 +17,8 @@ from edge.data.frame_record import FILE as FRAMES
 from edge.data.frames import InputShape
 from edge.data.golden_pictures import FOLDER as GOLDEN
 from edge.data.golden_pictures import write_golden
-from edge.data.image_set import ImageSet, Sample, check_masks, hold_out, read_image_set
+from edge.data.held_out import hold_out_parts
+from edge.data.image_set import ImageSet, Sample, check_masks, read_image_set
 from edge.data.labelled_pictures import labelled
 from edge.data.products import Products, read_products
 from edge.errors import TrainingError
@@ -250,7 +251,7 @@ def _choose(
         good = images.train
         if is_own:
             own += defects
-            good, _ = hold_out(images.train, images.has_groups, record.training.seed)
+            good, _ = hold_out_parts(images, record.training.seed)
         for index in sorted(rng.permutation(len(good))[:GOOD_PARTS]):
             samples.append((images.name, good[int(index)]))
     if all(sample.is_good for _, sample in samples):

@@ -1,0 +1,94 @@
+"""Which good parts are held out: whole parts, and no copy of a picture on either side."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from edge.data.duplicates import joined, twins
+from edge.data.image_set import ImageSet, Sample, hold_out
+from edge.data.left_out import in_short, say_once
+from edge.data.masks import picture_size
+from edge.errors import DataError
+
+Split = tuple[tuple[Sample, ...], tuple[Sample, ...]]
+
+
+def hold_out_parts(images: ImageSet, seed: int) -> Split:
+    """Share the good parts of a set out into (training, validation).
+
+    Copies of a picture are named, and stay on one side.
+
+    Raises:
+        DataError: too few pictures, a picture is unreadable, some lie and others stand, or all
+            are the same.
+    """
+    samples = images.train
+    _check_orientation(images)
+    pairs = twins([sample.path for sample in samples])
+    first = joined(len(samples), pairs)
+    if len(samples) > 1 and len(set(first)) == 1:
+        raise DataError(
+            f"--data {images.name}: all {len(samples)} good pictures are the same one; give "
+            "pictures of different parts"
+        )
+    apart = [(i, j) for i, j in pairs if samples[i].group != samples[j].group]
+    if apart:
+        named = [f"{samples[i].path.name} = {samples[j].path.name}" for i, j in apart]
+        say_once(
+            f"--data {images.name}: {len(apart)} good pictures are copies of others, kept on one "
+            f"side: {in_short(named)}"
+        )
+    train, held_out = hold_out(samples, images.has_groups, seed, pairs)
+    if not train or not held_out:
+        raise DataError(
+            f"--data {images.name}: its good pictures show too few different parts to hold any out"
+        )
+    return train, held_out
+
+
+def say_leaks(images: ImageSet) -> None:
+    """Name the test pictures that are also trained on, and those with two labels.
+
+    Raises:
+        DataError: a picture is unreadable.
+    """
+    both = (*images.train, *images.test)
+    leaks, quarrels = [], []
+    for i, j in twins([sample.path for sample in both]):
+        named = f"{_place(images, both[j])} = {_place(images, both[i])}"
+        if i < len(images.train) <= j:
+            leaks.append(named)
+        elif both[i].label != both[j].label:
+            quarrels.append(named)
+    if leaks:
+        say_once(
+            f"--data {images.name}: {len(leaks)} test pictures are copies of pictures to train on, "
+            f"and their figures too good: {in_short(leaks)}"
+        )
+    if quarrels:
+        say_once(
+            f"--data {images.name}: {len(quarrels)} test pictures have two labels: "
+            f"{in_short(quarrels)}"
+        )
+
+
+def _place(images: ImageSet, sample: Sample) -> str:
+    part = "train" if sample in images.train else "test"
+    return f"{part}/{sample.label}/{sample.path.name}"
+
+
+def _check_orientation(images: ImageSet) -> None:
+    sizes = [picture_size(sample.path) for sample in images.train]
+    lying = [s for s, (width, height) in zip(images.train, sizes, strict=True) if width > height]
+    standing = [s for s, (width, height) in zip(images.train, sizes, strict=True) if width < height]
+    counted = Counter(sizes).most_common()
+    if lying and standing:
+        named = ", ".join(f"{count} of {w}x{h}" for (w, h), count in counted[:3])
+        raise DataError(
+            f"--data {images.name}: some good pictures lie and others stand ({named}; such as "
+            f"{lying[0].path.name} and {standing[0].path.name}); turn them as the camera sees the "
+            "part"
+        )
+    if len(counted) > 1:
+        named = ", ".join(f"{count} of {w}x{h}" for (w, h), count in counted[:3])
+        say_once(f"--data {images.name}: good pictures have {len(counted)} sizes: {named}")
