@@ -5,6 +5,7 @@ Standard output belongs to the result of a command, so that it can be piped.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from edge.cli.standard_streams import open_missing, silence
-from edge.errors import EdgeError, WriteError
+from edge.errors import EdgeError, ToolchainError, WriteError
 from edge.printable_text import escaped, escaped_lines
 from edge.redaction import redacted, redacted_words
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
+# What a disk says that takes no more; some libraries do not say of which file.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -76,6 +79,15 @@ def _ended_by(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         _print_error(_file_problem(error))
         return WriteError.exit_code
+    if isinstance(error, OSError) and error.errno in _DISK:
+        _print_error(f"{error.strerror}; free some space or choose another disk")
+        return WriteError.exit_code
+    if isinstance(error, ImportError):
+        from edge.cli.missing_extra import advice
+
+        if (line := advice(error, Path(sys.argv[0]).name)) is not None:
+            _print_error(line)
+            return ToolchainError.exit_code
     if hasattr(error, "format_message"):  # of click, which typer brings along under some name
         program = Path(sys.argv[0]).name
         _print_error(f"{redacted_words(error.format_message())} (see {program} --help)")
