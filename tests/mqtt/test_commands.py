@@ -111,8 +111,10 @@ def test_no_one_has_the_station_write_where_it_should_not(mosquitto, commanded, 
     mes = commander(mosquitto, v5=True)
     station, _ = commanded(mosquitto)
     other = Topics("plant/v1", "other", "st1")
-    topics = [TOPICS.of("result"), TOPICS.command("stop"), TOPICS.of("status"), "mes/inbox",
-              other.of("result"), other.command("stop"), other.of("info"), "plant/v1x/inbox"]  # fmt: skip
+    topics = [
+        *(TOPICS.of("result"), TOPICS.command("stop"), TOPICS.of("status"), "mes/inbox"),
+        *(other.of("result"), other.command("stop"), other.of("info"), "plant/v1x/inbox"),
+    ]
     for topic in topics:
         mes.outcome(mes.send("stop", reply=(topic, b"1")))
     long = mes.send("stop", reply=("plant/v1/mes/inbox", b"1" * 2000))

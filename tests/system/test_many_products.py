@@ -127,7 +127,8 @@ def test_states_precede_the_answers_that_tell_of_them(run) -> None:
         (kind, p["status"], p["state"]["mode"], p["state"]["recipe"]["id"]) if kind == "ack"
         else (kind, p["mode"], p["recipe"]["id"]) for kind, p in told
     ]  # fmt: skip
-    assert story[-4:] == [
+    # The state is also renewed when the audit log has a record.
+    assert [each for each, _ in groupby(story)][-4:] == [
         ("state", "initialized", "housing"),
         ("ack", "accepted", "initialized", "housing"),
         ("state", "continuous_execution", "cover"),
