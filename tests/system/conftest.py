@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config.commands import COMMANDS as command_table
+from edge.config.commands import COMMANDS as ALL_COMMANDS
 from edge.mqtt.topics import Topics
 from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE
 from tests.support.brokers import MOSQUITTO, NO_MOSQUITTO, BrokerProcess, free_port, wait_until
@@ -23,7 +23,7 @@ DEMO_BUNDLE = ANY_FRAME_BUNDLE
 DEMO_IMAGES = ROOT / "demo" / "images"
 TOPICS = Topics("edge-infer/v1", "n1", "s1")
 COMMANDS = Path(sys.executable).parent
-ALLOWED = [name for name in command_table if name != "set_threshold"]
+ALLOWED = [name for name in ALL_COMMANDS if name != "set_threshold"]
 
 
 class Station:
