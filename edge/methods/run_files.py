@@ -45,7 +45,7 @@ def check_place(out: Path, data: Sequence[Path], *, fresh: bool) -> None:
     Raises:
         TrainingError: it holds, or is, something else.
     """
-    foreign = [path.relative_to(out) for path in _entries(out) if not _is_ours(path, out)]
+    foreign = sorted(p.relative_to(out) for p in _entries(out) if not _is_ours(p, out))
     if out.is_dir() and any(out.iterdir()) and not is_run(out) and (fresh or foreign):
         if fresh:
             raise TrainingError(f"--out {out}: is not a run; not deleted")
