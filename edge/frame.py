@@ -24,6 +24,27 @@ class Part:
     label: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """What the camera itself says of a capture; None where it does not say.
+
+    Attributes:
+        device_id: serial number of the camera.
+        device_timestamp_ns: the camera's own clock at capture, nanoseconds.
+        block_id: the camera's number of the frame.
+        exposure_us: exposure time of this frame, microseconds.
+        line_status: levels of the camera's input and output lines at capture, line 0 in bit 0.
+        pixel_format: as the camera sent it, such as BayerRG8.
+    """
+
+    device_id: str | None = None
+    device_timestamp_ns: int | None = None
+    block_id: int | None = None
+    exposure_us: float | None = None
+    line_status: int | None = None
+    pixel_format: str | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One capture: either pixels, or the fault that took their place.
@@ -38,6 +59,7 @@ class Frame:
         part: identity and, for replays, truth of the part; None when the source knows neither.
         is_simulated: the picture was made up, not taken.
         is_repeat: a live camera has delivered the very same pixels before.
+        acquisition: what the camera says of this capture; None when the source has no such words.
     """
 
     camera: str
@@ -49,6 +71,7 @@ class Frame:
     part: Part | None = None
     is_simulated: bool = False
     is_repeat: bool = False
+    acquisition: Acquisition | None = None
 
     def __post_init__(self) -> None:
         if (self.pixels_bgr is None) == (self.fault is None):

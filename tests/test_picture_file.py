@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.bundle.manifest import GoldenImage
 from edge.bundle.store import Bundle, sha256
 from edge.cameras.factory import make_source
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.data.frames import InputShape, input_batches
 from edge.data.image_set import Sample, read_image_set, read_mask, read_pixels
 from edge.data.labelled_pictures import TypedPicture, read_ids

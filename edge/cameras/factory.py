@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge.cameras.address import Address
 from edge.cameras.source import FrameSource
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 
 _LATER = ("csi", "genicam", "aravis", "pylon", "replay")
 

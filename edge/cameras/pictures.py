@@ -9,7 +9,7 @@ from edge.cameras.address import Address
 from edge.cameras.listing import is_glob, list_pictures, shown_name
 from edge.cameras.pace import Pace, Playback
 from edge.cameras.source import frame_now
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 from edge.frame import Frame, Part
 from edge.picture_file import SUFFIXES, read_picture

@@ -14,7 +14,7 @@ from edge.cameras.address import Address
 from edge.cameras.opencv import VideoHandle
 from edge.cameras.query import Query
 from edge.cameras.source import frame_now
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraTimeout, CameraUnavailable, ConfigError
 from edge.frame import Frame
 from edge.secret_file import read_secret

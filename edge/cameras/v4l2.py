@@ -13,7 +13,7 @@ from edge.cameras.address import Address
 from edge.cameras.opencv import VideoHandle
 from edge.cameras.query import Query
 from edge.cameras.source import frame_now
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraTimeout, CameraUnavailable
 from edge.frame import Frame
 

@@ -14,7 +14,7 @@ from edge.cameras.listing import shown_name
 from edge.cameras.opencv import VideoHandle, is_unicode
 from edge.cameras.pace import Pace, Playback
 from edge.cameras.source import frame_now
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 from edge.frame import Frame, Part
 

@@ -6,49 +6,19 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from edge.config.camera import CameraSettings
 from edge.config.commands import DEFAULT_COMMANDS, CommandName
 from edge.config.mqtt import MqttSettings, parse_broker
 from edge.config.reader import Settings, read_settings
 from edge.config.trust import TrustSettings
-from edge.config.values import ByteSize, FilePath, Name, Seconds, resolve_path
+from edge.config.values import ByteSize, FilePath, Name, Seconds
 from edge.errors import ConfigError
 from edge.redaction import redacted_address
 
 # Languages that regions are described in, see edge.messages.finding.
 Language = Literal["en", "de", "fr"]
-
-
-class CameraSettings(Settings):
-    """Where frames come from.
-
-    `source` is an address: file://, v4l2://, rtsp:// or test:// (see docs/cameras.md). `buffer`
-    says what happens when frames come faster than they are inspected. `latest` drops the older
-    frame. `every` makes files wait; a live frame that finds the queue full gets a result that says
-    so. `auto` means `latest` for live cameras and `every` for files.
-    """
-
-    name: Name = "cam0"
-    source: str
-    buffer: Literal["auto", "latest", "every"] = "auto"
-    queue_size: int = Field(default=8, ge=1, le=1024)
-    stall_timeout_s: float = Field(default=5.0, gt=0)
-    retry_interval_s: float = Field(default=1.0, gt=0, le=60)
-    retry_max_s: float = Field(default=30.0, gt=0, le=600)
-
-    @field_validator("source")
-    @classmethod
-    def _is_address(cls, value: str, info: ValidationInfo) -> str:
-        if "://" not in value:
-            raise ValueError(
-                "expected an address such as file:///data/parts, v4l2:///dev/video0, "
-                "rtsp://host/path or test://conveyor"
-            )
-        scheme, _, rest = value.partition("://")
-        if scheme == "file" and rest and not rest.startswith(("/", "~")):
-            return f"file://{resolve_path(Path(rest), info)}"
-        return value
 
 
 class DecisionSettings(Settings):

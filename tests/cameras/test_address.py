@@ -3,7 +3,7 @@ import pytest
 from edge.cameras.factory import is_live, make_source
 from edge.cameras.simulator.conveyor import ConveyorSource
 from edge.cameras.v4l2 import V4l2Source
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import ConfigError
 from edge.redaction import redacted
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.cameras.factory import make_source
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 from edge.picture_file import decode_picture
 

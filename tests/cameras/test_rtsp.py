@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.cameras.factory import make_source
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.drop_counts import DropCounts
 from edge.errors import CameraTimeout, CameraUnavailable
 from edge.station.capture.capture import Capture
@@ -69,7 +69,7 @@ def test_a_wrong_password_is_refused_and_shown_to_nobody(monkeypatch):
     with RtspServer(login="station:right") as server:
         program = f"""
 from edge.cameras.factory import make_source
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 address = "{server.url("station@")}?password_env=CAM_PASSWORD"
 try:

@@ -6,7 +6,7 @@ import pytest
 
 from edge.cameras import v4l2
 from edge.cameras.factory import make_source
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraTimeout, CameraUnavailable
 
 

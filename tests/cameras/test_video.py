@@ -8,7 +8,7 @@ import pytest
 
 from edge.cameras.factory import make_source
 from edge.cameras.video import VideoSource
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 
 pytestmark = pytest.mark.skipif(
@@ -139,7 +139,7 @@ def test_opencv_and_ffmpeg_print_nothing_of_their_own(tmp_path):
     program = f"""
 from edge.cameras.factory import make_source
 from edge.cameras.video import VideoSource
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 for name in ("broken.mp4", "broken.avi"):
     source = make_source(CameraSettings(source="file://{tmp_path}/" + name))

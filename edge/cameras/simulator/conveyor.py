@@ -15,7 +15,7 @@ from edge.cameras.simulator.faults import Faults, TimedFault, parse_faults
 from edge.cameras.simulator.plate import Pixels
 from edge.cameras.simulator.rendering import ConveyorPainter
 from edge.cameras.source import frame_now
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 from edge.frame import Frame, Part
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from edge.cameras.factory import is_live, make_source
 from edge.cameras.source import FrameSource
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.drop_counts import DropCounts
 from edge.errors import CameraError, CameraTimeout
 from edge.frame import Frame

@@ -8,7 +8,7 @@ import pytest
 from edge.cameras.factory import make_source
 from edge.cameras.simulator.image_set import write_conveyor_set
 from edge.cameras.simulator.rendering import DEFECT_TYPES, GOOD, ConveyorPainter
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable, DataError
 from tests.support.waiting import FakeTime
 

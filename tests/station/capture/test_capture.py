@@ -16,7 +16,7 @@ import pytest
 
 from edge.cameras.factory import make_source
 from edge.cameras.source import frame_now
-from edge.config.station import CameraSettings
+from edge.config.camera import CameraSettings
 from edge.drop_counts import DropCounts
 from edge.errors import CameraTimeout, CameraUnavailable
 from edge.station.capture.capture import Capture, make_mailbox
