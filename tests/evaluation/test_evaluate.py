@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.bundle.frame_limits_file import without_limits
 from edge.bundle.store import Bundle, open_bundle
 from edge.config.station import EngineSettings
 from edge.data.image_set import ImageSet, Sample, read_image_set
@@ -69,7 +70,7 @@ class BrightEngine:
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     """The demo's, for any brightness, with a threshold of 1 and two types."""
-    demo = open_bundle(DEMO / "bundle")
+    demo = without_limits(open_bundle(DEMO / "bundle"))
     changes = {"frame_quality": None, "defect_types": TYPES, "product": EVIL}
     score = demo.thresholds.score.model_copy(update={"value": 1.0})
     return replace(
