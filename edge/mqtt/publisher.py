@@ -177,7 +177,8 @@ class Publisher:
             log.exception("publisher ended")
         finally:
             self._online.clear()
-            self._link.drop()
+            self._link.drop()  # without a farewell: whoever did not say goodbye leaves a will
+            self._link.close()
 
     def _serve(self) -> bool:
         """Use one connection until it ends; True when there shall be no other."""
