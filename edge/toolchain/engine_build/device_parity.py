@@ -64,7 +64,7 @@ def reference_outcomes(bundle: Bundle) -> list[Outcome]:
     for want, got in zip(expected, outcomes, strict=True):
         if want.map.shape != got.map.shape:
             raise ParityError(
-                f"{bundle.folder}: expected golden maps of {got.map.shape} as the graph gives them, "
+                f"{bundle.folder}: expected golden maps of {got.map.shape} by its graph, "
                 f"found {want.map.shape}; pack the bundle again"
             )
     record = compare(expected, outcomes, bundle.thresholds.score.value, info, "trained model")
