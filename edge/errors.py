@@ -31,11 +31,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edge.printable_text import escaped_lines
+
 
 class EdgeError(Exception):
-    """Root of the taxonomy; commands print it as one line and exit with `exit_code`."""
+    """Root of the taxonomy; commands print it as one line and exit with `exit_code`.
+
+    What a message quotes from files and addresses is made visible, whoever prints it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = ""):
+        super().__init__(escaped_lines(message))
 
 
 class ConfigError(EdgeError):

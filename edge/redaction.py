@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from edge.printable_text import escaped
+
 HIDDEN = "***"
 # An at sign, also percent-encoded once or twice, and the wide forms that URLs treat as one.
 _AT = re.compile(r"[@＠﹫]|%(?:25)*40")
@@ -53,7 +55,8 @@ def redacted(text: str) -> str:
 def redacted_address(text: str) -> str:
     """Hide the credentials of `text`, all of which is one address, however mistyped.
 
-    Nothing before the last `@` is shown but the scheme, whatever stands there.
+    Nothing before the last `@` is shown but the scheme, whatever stands there. The rest comes in
+    one line, with what a terminal would obey made visible.
     """
     end = _last_at(text)
     if end and not _NO_USER.match(text.strip()):
@@ -61,7 +64,7 @@ def redacted_address(text: str) -> str:
         # `user:password@host` looks like a scheme: only one that slashes follow is shown.
         is_shown = scheme is not None and scheme.group()[-1] in "/\\"
         text = f"{scheme.group() if scheme and is_shown else ''}{HIDDEN}@{text[end:]}"
-    return _without_values(text, _VALUE_IN_ADDRESS)
+    return escaped(_without_values(text, _VALUE_IN_ADDRESS))
 
 
 def redacted_words(text: str) -> str:

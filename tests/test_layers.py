@@ -16,6 +16,7 @@ EDGE = ROOT / "edge"
 
 # Rooms, bottom first: each may import those on the levels below its own, and itself.
 LEVELS = (
+    ("printable_text",),
     (
         "errors",
         "frame",
@@ -25,7 +26,6 @@ LEVELS = (
         "drop_counts",
         "paths",
         "redaction",
-        "printable_text",
     ),
     ("result", "picture_file", "atomic_file", "private_file", "secret_file", "state_folder"),
     ("config",),
