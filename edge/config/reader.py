@@ -192,7 +192,8 @@ def _fields_at(path: KeyPath, model: type[BaseModel]) -> list[str]:
         if part not in fields:
             return []
         current = _model_in(fields[part].annotation)
-    return list(current.model_fields) if current is not None else []
+    fields = current.model_fields if current is not None else {}
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edge.config.archive import ArchiveSettings
 from edge.config.camera import CameraSettings
 from edge.config.commands import DEFAULT_COMMANDS, CommandName
 from edge.config.mqtt import MqttSettings, parse_broker
 from edge.config.reader import Settings, read_settings
 from edge.config.trust import TrustSettings
-from edge.config.values import ByteSize, FilePath, Name, Seconds
+from edge.config.values import FilePath, Name, Seconds
 from edge.errors import ConfigError
 from edge.redaction import redacted_address
 
@@ -64,14 +65,6 @@ class EngineSettings(Settings):
     def _spin(cls, value: object) -> object:
         # YAML reads the bare words off and on as booleans.
         return {False: "off", True: "on"}[value] if isinstance(value, bool) else value
-
-
-class ArchiveSettings(Settings):
-    """Annotated pictures on disk: heat map, boxes, verdict."""
-
-    path: FilePath
-    keep: Literal["all", "rejects"] = "rejects"
-    max_bytes: ByteSize = 2 * 2**30
 
 
 class RecipeSettings(Settings):

@@ -1,4 +1,4 @@
-"""Value types that the station file's keys share: names, sizes, durations, paths."""
+"""Value types that the station file's keys share: names, sizes, durations, shares, paths."""
 
 from __future__ import annotations
 
@@ -43,6 +43,17 @@ def parse_seconds(value: object) -> float:
     return float(match.group(1)) * _SECONDS[match.group(2) or "s"]
 
 
+def parse_share(value: object) -> float:
+    """Read `all`, `none` or a share such as `1 %` as a number from 0 to 1."""
+    words = {"all": 1.0, "none": 0.0}
+    if str(value) in words:
+        return words[str(value)]
+    match = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*", str(value))
+    if match is None or float(match.group(1)) > 100:
+        raise ValueError("expected all, none or a share from 0 % to 100 %, such as 1 %")
+    return float(match.group(1)) / 100
+
+
 def resolve_path(value: Path, info: ValidationInfo) -> Path:
     """Make a relative path absolute from the folder of the file it stands in."""
     folder = (info.context or {}).get("folder", Path.cwd())
@@ -59,4 +70,5 @@ def resolve_path(value: Path, info: ValidationInfo) -> Path:
 Name = Annotated[str, AfterValidator(parse_name)]
 ByteSize = Annotated[int, BeforeValidator(parse_bytes)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+Share = Annotated[float, BeforeValidator(parse_share)]
 FilePath = Annotated[Path, AfterValidator(resolve_path)]

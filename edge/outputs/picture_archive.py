@@ -8,7 +8,7 @@ from functools import partial
 
 import cv2
 
-from edge.config.station import ArchiveSettings
+from edge.config.archive import ArchiveSettings
 from edge.drop_counts import DropCounts
 from edge.errors import ConfigError
 from edge.inspection.overlay import draw_overlay

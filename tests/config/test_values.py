@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.config.values import parse_bytes, parse_name, parse_seconds
+from edge.config.values import parse_bytes, parse_name, parse_seconds, parse_share
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,21 @@ def test_a_duration_has_a_unit_or_is_in_seconds(text: object, seconds: float) ->
 def test_what_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="expected a duration such as 7d, 12h, 30min or 90s"):
         parse_seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("all", 1.0), ("none", 0.0), ("1 %", 0.01), ("0.5%", 0.005), ("100 %", 1.0), ("0%", 0.0)],
+)
+def test_a_share_is_a_word_or_has_a_percent_sign(text: str, share: float) -> None:
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "%", "1", 1, 0.5, "101 %", "-1 %", "some", None, True])
+def test_what_is_no_share(text: object) -> None:
+    """A bare number may mean percent or a fraction."""
+    with pytest.raises(ValueError, match="expected all, none or a share from 0 % to 100 %"):
+        parse_share(text)
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a/b", "ä", "+", "a.b"])

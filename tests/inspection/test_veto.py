@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from edge.bundle.manifest import FrameQuality, Recipe
 from edge.bundle.store import Bundle, open_bundle
 from edge.cameras.source import frame_now
-from edge.config.station import ArchiveSettings, DecisionSettings
+from edge.config.archive import ArchiveSettings
+from edge.config.station import DecisionSettings
 from edge.drop_counts import DropCounts
 from edge.engines.protocol import EngineInfo
 from edge.errors import InferenceError

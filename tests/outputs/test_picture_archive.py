@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.config.station import ArchiveSettings
+from edge.config.archive import ArchiveSettings
 from edge.drop_counts import DropCounts
 from edge.errors import ConfigError
 from edge.outputs import picture_archive
