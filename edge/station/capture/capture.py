@@ -18,6 +18,7 @@ from edge.station.capture.camera_state import CameraMonitor, CameraState
 from edge.station.capture.frozen_picture import FrozenWatch, RepeatWatch
 from edge.station.capture.mailbox import Mailbox
 from edge.station.capture.reader import Reader, open_in_time
+from edge.station.capture.selection import EveryFrame, FrameSelector
 
 # Opening takes longer than a frame: sensors start, streams begin with a full picture.
 _OPEN_PATIENCE = 3
@@ -42,6 +43,7 @@ class Capture:
         on_refused: gets every frame that a full mailbox refused.
         on_change: gets the new state whenever the camera comes, goes or ends.
         source_factory: makes another source when the driver of the present one is stuck.
+        selector: chooses the frames that are judged; None = all.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Capture:
         on_refused: Callable[[Frame], None],
         on_change: Callable[[CameraState], None],
         source_factory: SourceFactory = make_source,
+        selector: FrameSelector | None = None,
     ):
         self._settings = settings
         self._mailbox = mailbox
         self._drops = drops
         self._factory = source_factory
         self._on_refused = on_refused
+        self._selector = selector or EveryFrame()
         self._is_live = is_live(settings)
         self._monitor = CameraMonitor(settings.name, on_change)
         self._lock = threading.Lock()
@@ -209,15 +213,20 @@ class Capture:
                 frame = self._of_one_size(frame)
             if frozen is not None and frame.pixels_bgr is not None:
                 frame = replace(frame, is_repeat=self._repeats.is_repeat(frame.pixels_bgr))
-            refused = self._mailbox.put(frame, wait=not self._is_live)
-            if refused is not None:
-                self._on_refused(refused)
+            chosen = self._selector.take(frame)
+            if chosen is not None:
+                self._hand_over(chosen)
             if frozen and frozen.is_frozen(frame.is_repeat, frame.captured_ns):
                 raise CameraTimeout(
                     f"{self._settings.name}: the camera repeats its pictures for {stall_s:g} s; "
                     f"check the camera"
                 )
         return False
+
+    def _hand_over(self, frame: Frame) -> None:
+        refused = self._mailbox.put(frame, wait=not self._is_live)
+        if refused is not None:
+            self._on_refused(refused)
 
     def _of_one_size(self, frame: Frame) -> Frame:
         """Refuse a frame of another size than the first: a camera that forgot its settings."""
@@ -253,6 +262,8 @@ class Capture:
 
     def _ended(self, reader: Reader) -> None:
         reader.source.close()
+        while (owed := self._selector.finish()) is not None:
+            self._hand_over(owed)
         self._monitor.ended()
         self._mailbox.close()
 

@@ -30,7 +30,7 @@ LATER_NS = 10**15
 class Line:
     """A capture with everything around it; the test takes the frames as an inspection does."""
 
-    def __init__(self, address=FILES, factory=make_source, **settings):
+    def __init__(self, address=FILES, factory=make_source, selector=None, **settings):
         settings = {
             "retry_interval_s": 0.01,
             "retry_max_s": 0.02,
@@ -53,6 +53,7 @@ class Line:
             source_factory=make,
             on_refused=self.refused.append,
             on_change=self.changes.append,
+            selector=selector,
         )
 
     def take(self, count=10_000):
@@ -580,3 +581,25 @@ def test_the_threads_have_names(line, stuck):
     it = line(LIVE, Script(stuck()))
     it.capture.start()
     assert "camera-top" in [thread.name for thread in threading.enumerate()]
+
+
+class OneLate:
+    """A selector that chooses every second frame, one frame later, and owes the rest."""
+
+    def __init__(self):
+        self.held = []
+
+    def take(self, frame):
+        if frame.frame_id % 2 == 0:
+            self.held.append(frame)
+            return None
+        return self.held.pop(0) if frame.frame_id > 1 else None
+
+    def finish(self):
+        return self.held.pop(0) if self.held else None
+
+
+def test_only_chosen_frames_reach_the_mailbox_and_what_is_owed_comes_at_the_end(line):
+    station = line("test://conveyor?size=64x48&parts=6", selector=OneLate())
+    station.capture.start()
+    assert [frame.frame_id for frame in station.take()] == [0, 2, 4]
