@@ -45,6 +45,25 @@ class Acquisition:
     pixel_format: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierResult:
+    """What was said of an archived frame when it was taken; the frame is judged again.
+
+    Attributes:
+        name: of the frame in the archive.
+        verdict: pass, fail, undecided or error.
+        captured_at: when it was taken; None where the archive's record of it is damaged.
+        score: the image score, None without one.
+        recipe: id and version.
+    """
+
+    name: str
+    verdict: str
+    captured_at: datetime | None = None
+    score: float | None = None
+    recipe: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One capture: either pixels, or the fault that took their place.
@@ -60,6 +79,7 @@ class Frame:
         is_simulated: the picture was made up, not taken.
         is_repeat: a live camera has delivered the very same pixels before.
         acquisition: what the camera says of this capture; None when the source has no such words.
+        earlier: the result of an archived frame; None for new ones.
     """
 
     camera: str
@@ -72,6 +92,7 @@ class Frame:
     is_simulated: bool = False
     is_repeat: bool = False
     acquisition: Acquisition | None = None
+    earlier: EarlierResult | None = None
 
     def __post_init__(self) -> None:
         if (self.pixels_bgr is None) == (self.fault is None):

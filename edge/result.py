@@ -102,6 +102,7 @@ class Inspection:
 
     `score`, `threshold` and `p_value` are None when no score was computed. `p_value` is the
     conformal p-value: (1 + calibration scores at least as high) / (1 + calibration scores).
+    `is_replayed`: the frame came from an archive.
     """
 
     verdict: Verdict
@@ -120,6 +121,7 @@ class Inspection:
     mm_per_px: float | None = None
     part: Part | None = None
     is_simulated: bool = False
+    is_replayed: bool = False
 
     @property
     def upheld(self) -> tuple[Region, ...]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frame import Frame, Part
+from edge.frame import EarlierResult, Frame, Part
 
 
 class FrameSource(Protocol):
@@ -44,6 +44,7 @@ def frame_now(
     fault: str | None = None,
     part: Part | None = None,
     is_simulated: bool = False,
+    earlier: EarlierResult | None = None,
 ) -> Frame:
     """Stamp a capture with both clocks."""
     return Frame(
@@ -55,4 +56,5 @@ def frame_now(
         fault=fault,
         part=part,
         is_simulated=is_simulated,
+        earlier=earlier,
     )

@@ -167,6 +167,7 @@ class Inspector:
             mm_per_px=bundle.recipe.mm_per_px,
             part=frame.part,
             is_simulated=frame.is_simulated,
+            is_replayed=frame.earlier is not None,
         )
 
     def _regions(
@@ -204,4 +205,5 @@ def without_score(frame: Frame, verdict: Verdict, reason: Reason, detail: str) -
         times=StageTimes(waiting_ms=(monotonic_ns() - frame.captured_ns) / 1e6),
         part=frame.part,
         is_simulated=frame.is_simulated,
+        is_replayed=frame.earlier is not None,
     )

@@ -32,7 +32,7 @@ def result_payload(
     times = inspection.times
     payload: Payload = {
         **head("result", identity),
-        "is_replayed": False,
+        "is_replayed": inspection.is_replayed,
         "is_simulated": inspection.is_simulated,
         "is_partial": False,
         "times": {

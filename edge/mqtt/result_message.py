@@ -20,6 +20,7 @@ def result_message(
         ValueError, TypeError, KeyError, RecursionError: the row holds no result.
     """
     payload: Payload = json.loads(row.payload)
+    is_replayed = is_replayed or payload["is_replayed"] is True  # a frame from an archive
     payload["is_replayed"] = is_replayed
     user = {
         "schema": payload["schema"],
