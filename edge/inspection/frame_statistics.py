@@ -18,7 +18,7 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 # Pixels that are looked at along rows, and as many along columns.
-SAMPLES = 30_000
+SAMPLES = 20_000
 # Side of the small picture, cells.
 CELLS = 16
 GREY_BINS = 8
@@ -83,7 +83,7 @@ def measure(pixels_bgr: Image) -> FrameStatistics:
         *shares,
         blue - green,
         red - green,
-        (small.max(axis=2) - small.min(axis=2)).mean(),
+        _colour(small),
         *_bands(columns, grey),
         *_bands(grey, columns),
     )
@@ -105,6 +105,13 @@ def _small(rows: Image) -> Floats:
     return np.asarray(small, np.float32)
 
 
+def _colour(small: Floats) -> float:
+    """Mean difference of the strongest and the weakest channel, grey levels."""
+    blue, green, red = cv2.split(small)
+    strongest, weakest = cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red)
+    return float(cv2.mean(strongest)[0] - cv2.mean(weakest)[0])
+
+
 def _bands(lines: Image, bands: Image) -> tuple[float, ...]:
     """Measure what BANDS names, of bands that cross `lines`.
 
@@ -120,14 +127,14 @@ def _bands(lines: Image, bands: Image) -> tuple[float, ...]:
     down = cv2.reduce(cv2.subtract(before, after), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
     # An edge of a part changes lines to one side; where a frame is torn, both sides occur at once.
     both = np.minimum(up, down)
-    step = float(np.add(up, down).mean()) / count
+    step = cv2.norm(after, before, cv2.NORM_L1) / count / (length - 1)
     two_steps = cv2.norm(lines[:, 2:], lines[:, :-2], cv2.NORM_L1) / count / (length - 2)
     brightest, darkest = lines.max(axis=0), lines.min(axis=0)
     blank = brightest - darkest < BLANK
     return (
         step,
         2 - two_steps / max(step, 0.01),
-        float(both.max()) / (float(both.mean()) + count),
+        float(both.max()) / (float(both.sum()) / (length - 1) + count),
         float(np.abs(up - down).max()) / count,
         _repeated(bands),
         _longest(blank & (brightest < 128)) / length,
@@ -158,9 +165,10 @@ def _longest(is_set: NDArray[np.bool_]) -> int:
 def _copied(lines: Image, blank: NDArray[np.bool_]) -> int:
     """Number of places, not blank, whose values all occur once more and far from there."""
     sums = WEIGHTS[: len(lines)] @ lines.astype(np.float32)
+    ascending = np.sort(sums)
+    if not (ascending[1:] == ascending[:-1]).any():
+        return 0
     order = np.argsort(sums)
     is_same = sums[order[1:]] == sums[order[:-1]]
-    if not is_same.any():
-        return 0
     is_far = np.abs(order[1:] - order[:-1]) > lines.shape[1] // 8
     return int((is_same & is_far & ~blank[order[1:]]).sum())
