@@ -13,7 +13,8 @@ class DropCounts:
     superseded) replaced by a newer one, (mailbox, overrun) refused by a full queue, (line, stopped)
     came while none was to be judged, (line, aborted) taken back by an abort. An output NAME counts
     what it did not deliver: (NAME, overrun) its queue was full, (NAME, stopped) it was left over at
-    the stop, (NAME, failed) it raised; (archive, disk) the disk took no picture.
+    the stop, (NAME, failed) it raised; (archive, disk) and (raw_archive, disk) the disk took no
+    picture, (raw_archive, unstored) the outbox had given up the result.
     """
 
     def __init__(self) -> None:

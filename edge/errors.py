@@ -15,6 +15,7 @@ EdgeError                    1
 ├── CommandError             7   a station that refused or failed a command
 ├── WriteError               8   a file that cannot be written
 ├── UnverifiedError          9   a result that is not what a station signed
+├── VerdictsChanged         11   archived frames that are judged otherwise now
 └── ToolchainError          10   everything before deployment
     ├── DataError
     ├── TrainingError
@@ -114,6 +115,12 @@ class UnverifiedError(EdgeError):
     """A result was unsigned, forged, altered or replayed."""
 
     exit_code = 9
+
+
+class VerdictsChanged(EdgeError):
+    """A replay of archived frames gave other verdicts than at the time."""
+
+    exit_code = 11
 
 
 class WriteError(EdgeError):

@@ -42,8 +42,10 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return decode_picture(read_bytes(path))
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """Read the bytes of a picture file; a pipe, which would be waited for, is refused.
+
+    Of a larger file one byte more than `limit` is read.
 
     Raises:
         ValueError: in one line, for a file that is absent, unreadable or not regular.
@@ -52,7 +54,7 @@ def read_bytes(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise ValueError("not a regular file")
         with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+            return stream.read(limit + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror or error}") from error
 

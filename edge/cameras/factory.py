@@ -9,7 +9,7 @@ from edge.cameras.address import Address
 from edge.cameras.source import FrameSource
 from edge.config.camera import CameraSettings
 
-_LATER = ("csi", "genicam", "aravis", "pylon", "replay")
+_LATER = ("csi", "genicam", "aravis", "pylon")
 
 
 def make_source(settings: CameraSettings) -> FrameSource:
@@ -29,14 +29,19 @@ def make_source(settings: CameraSettings) -> FrameSource:
 def is_live(settings: CameraSettings) -> bool:
     """Tell by the address whether frames are lost unless somebody takes them.
 
-    True for v4l2, rtsp and test with a rate; False for files and test without a rate, whose frames
-    wait.
+    True for v4l2, rtsp and test with a rate; False for files, replays and test without a rate,
+    whose frames wait.
 
     Raises:
         ConfigError: for an unknown scheme or a wrong rate.
     """
     address = Address.parse(settings.source)
     return _kind(address).is_live(address)
+
+
+def is_replay(settings: CameraSettings) -> bool:
+    """Tell by the address whether frames come from an archive of raw frames."""
+    return Address.parse(settings.source).scheme == "replay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,12 @@ def _rtsp(address: Address, settings: CameraSettings) -> FrameSource:
     return RtspSource.from_address(address, settings)
 
 
+def _replay(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.replay import ReplaySource
+
+    return ReplaySource.from_address(address, settings)
+
+
 def _test(address: Address, settings: CameraSettings) -> FrameSource:
     from edge.cameras.simulator.conveyor import ConveyorSource
 
@@ -92,5 +103,6 @@ _KINDS = {
     "file": _Kind(_file, lambda _: False),
     "v4l2": _Kind(_v4l2, lambda _: True),
     "rtsp": _Kind(_rtsp, lambda _: True),
+    "replay": _Kind(_replay, lambda _: False),
     "test": _Kind(_test, _has_rate),
 }

@@ -15,16 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli.console import make_app, run, say, setup_logging
+from edge.cli.replay_report import print_replay
 from edge.cli.standard_streams import silence
 from edge.cli.tables import print_summary
 from edge.config.station import read_station, with_overrides
-from edge.errors import PublishError
+from edge.errors import PublishError, VerdictsChanged
 from edge.paths import find_state_dir
 
 EPILOG = """Examples:\n
   edge-infer configs/demo.yaml\n
   edge-infer station.yaml --camera 'file:///data/parts?fps=5' --mqtt none --json\n
   edge-infer station.yaml --camera 'test://conveyor?parts=200' --mqtt mqtt://10.1.4.5:1883\n
+  edge-infer station.yaml --camera 'replay:///archive?verdict=fail' --mqtt none\n
   edge-infer station.yaml --check
 """
 log = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ def infer(
     """Inspect every part that a camera sees, and publish the verdicts over MQTT.
 
     Stops at the end of a finite source, after --max-frames, or on SIGINT, SIGTERM and SIGHUP. Exit
-    codes: 0 stopped in order, 2 configuration, 3 bundle, 4 engine, 5 camera, 6 outbox or broker.
+    codes: 0 stopped in order, 2 configuration, 3 bundle, 4 engine, 5 camera, 6 outbox or broker,
+    11 a replay changed verdicts.
     """
     setup_logging(log_level, as_json=log_json)
     config = with_overrides(read_station(station), camera=camera, bundle=bundle, mqtt=mqtt)
@@ -84,10 +87,15 @@ def infer(
         raise output.error
     with suppress(OSError):  # a terminal that is gone
         print_summary(summary, running.drops.snapshot(), config, file=sys.stderr)
+    comparison = running.statistics.comparison
+    if not comparison.is_empty:
+        print_replay(comparison.report(), as_json=as_json)
     if running.stuck:
         # A thread inside a driver cannot be ended. Results are flushed one by one.
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(VerdictsChanged.exit_code if comparison.changed else 0)
+    if comparison.changed:
+        raise VerdictsChanged(f"{comparison.changed} of {comparison.compared} verdicts changed")
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

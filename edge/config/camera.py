@@ -44,6 +44,6 @@ class CameraSettings(Settings):
                 "rtsp://host/path or test://conveyor"
             )
         scheme, _, rest = value.partition("://")
-        if scheme == "file" and rest and not rest.startswith(("/", "~")):
-            return f"file://{resolve_path(Path(rest), info)}"
+        if scheme in ("file", "replay") and rest and not rest.startswith(("/", "~")):
+            return f"{scheme}://{resolve_path(Path(rest), info)}"
         return value

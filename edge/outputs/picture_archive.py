@@ -8,6 +8,7 @@ from functools import partial
 
 import cv2
 
+from edge.archive.layout import frame_stem
 from edge.config.archive import ArchiveSettings
 from edge.drop_counts import DropCounts
 from edge.errors import ConfigError
@@ -76,9 +77,9 @@ class PictureArchive(QueuedSink):
         assert frame.pixels_bgr is not None  # noqa: S101 - `decided` let only pictures in
         picture = draw_overlay(frame.pixels_bgr, decided.anomaly_map, inspection)
         _, data = cv2.imencode(SUFFIX, picture, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-        moment = frame.captured_at.strftime("%Y%m%dT%H%M%S.%f")[:-3]
-        name = f"{moment}-{frame.camera}-{frame.frame_id:06d}-{inspection.verdict.value}{SUFFIX}"
-        path = self._settings.path / name
+        verdict = inspection.verdict.value
+        name = frame_stem(frame.captured_at, frame.camera, frame.frame_id, verdict)
+        path = self._settings.path / f"{name}{SUFFIX}"
         path.write_bytes(data.tobytes())
         self._files.append((path, len(data)))
         self._bytes += len(data)

@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.frame import GOOD
 from edge.inspection.type_naming import predicted_type
+from edge.outputs.replay_comparison import ReplayComparison
 from edge.outputs.sink import Decided, ResultSink
 from edge.result import UNKNOWN_TYPE, Inspection, Verdict
 
@@ -51,7 +52,11 @@ class Summary:
 
 
 class Statistics(ResultSink):
-    """Counts every decided part; safe to read from another thread."""
+    """Counts every decided part; safe to read from another thread.
+
+    Attributes:
+        comparison: of archived frames, then and now.
+    """
 
     name = "statistics"
 
@@ -65,10 +70,12 @@ class Statistics(ResultSink):
         self._total: deque[float] = deque(maxlen=KEPT_TIMES)
         self._first_s: float | None = None
         self._last_s = 0.0
+        self.comparison = ReplayComparison()
 
     def decided(self, decided: Decided) -> None:
         """Count one part."""
         self.add(decided.inspection)
+        self.comparison.add(decided)
 
     def add(self, inspection: Inspection) -> None:
         """Count one inspection."""

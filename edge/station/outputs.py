@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge.cameras.factory import is_replay
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
 from edge.messages.command import Answer
@@ -14,6 +15,7 @@ from edge.messages.state_board import StateBoard
 from edge.mqtt.publisher import Publisher
 from edge.outputs.callbacks import CommitSignal, ResultCallback
 from edge.outputs.picture_archive import PictureArchive
+from edge.outputs.raw_archive import RawArchive
 from edge.outputs.sink import Decided, ResultSink
 from edge.outputs.statistics import Statistics
 from edge.station.frame_alerts import FrameAlerts
@@ -50,8 +52,12 @@ def make_sinks(
     if publisher is not None:
         sinks.append(CommitSignal("publisher", publisher.wake))
     sinks += [JobAnswers(finish), FrameAlerts(states)]
-    if config.archive is not None:
-        sinks.append(PictureArchive(config.archive, drops))
+    # What was archived once is not archived again, and no replay makes an archive forget.
+    if config.archive is not None and not is_replay(config.camera):
+        if config.archive.keep != "none":
+            sinks.append(PictureArchive(config.archive, drops))
+        if config.archive.raw is not None:
+            sinks.append(RawArchive(config, config.archive, drops, states))
     if on_result is not None:
         sinks.append(ResultCallback(on_result, drops))
     return sinks
