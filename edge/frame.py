@@ -8,6 +8,8 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.trigger import Trigger
+
 # The label of a part without defects, in folders, payloads and tables.
 GOOD = "good"
 
@@ -80,6 +82,8 @@ class Frame:
         is_repeat: a live camera has delivered the very same pixels before.
         acquisition: what the camera says of this capture; None when the source has no such words.
         earlier: the result of an archived frame; None for new ones.
+        trigger: what it was taken for; None where every frame is a part.
+        is_missing: no frame came for `trigger`; `fault` says so, and `frame_id` is no new one.
     """
 
     camera: str
@@ -93,6 +97,8 @@ class Frame:
     is_repeat: bool = False
     acquisition: Acquisition | None = None
     earlier: EarlierResult | None = None
+    trigger: Trigger | None = None
+    is_missing: bool = False
 
     def __post_init__(self) -> None:
         if (self.pixels_bgr is None) == (self.fault is None):

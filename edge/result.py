@@ -40,6 +40,8 @@ class Reason(str, Enum):
     DEADLINE_MISSED = "deadline_missed"
     CAMERA_ERROR = "camera_error"
     ENGINE_ERROR = "engine_error"
+    NO_FRAME = "no_frame"
+    NOT_JUDGED = "not_judged"
 
 
 UNKNOWN_TYPE = "unknown"

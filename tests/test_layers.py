@@ -16,7 +16,7 @@ EDGE = ROOT / "edge"
 
 # Rooms, bottom first: each may import those on the levels below its own, and itself.
 LEVELS = (
-    ("printable_text",),
+    ("printable_text", "trigger"),
     (
         "errors",
         "frame",
@@ -31,7 +31,7 @@ LEVELS = (
     ("config",),
     ("geometry",),
     ("archive", "bundle"),
-    ("engines", "cameras", "messages", "networks"),
+    ("engines", "cameras", "messages", "networks", "triggers"),
     ("inspection",),
     ("outputs", "data"),
     ("mqtt", "evaluation", "training"),

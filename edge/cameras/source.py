@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,22 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """Give the camera back and end a waiting `read`; any thread, any number of times."""
+
+
+@runtime_checkable
+class TriggeredSource(FrameSource, Protocol):
+    """A camera that takes a picture when it is told to.
+
+    While it is armed (`TriggerMode: On` among the features) its `read` waits as long as it takes:
+    a camera without a trigger is not silent. It still raises when the camera is lost.
+    """
+
+    def fire(self) -> None:
+        """Take a picture now; `read` returns it. Any thread may call.
+
+        Raises:
+            CameraError: the camera is closed, lost or does not take the trigger.
+        """
 
 
 def frame_now(

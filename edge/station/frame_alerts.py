@@ -12,8 +12,13 @@ IN_A_ROW = 5
 # Share of a frame that is anomalous. Defects of the demo's product cover up to 9 %, the least of
 # 139 frames of other products 27 %.
 UNLIKE_SHARE = 0.2
-_UNUSABLE = {Reason.CAMERA_ERROR, Reason.REPEATED_FRAME}
-_UNJUDGED = {Reason.OVERRUN, Reason.DEADLINE_MISSED, Reason.ENGINE_ERROR}
+_UNUSABLE = {Reason.CAMERA_ERROR, Reason.REPEATED_FRAME, Reason.NO_FRAME}
+_UNJUDGED = {
+    Reason.OVERRUN,
+    Reason.DEADLINE_MISSED,
+    Reason.ENGINE_ERROR,
+    Reason.NOT_JUDGED,
+}
 
 
 class FrameAlerts(ResultSink):

@@ -23,6 +23,6 @@ class JobAnswers(ResultSink):
 
     def committed(self, payload: Payload) -> None:
         """Answer the command that triggered this part, if one did."""
-        if "trigger" in payload["times"]:
+        if "trigger" in payload["times"] and "job_id" in payload:
             detail = f"judged: {payload['result']}, in the result with seq {payload['seq']}"
             self._finish(payload["job_id"], Answer("done", "ok", detail))

@@ -16,8 +16,8 @@ from edge.redaction import redacted
 from edge.station.capture.back_off import BackOff
 from edge.station.capture.camera_state import CameraMonitor, CameraState
 from edge.station.capture.frozen_picture import FrozenWatch, RepeatWatch
-from edge.station.capture.mailbox import Mailbox
-from edge.station.capture.reader import Reader, open_in_time
+from edge.station.capture.mailbox import FrameTaker, Mailbox
+from edge.station.capture.reader import Reader, Silence, open_in_time
 from edge.station.capture.selection import EveryFrame, FrameSelector
 
 # Opening takes longer than a frame: sensors start, streams begin with a full picture.
@@ -43,6 +43,8 @@ class Capture:
         on_refused: gets every frame that a full mailbox refused.
         on_change: gets the new state whenever the camera comes, goes or ends.
         source_factory: makes another source when the driver of the present one is stuck.
+        silence: says for how long a camera that waits for triggers owes a frame; None for one that
+            runs freely.
         selector: chooses the frames that are judged; None = all.
     """
 
@@ -50,18 +52,20 @@ class Capture:
         self,
         settings: CameraSettings,
         source: FrameSource,
-        mailbox: Mailbox,
+        mailbox: FrameTaker,
         drops: DropCounts,
         *,
         on_refused: Callable[[Frame], None],
         on_change: Callable[[CameraState], None],
         source_factory: SourceFactory = make_source,
+        silence: Silence | None = None,
         selector: FrameSelector | None = None,
     ):
         self._settings = settings
         self._mailbox = mailbox
         self._drops = drops
         self._factory = source_factory
+        self._silence = silence
         self._on_refused = on_refused
         self._selector = selector or EveryFrame()
         self._is_live = is_live(settings)
@@ -199,7 +203,7 @@ class Capture:
         frozen = FrozenWatch(stall_s) if self._is_live else None
         reader.expected_id = None if self._next_id else 0
         while not reader.quit.is_set():
-            frame = reader.drive(source.read, stall_s)
+            frame = reader.drive(source.read, stall_s, self._silence)
             if reader.quit.is_set():
                 if frame is not None:
                     reason = "abandoned" if reader.is_abandoned else "stopped"

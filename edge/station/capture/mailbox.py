@@ -5,13 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import Literal
+from typing import Literal, Protocol
 
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
 
 # No wait is endless, even where a notification would be enough.
 _WAIT_S = 1.0
+
+
+class FrameTaker(Protocol):
+    """Where a capture puts its frames: a mailbox, or what stands before one."""
+
+    def put(self, frame: Frame, *, wait: bool) -> Frame | None:
+        """Hand in a frame; returns the frame that was refused and is owed a result, if any."""
+
+    def close(self) -> None:
+        """Take no more frames."""
 
 
 class Mailbox:
@@ -73,10 +83,10 @@ class Mailbox:
             self._changed.notify_all()
             return frame
 
-    def clear(self) -> int:
-        """Throw away what waits; returns how many frames, for the caller to count."""
+    def clear(self) -> list[Frame]:
+        """Throw away what waits; returns it, for the caller to count."""
         with self._changed:
-            thrown = len(self._frames)
+            thrown = list(self._frames)
             self._frames.clear()
             self._changed.notify_all()
             return thrown

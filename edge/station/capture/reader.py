@@ -11,6 +11,8 @@ from edge.cameras.source import FrameSource
 from edge.errors import CameraTimeout
 
 T = TypeVar("T")
+# For how many seconds the camera owes a frame, by the monotonic clock (ns) given.
+Silence = Callable[[int], float]
 
 
 class Reader:
@@ -38,7 +40,7 @@ class Reader:
         self.id_offset = 0
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._call: tuple[int, float] | None = None
+        self._call: tuple[int, float, Silence | None] | None = None
 
     def start(self, run: Callable[[Reader], None], name: str) -> None:
         """Run `run(self)` in a thread that cannot keep the process alive."""
@@ -68,9 +70,12 @@ class Reader:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def drive(self, call: Callable[[], T], limit_s: float) -> T:
-        """Return what a call into the driver returns. It should take no longer than `limit_s`."""
-        self._call = (time.monotonic_ns(), limit_s)
+    def drive(self, call: Callable[[], T], limit_s: float, silence: Silence | None = None) -> T:
+        """Return what a call into the driver returns. It should take no longer than `limit_s`.
+
+        With `silence`, only the time that the camera owes a frame counts.
+        """
+        self._call = (time.monotonic_ns(), limit_s, silence)
         try:
             return call()
         finally:
@@ -84,7 +89,9 @@ class Reader:
         call = self._call
         if call is None or not self.is_live:
             return 0.0
-        taken_s = (now_ns - call[0]) / 1e9
+        taken_s, silence = (now_ns - call[0]) / 1e9, call[2]
+        if silence is not None:
+            taken_s = min(taken_s, silence(now_ns))
         return taken_s if taken_s > call[1] else 0.0
 
 

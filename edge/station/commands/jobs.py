@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -73,6 +73,7 @@ class JobControl:
         drops: counts what waited at an abort, as (line, aborted).
         on_change: called when `mode` has changed.
         finish: takes the id and the outcome of a single job that gets no result.
+        on_dropped: takes the frames that an abort threw away.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class JobControl:
         *,
         on_change: Callable[[], None],
         finish: Callable[[str, Answer], None],
+        on_dropped: Callable[[Sequence[Frame]], None] = lambda _: None,
     ):
         self._mailbox = mailbox
         self._drops = drops
         self._on_change = on_change
         self._finish = finish
+        self._on_dropped = on_dropped
         self._changed = threading.Condition()
         self._next: Job | None = Job()  # the continuous job, or a single one without its frame
         self._judging: Job | None = None
@@ -143,7 +146,8 @@ class JobControl:
             self._next, self.detail = None, detail
         dropped = self._mailbox.clear()
         if dropped:
-            self._drops.add("line", "aborted", dropped)
+            self._drops.add("line", "aborted", len(dropped))
+            self._on_dropped(dropped)
         with self._changed:
             self._changed.wait_for(lambda: all(job.aborts >= aborts for job in self._delivering))
             if self._judging in ended:
@@ -152,7 +156,7 @@ class JobControl:
         for job in ended:
             if not job.has_result:
                 self._fail(job, "aborted", "the job was aborted")
-        return dropped
+        return len(dropped)
 
     def check(self, now_ns: int) -> None:
         """Give up a single job whose time (monotonic clock) is over."""
@@ -169,6 +173,11 @@ class JobControl:
         """Wait until a frame is wanted; False when none is by then."""
         with self._changed:
             return self._changed.wait_for(lambda: self._next is not None, timeout_s)
+
+    @property
+    def is_judging(self) -> bool:
+        """The next frame is wanted."""
+        return self._next is not None
 
     @property
     def continuous(self) -> Job | None:
