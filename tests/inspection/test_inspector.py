@@ -19,7 +19,7 @@ from edge.inspection.inspector import Inspector
 from edge.inspection.preprocess import tile_boxes
 from edge.inspection.scorer import FrameScorer, stitch
 from edge.result import Reason, Verdict
-from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE
+from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE, PACKAGED_BUNDLE
 
 
 class FakeEngine:
@@ -104,6 +104,29 @@ def test_a_frame_that_is_no_picture_may_fail_but_never_pass(bundle: Bundle) -> N
     assert (doubtful.verdict, doubtful.reason) == (Verdict.UNDECIDED, Reason.IMAGE_QUALITY)
     assert "brightness 0" in doubtful.detail
     assert inspect(strict, FakeEngine(99.0), dark)[0].verdict is Verdict.FAIL
+
+
+def test_a_frame_of_another_size_is_not_scored() -> None:
+    engine = FakeEngine(99.0)
+    result, anomaly_map = inspect(open_bundle(PACKAGED_BUNDLE), engine)
+    assert (result.verdict, result.reason) == (Verdict.UNDECIDED, Reason.IMAGE_QUALITY)
+    assert result.detail.startswith("frame size: expected 256x256, got 64x64")
+    assert result.score is None
+    assert anomaly_map is None
+    assert engine.seen == []
+
+
+@pytest.mark.parametrize("score", [0.0, 99.0])
+def test_a_damaged_frame_may_fail_but_never_pass(score: float) -> None:
+    bundle = open_bundle(PACKAGED_BUNDLE)
+    whole = bundle.golden_pixels(bundle.golden().images[0])
+    damaged = whole.copy()
+    damaged[128:] = 0
+    result, _ = inspect(bundle, FakeEngine(0.0), frame_now("top", 0, whole))
+    assert result.verdict is Verdict.PASS
+    result, _ = inspect(bundle, FakeEngine(score), frame_now("top", 0, damaged))
+    assert result.verdict is (Verdict.FAIL if score else Verdict.UNDECIDED)
+    assert "blank dark rows 0.50 outside" in result.detail
 
 
 def test_a_faulty_frame_is_an_error_result(bundle: Bundle) -> None:
