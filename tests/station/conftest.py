@@ -38,7 +38,9 @@ def bundles(tmp_path_factory) -> dict[str, Path]:
     return {
         "cover": make_bundle(folder, "cover", threshold=1.75),
         "all": make_bundle_for(folder, "all", {"lid": 0.5, "box": 1.5}),
-        "drifted": with_golden(folder, "drifted", lambda image: {**image, "score": 0.99 * image["score"]}),
+        "drifted": with_golden(
+            folder, "drifted", lambda image: {**image, "score": 0.99 * image["score"]}
+        ),
         "empty": with_golden(folder, "empty", lambda image: None),
         "typed": with_two_graphs(make_bundle_for(folder, "typed", {"jug": 0.5, "pot": 0.95})),
     }
