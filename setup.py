@@ -115,6 +115,7 @@ setup(
             "edge-command = edge.cli.command:main",
             "edge-doctor = edge.cli.doctor:main",
             "edge-bench = edge.cli.bench:main",
+            "edge-archive = edge.cli.archive:main",
             "edge-train = edge.cli.train:main",
             "edge-build = edge.cli.build:main",
             "edge-bundle = edge.cli.bundle:main",
