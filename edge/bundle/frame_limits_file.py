@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import ValidationError
-
+from edge.bundle.documents import read_document
 from edge.bundle.frame_limits import FrameLimits
 from edge.bundle.store import Bundle
-from edge.errors import BundleCorrupt
 
 FRAMES = "calibration/frames.json"
 
@@ -22,11 +20,11 @@ def read_frame_limits(bundle: Bundle) -> FrameLimits | None:
     """Read the limits of the bundle's product, else those of all its parts; None without any.
 
     Raises:
-        BundleCorrupt: the file is damaged.
+        BundleCorrupt: the file is damaged, or was exchanged since the bundle was opened.
     """
     for name in (frames_file(bundle.product), FRAMES):
         if name in bundle.manifest.files:
-            return _read(bundle, name)
+            return read_document(bundle.contents, name, FrameLimits)
     return None
 
 
@@ -41,15 +39,3 @@ def without_limits(bundle: Bundle) -> Bundle:
     files = {name: digest for name, digest in bundle.manifest.files.items() if name not in names}
     manifest = bundle.manifest.model_copy(update={"files": files})
     return replace(for_any_size(bundle), manifest=manifest)
-
-
-def _read(bundle: Bundle, name: str) -> FrameLimits:
-    path = bundle.path(name)
-    try:
-        return FrameLimits.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleCorrupt(f"{path}: cannot be read: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BundleCorrupt(f"{path}: {where}: {first['msg']}; rebuild the bundle") from None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from math import comb
 from pathlib import Path
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 from edge.bundle.frame_limits import FrameLimits, Layout
-from edge.bundle.frame_limits_file import read_frame_limits, without_limits
+from edge.bundle.frame_limits_file import frames_file, read_frame_limits, without_limits
 from edge.bundle.store import open_bundle
 from edge.data.frame_record import FILE, read_frames, write_frames
 from edge.data.image_set import Sample
-from edge.errors import TrainingError
+from edge.errors import BundleCorrupt, TrainingError
 from edge.inspection.frame_check import ALL_NAMES
 from edge.inspection.frame_statistics import FrameStatistics, measure
 from edge.toolchain.packing.frame_limits import fit_limits, frame_format, learn_frames
@@ -128,6 +129,15 @@ def test_the_packaged_bundle_has_limits_and_a_bundle_from_before_has_none() -> N
     assert limits is not None
     assert set(limits.ranges) == set(ALL_NAMES)
     assert read_frame_limits(without_limits(bundle)) is None
+
+
+def test_exchanged_limits_are_noticed(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(PACKAGED_BUNDLE, tmp_path / "bundle"))
+    bundle = open_bundle(folder)
+    path = folder / frames_file()
+    path.write_text(path.read_text().replace('"frames":228', '"frames":229'))
+    with pytest.raises(BundleCorrupt, match=r"frames\.json was altered"):
+        read_frame_limits(bundle)
 
 
 def test_limits_that_make_no_sense_are_no_limits() -> None:
