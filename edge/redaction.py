@@ -26,8 +26,12 @@ _USER = re.compile(
     re.IGNORECASE,
 )
 _NO_USER = re.compile(r"(?:file|test|v4l2)://", re.IGNORECASE)
-_SECRET = r"[\w-]{0,40}(?:passw|pwd|token|secret|auth|api_?key|credential|signature)[\w-]{0,40}"
-_QUERY = rf"((?:^|[?&;/_\s])(?:{_SECRET}|user|username|pass|key|sig)=)"
+_SECRET = (
+    r"[\w-]{0,40}(?:passw|passphrase|pwd|token|secret|auth|api_?key|credential|signature)"
+    r"[\w-]{0,40}"
+)
+_LOGIN = r"(?:user|proxy)-(?:id|pw)"  # of GStreamer's elements
+_QUERY = rf"((?:^|[?&;/_\s])(?:{_SECRET}|{_LOGIN}|user|username|pass|key|sig)=)"
 _VALUE_IN_TEXT = re.compile(rf"{_QUERY}[^&#\s]*", re.IGNORECASE)
 _VALUE_IN_ADDRESS = re.compile(rf"{_QUERY}[^&#]*", re.IGNORECASE)
 _FIELD = re.compile(

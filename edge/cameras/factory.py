@@ -9,7 +9,7 @@ from edge.cameras.address import Address
 from edge.cameras.source import FrameSource
 from edge.config.camera import CameraSettings
 
-_LATER = ("csi", "genicam", "aravis", "pylon")
+_LATER = ("pylon",)
 
 
 def make_source(settings: CameraSettings) -> FrameSource:
@@ -78,9 +78,34 @@ def _v4l2(address: Address, settings: CameraSettings) -> FrameSource:
 
 
 def _rtsp(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.rtsp_address import RtspAddress
+
+    place = RtspAddress.read(address)
+    if place.decoder != "ffmpeg":
+        from edge.cameras.gstreamer.rtsp import GstRtspSource
+
+        return GstRtspSource(place, settings)
     from edge.cameras.rtsp import RtspSource
 
-    return RtspSource.from_address(address, settings)
+    return RtspSource(place, settings)
+
+
+def _csi(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.gstreamer.csi import CsiSource
+
+    return CsiSource.from_address(address, settings)
+
+
+def _gst(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.gstreamer.named import make_named
+
+    return make_named(address, settings)
+
+
+def _genicam(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.genicam.aravis import AravisSource
+
+    return AravisSource.from_address(address, settings)
 
 
 def _replay(address: Address, settings: CameraSettings) -> FrameSource:
@@ -103,6 +128,9 @@ _KINDS = {
     "file": _Kind(_file, lambda _: False),
     "v4l2": _Kind(_v4l2, lambda _: True),
     "rtsp": _Kind(_rtsp, lambda _: True),
+    "genicam": _Kind(_genicam, lambda _: True),
     "replay": _Kind(_replay, lambda _: False),
+    "csi": _Kind(_csi, lambda _: True),
+    "gst": _Kind(_gst, lambda _: True),
     "test": _Kind(_test, _has_rate),
 }

@@ -35,10 +35,10 @@ class Query:
             if key not in known:
                 raise self.problem(f"unknown key {key}{nearest(key, known)}")
 
-    def no_misspelling(self, *known: str) -> None:
+    def no_misspelling(self, *known: str, likeness: float = 0.85) -> None:
         """Refuse a key that is nearly one of `known`; other keys belong to the camera."""
         for key in self._values:
-            if key not in known and difflib.get_close_matches(key, known, n=1, cutoff=0.85):
+            if key not in known and difflib.get_close_matches(key, known, n=1, cutoff=likeness):
                 raise self.problem(f"unknown key {key}{nearest(key, known)}")
 
     def text(self, key: str) -> str | None:

@@ -16,8 +16,7 @@ def source(address, **settings):
     ("address", "expected"),
     [
         ("tset://conveyor", "tset:// is unknown; use one of file://"),
-        ("http://host/video", "http:// is unknown; use one of file://, v4l2://, rtsp://, test://"),
-        ("csi://0?mode=2", "csi:// is not supported in this version; use one of file://"),
+        ("http://host/video", "http:// is unknown; use one of file://, v4l2://, rtsp://, "),
         ("genicam://1234", "genicam:// is not supported in this version"),
         ("aravis://fake", "aravis:// is not supported in this version"),
         ("pylon://1234", "pylon:// is not supported in this version"),

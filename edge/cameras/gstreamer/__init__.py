@@ -1,0 +1,1 @@
+"""Cameras through GStreamer: pipelines of the station file, CSI cameras, decoding in hardware."""
