@@ -124,7 +124,7 @@ def read_frame(path: Path) -> ArchivedFrame:
         where = ".".join(map(str, first["loc"])) or "as a whole"
         raise ValueError(f"its record is damaged: {where}: {first['msg']}") from None
     except ValueError as error:
-        raise ValueError(f"its record {error}") from None
+        raise ValueError(f"its record: {error}") from None
     result = record.result
     if record.picture.file != path.name + PICTURE or result.result.value != path.parent.name:
         raise ValueError("its record is that of another frame")

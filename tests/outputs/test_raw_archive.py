@@ -213,7 +213,7 @@ def test_a_full_disk_is_one_alert_and_the_archive_goes_on(small_disk: Path) -> N
     archive = Archive(station(root))
     archive.sink.start()
     archive.judge(part(1))
-    assert archive.sink.wait_for_room(30)
+    settle(archive)
     filling = small_disk / "others"
     with filling.open("wb", buffering=0) as stream, suppress(OSError):
         while stream.write(bytes(4096)) > 0:
