@@ -20,7 +20,6 @@ def source(address, **settings):
         ("genicam://1234", "genicam:// is not supported in this version"),
         ("aravis://fake", "aravis:// is not supported in this version"),
         ("pylon://1234", "pylon:// is not supported in this version"),
-        ("replay:///archive", "replay:// is not supported in this version"),
         ("file://", "expected a path, such as file:///data/parts"),
         ("file:///data?fsp=5", "unknown key fsp; did you mean fps?"),
         ("file:///data?colour=1", "unknown key colour; known: fps, loop, timing, labels"),
