@@ -115,8 +115,11 @@ def _replay(address: Address, settings: CameraSettings) -> FrameSource:
 
 
 def _test(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.simulator.belt import BeltSource
     from edge.cameras.simulator.conveyor import ConveyorSource
 
+    if address.place.strip("/") == "belt":
+        return BeltSource.from_address(address, settings)
     return ConveyorSource.from_address(address, settings)
 
 

@@ -1,0 +1,127 @@
+"""The empty belt as it was learned: what differs from it is a part, whatever the light does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.presence.grid import Sampled
+
+Mask = NDArray[np.bool_]
+# So many times the belt's own spread counts as different.
+_SPREADS = 4.5
+# The light may change so far, as a factor, before a frame shows nothing.
+_GAINS = (0.35, 2.8)
+# Darker cells say nothing of the light.
+_DARK = 8.0
+_MIN_BELT_CELLS = 100
+_UPDATE_EVERY, _UPDATE_SHARE = 4, 0.08
+# Share of cells that must agree before the light is believed without knowing where the belt is.
+_AGREEING, _STILL_AGREEING = 0.2, 0.05
+_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+_LOOKED_AT = 800
+
+
+class Background:
+    """Learns the belt from the median of frames, then follows the light and slow changes.
+
+    Args:
+        contrast: grey levels by which a part differs from the belt at least.
+        frames: how many are learned from.
+    """
+
+    def __init__(self, contrast: float, frames: int):
+        self._contrast = contrast
+        self._frames = frames
+        self._samples: list[Sampled] = []
+        self._belt: Sampled | None = None
+        self._limit = np.zeros(0, np.float32)
+        self._gain = 1.0
+        self._count = 0
+
+    @property
+    def is_learned(self) -> bool:
+        """True once the belt is known."""
+        return self._belt is not None
+
+    def learn(self, sample: Sampled) -> None:
+        """Take a frame of the belt. Parts may pass if each place is empty most of the time."""
+        self._samples.append(sample)
+        if len(self._samples) < self._frames:
+            return
+        stack = np.stack(self._samples)
+        self._samples = []
+        # Light that changes meanwhile is not spread of the belt.
+        levels = np.median(stack[:, 1], axis=(1, 2))
+        stack *= (np.median(levels) / np.maximum(levels, 1.0))[:, None, None, None]
+        belt = np.median(stack, axis=0)
+        deviation = 1.4826 * np.median(np.abs(stack - belt), axis=0)
+        spread = np.maximum(deviation, np.median(deviation, axis=(1, 2), keepdims=True))
+        self._set(belt, np.maximum(self._contrast, _SPREADS * spread))
+
+    def store(self, sample: Sampled) -> None:
+        """Take one picture of the empty belt instead of learning it."""
+        grain = 1.4826 * np.median(
+            np.abs(sample - np.median(sample, axis=2, keepdims=True)), axis=(1, 2), keepdims=True
+        )
+        limit = np.maximum(self._contrast, _SPREADS * grain)
+        self._set(sample, np.broadcast_to(limit, sample.shape))
+
+    def _set(self, belt: Sampled, limit: NDArray[np.float32]) -> None:
+        self._belt = belt.astype(np.float32)
+        self._limit = np.ascontiguousarray(limit, np.float32)
+
+    def difference(self, sample: Sampled) -> tuple[NDArray[np.float32], Mask] | None:
+        """Return how much each cell differs, signed, (across, along), and whether it is no belt.
+
+        None: the frame is far too dark or too bright to tell.
+        """
+        belt = self._belt
+        if belt is None:
+            raise ValueError("background: expected a learned belt")
+        gain = self._light(sample, belt)
+        if not _GAINS[0] <= gain <= _GAINS[1]:
+            return None
+        self._gain = gain
+        difference = sample - belt * np.float32(gain)
+        apart = np.abs(difference) > self._limit
+        return difference[1] + difference[0] + difference[2], apart[0] | apart[1] | apart[2]
+
+    def update(self, sample: Sampled, is_empty: NDArray[np.bool_]) -> None:
+        """Follow the belt where the view is empty; `is_empty` is per cell along the belt."""
+        belt = self._belt
+        if belt is None:
+            return
+        self._count += 1
+        if self._count % _UPDATE_EVERY == 0:
+            share = np.where(is_empty, np.float32(_UPDATE_SHARE), np.float32(0))
+            belt += share * (sample / np.float32(self._gain) - belt)
+
+    def absorb(self, sample: Sampled, start: int, end: int) -> None:
+        """Take what lies between these cells for belt from now on."""
+        if self._belt is not None:
+            self._belt[..., start:end] = sample[..., start:end] / np.float32(self._gain)
+
+    def _light(self, sample: Sampled, belt: Sampled) -> float:
+        """Return the light as a factor: that of the last frame, as the belt in view corrects it."""
+        bright = belt[1] > _DARK
+        seen, known, limit = sample[1][bright], belt[1][bright], self._limit[1][bright]
+        if seen.size < _MIN_BELT_CELLS:
+            return 1.0
+
+        def agreeing(gain: float) -> Mask:
+            return np.asarray(np.abs(seen - np.float32(gain) * known) < limit)
+
+        is_belt = agreeing(self._gain)
+        if np.count_nonzero(is_belt) > _STILL_AGREEING * seen.size:
+            return _ratio(seen[is_belt], known[is_belt])
+        # It changed at once. Parts may hide much of the belt, so each of these may be the light.
+        step = max(1, seen.size // _LOOKED_AT)
+        guesses = np.quantile(seen[::step] / known[::step], _QUANTILES).tolist()
+        likely = [g for g in guesses if np.count_nonzero(agreeing(g)) > _AGREEING * seen.size]
+        return min(likely, key=lambda g: abs(g - self._gain)) if likely else self._gain
+
+
+def _ratio(seen: NDArray[np.float32], known: NDArray[np.float32]) -> float:
+    step = max(1, seen.size // _LOOKED_AT)
+    return float(np.median(seen[::step] / known[::step]))
