@@ -54,6 +54,10 @@ _SPECS = (
     CommandSpec("prepare_recipe", required=frozenset({"recipe"})),
     CommandSpec("unprepare_recipe", required=frozenset({"recipe"})),
     CommandSpec("start_single_job", optional=frozenset({"part_id"})),
+    # Its result is its record, so that a fast line does not wait for the audit log.
+    CommandSpec(
+        "trigger", optional=frozenset({"part_id", "barcode", "trigger_id"}), is_change=False
+    ),
     CommandSpec("start_continuous"),
     CommandSpec("stop"),
     CommandSpec("abort"),

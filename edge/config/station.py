@@ -12,7 +12,9 @@ from edge.config.archive import ArchiveSettings
 from edge.config.camera import CameraSettings
 from edge.config.commands import DEFAULT_COMMANDS, CommandName
 from edge.config.mqtt import MqttSettings, parse_broker
+from edge.config.part import PartSettings
 from edge.config.reader import Settings, read_settings
+from edge.config.trigger import TriggerSettings
 from edge.config.trust import TrustSettings
 from edge.config.values import FilePath, Name, Seconds
 from edge.errors import ConfigError
@@ -109,6 +111,8 @@ class StationConfig(Settings):
     recipes: dict[Name, RecipeSettings] = Field(default_factory=dict)
     recipe: Name | None = None
     camera: CameraSettings
+    trigger: TriggerSettings = TriggerSettings()
+    part: PartSettings = PartSettings()
     decision: DecisionSettings = DecisionSettings()
     engine: EngineSettings = EngineSettings()
     mqtt: MqttSettings = MqttSettings()
@@ -128,6 +132,19 @@ class StationConfig(Settings):
             raise ValueError(f"expected recipe: one of {names}, got {self.recipe}")
         if self.recipes and self.product is not None:
             raise ValueError("product goes with bundle; write NAME: {bundle: PATH, product: NAME}")
+        is_closed = self.trigger.http_port is None and "trigger" not in self.commands.allow
+        if self.trigger.by == "software" and is_closed:
+            raise ValueError(
+                "trigger: software needs a door: http_port, or commands.allow: [trigger, ...]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_know_a_part(self) -> StationConfig:
+        if self.part.by == "presence" and not self.trigger.is_free:
+            raise ValueError("part: presence needs trigger: free; a trigger says what is a part")
+        if self.part.by == "presence" and self.camera.buffer == "latest":
+            raise ValueError("camera.buffer: latest would lose parts; use auto with part: presence")
         return self
 
     @property

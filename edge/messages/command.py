@@ -23,6 +23,7 @@ Code = Literal[
     "config_revision",
     "wrong_state",
     "busy",
+    "not_ready",
     "unknown_recipe",
     "unknown_alert",
     "recipe_failed",

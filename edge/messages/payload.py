@@ -162,6 +162,7 @@ def health_payload(
     drops: Mapping[str, int],
     mqtt: Mapping[str, Any],
     host: Mapping[str, Any],
+    triggers: Mapping[str, int] | None = None,
 ) -> Payload:
     """Give the periodic numbers.
 
@@ -171,6 +172,7 @@ def health_payload(
         camera: connected, fps, last_frame_age_ms, reconnects.
         latency_ms: p50, p95, p99 of capture to verdict.
         drops: frames dropped by reason.
+        triggers: `TriggerQueue.counts`; None where every frame is a part.
         mqtt: `Publisher.stats`.
         host: memory_rss_bytes, disk_free_bytes, temperature_c and whatever else is known.
     """
@@ -181,6 +183,7 @@ def health_payload(
         "camera": dict(camera),
         "latency_ms": {name: rounded(value, 2) for name, value in latency_ms.items()},
         "drops": dict(drops),
+        "triggers": None if triggers is None else dict(triggers),
         "mqtt": dict(mqtt),
         "host": dict(host),
     }

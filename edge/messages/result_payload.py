@@ -13,6 +13,7 @@ from edge.messages.finding import wording
 from edge.messages.identity import Identity, ModelInfo, rfc3339
 from edge.messages.payload import Payload, head, model_of, recipe_of, rounded, significant
 from edge.result import Inspection, Region
+from edge.trigger import Trigger
 
 
 def result_payload(
@@ -23,11 +24,16 @@ def result_payload(
     *,
     job_id: str | None = None,
     triggered_at: datetime | None = None,
+    trigger: Trigger | None = None,
+    captured_ns: int = 0,
+    is_late: bool = False,
 ) -> Payload:
     """Describe one inspected part; the outbox adds `msg_id` and `seq`, which order it.
 
     `language` is that of the regions' findings. `job_id` and `triggered_at`: the run that the part
-    belongs to, and when a command announced it, where one did.
+    belongs to, and when a command announced it, where one did. `trigger`, `captured_ns` (monotonic
+    clock, of the frame) and `is_late`: what announced the part, and whether the verdict came after
+    its deadline.
     """
     times = inspection.times
     payload: Payload = {
@@ -47,6 +53,7 @@ def result_payload(
         },
         "product_id": model.product_id,
         "part": _part(inspection),
+        "trigger": _trigger(trigger, captured_ns, is_late),
         "recipe": recipe_of(model),
         "model": model_of(model),
         "result": inspection.verdict.value,
@@ -64,7 +71,22 @@ def result_payload(
         payload["job_id"] = job_id
     if triggered_at is not None:
         payload["times"]["trigger"] = rfc3339(triggered_at)
+    if trigger is not None and trigger.deadline_ns is not None:
+        payload["times"]["deadline_ms"] = rounded((trigger.deadline_ns - trigger.at_ns) / 1e6, 2)
+        payload["times"]["deadline_met"] = not is_late
     return payload
+
+
+def _trigger(trigger: Trigger | None, captured_ns: int, is_late: bool) -> Payload | None:
+    if trigger is None:
+        return None
+    return {
+        "id": trigger.id,
+        "source": trigger.source,
+        "at": rfc3339(trigger.at),
+        "wait_ms": rounded(max(0, captured_ns - trigger.at_ns) / 1e6, 2),
+        "is_late": is_late,
+    }
 
 
 def _part(inspection: Inspection) -> Payload | None:

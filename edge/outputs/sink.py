@@ -26,7 +26,8 @@ class Decided:
             with the next part: what is used after `decided` has returned comes from `kept`.
         model: the recipe, the bundle and the engine that gave the verdict.
         job_id: `cmd_id` of the command that began the job, None for the run of the process itself.
-        triggered_at: when a command announced this part, UTC; None without a trigger.
+        triggered_at: when a trigger or a command announced this part, UTC; None without one.
+        is_late: the verdict came after the deadline of its trigger: what moves parts rejects it.
     """
 
     inspection: Inspection
@@ -35,6 +36,7 @@ class Decided:
     model: ModelInfo
     job_id: str | None = None
     triggered_at: datetime | None = None
+    is_late: bool = False
 
     def kept(self) -> Decided:
         """Return a copy that stays valid while the next parts are inspected."""

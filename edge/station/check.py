@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edge.cameras.factory import make_source
 from edge.config.station import StationConfig
 from edge.mqtt.credentials import read_login, tls_context
+from edge.station.acquisition.triggered_capture import triggered_source
 from edge.station.recipes.recipes import Recipes
 
 
@@ -14,7 +14,7 @@ def check_station(config: StationConfig) -> None:
     Raises:
         EdgeError: the first thing that is wrong.
     """
-    make_source(config.camera)
+    triggered_source(config.camera, config.trigger)
     if config.mqtt.broker == "external":
         read_login(config.mqtt)
         tls_context(config.mqtt)

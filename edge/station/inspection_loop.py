@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +13,16 @@ from numpy.typing import NDArray
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
 from edge.inspection.inspector import without_score
+from edge.messages.identity import ModelInfo
 from edge.outputs.dispatcher import ResultDispatcher
 from edge.outputs.sink import Decided
 from edge.result import Inspection, Reason, Verdict
+from edge.station.acquisition.missing import missing_frame
 from edge.station.capture.mailbox import Mailbox
 from edge.station.commands.jobs import Job, JobControl
 from edge.station.recipes.changeover import Changeover
 from edge.station.recipes.recipes import LoadedRecipe
+from edge.triggers.queue import TriggerQueue
 
 log = logging.getLogger(__name__)
 TAKE_S = 0.5
@@ -36,6 +42,7 @@ class InspectionLoop:
         results: takes every result.
         is_live: frames are lost unless taken. Those of files wait while no job wants them, and for
             outputs that are slow.
+        triggers: makes sure that each trigger has one result; None where every frame is a part.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class InspectionLoop:
         results: ResultDispatcher,
         *,
         is_live: bool,
+        triggers: TriggerQueue | None = None,
     ):
         self._mailbox = mailbox
         self._changeover = changeover
@@ -54,6 +62,8 @@ class InspectionLoop:
         self._drops = drops
         self._results = results
         self._is_live = is_live
+        self._triggers = triggers
+        self._model: ModelInfo | None = None  # of the newest recipe, for parts without one
 
     def step(self) -> bool:
         """Inspect the next frame, or wait for it a while; False when none will ever come.
@@ -67,9 +77,13 @@ class InspectionLoop:
             return not self._mailbox.closed
         job = self._jobs.admit(frame, is_live=self._is_live) if prepared else None
         if prepared is None or job is None:
-            self._drops.add("line", "stopped")
+            self._unwanted(frame)
             return True
+        self._model = prepared.model
         frame = job.named(frame)
+        if frame.is_missing:
+            self._deliver(frame, _no_frame(frame), None, prepared, job)
+            return True
         if frame.is_repeat:
             inspection = without_score(frame, Verdict.UNDECIDED, Reason.REPEATED_FRAME, _REPEATED)
             self._deliver(frame, inspection, None, prepared, job)
@@ -82,7 +96,10 @@ class InspectionLoop:
         """Give the part of a frame that found the queue full its result all the same."""
         prepared, job = self._changeover.current, self._jobs.continuous
         if prepared is None or job is None:
-            self._drops.add("line", "stopped")
+            self._unwanted(frame)
+            return
+        if frame.is_missing:
+            self._deliver(frame, _no_frame(frame), None, prepared, job)
             return
         waiting = len(self._mailbox)
         log.warning(
@@ -92,6 +109,30 @@ class InspectionLoop:
         detail = f"{waiting} frames were waiting; the line is faster than the inspection"
         inspection = without_score(frame, Verdict.UNDECIDED, Reason.OVERRUN, detail)
         self._deliver(frame, inspection, None, prepared, job)
+
+    def dropped(self, frames: Sequence[Frame]) -> None:
+        """Give the triggers of frames that an abort threw away their results."""
+        for frame in frames:
+            self._give_up(frame, "the job was aborted before the part was judged")
+
+    def give_up_triggers(self, camera: str, why: str) -> None:
+        """Give every trigger that has no result yet its one; whatever comes later is void."""
+        if self._triggers is not None:
+            for trigger in self._triggers.open:
+                self._give_up(missing_frame(camera, 0, trigger, why), why)
+
+    def _unwanted(self, frame: Frame) -> None:
+        """Drop a frame that no job wants; its trigger was taken while one did."""
+        self._drops.add("line", "stopped")
+        self._give_up(frame, "the station was stopped before the part was judged")
+
+    def _give_up(self, frame: Frame, why: str) -> None:
+        prepared = self._changeover.current
+        model = prepared.model if prepared is not None else self._model
+        if frame.trigger is None or model is None:
+            return
+        inspection = without_score(frame, Verdict.ERROR, Reason.NOT_JUDGED, why)
+        self._send(Decided(inspection, frame, None, model, triggered_at=frame.trigger.at))
 
     def _may_take(self) -> bool:
         """Wait until a job wants a frame that waits in a file, and every output has room for it."""
@@ -106,9 +147,26 @@ class InspectionLoop:
         job: Job,
     ) -> None:
         """Give a result to the outputs, unless its job was aborted meanwhile."""
-        decided = Decided(inspection, frame, anomaly_map, prepared.model, job.id, job.triggered_at)
+        triggered_at = frame.trigger.at if frame.trigger is not None else job.triggered_at
+        decided = Decided(inspection, frame, anomaly_map, prepared.model, job.id, triggered_at)
         with self._jobs.delivery(job) as is_wanted:
             if is_wanted:
-                self._results.decided(decided)
+                self._send(decided)
         if not is_wanted:
             self._drops.add("line", "aborted")
+            self._give_up(frame, "the job was aborted before the part was judged")
+
+    def _send(self, decided: Decided) -> None:
+        """Give a result to the outputs, unless its trigger has one."""
+        trigger = decided.frame.trigger
+        if trigger is not None and self._triggers is not None:
+            if not self._triggers.settle(trigger):
+                return
+            if trigger.is_late(time.monotonic_ns()):
+                self._triggers.count("late")
+                decided = replace(decided, is_late=True)
+        self._results.decided(decided)
+
+
+def _no_frame(frame: Frame) -> Inspection:
+    return without_score(frame, Verdict.ERROR, Reason.NO_FRAME, frame.fault or "")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edge.cameras.factory import is_replay
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
+from edge.errors import PublishError
 from edge.messages.command import Answer
 from edge.messages.identity import Identity
 from edge.messages.payload import Payload
@@ -14,6 +15,8 @@ from edge.messages.result_payload import result_payload
 from edge.messages.state_board import StateBoard
 from edge.mqtt.publisher import Publisher
 from edge.outputs.callbacks import CommitSignal, ResultCallback
+from edge.outputs.outbox import Outbox
+from edge.outputs.outbox_writer import OutboxWriter
 from edge.outputs.picture_archive import PictureArchive
 from edge.outputs.raw_archive import RawArchive
 from edge.outputs.sink import Decided, ResultSink
@@ -63,6 +66,20 @@ def make_sinks(
     return sinks
 
 
+def raise_if_lost(outbox: Outbox, writer: OutboxWriter) -> None:
+    """Tell at the end of a run of results that could not be stored.
+
+    Raises:
+        PublishError: there are some.
+    """
+    given_up = max(outbox.unstored, writer.lost_memory)
+    if given_up:
+        raise PublishError(
+            f"outbox {outbox.path}: {given_up} results could not be stored and are lost; "
+            "free the disk"
+        )
+
+
 def payload_maker(config: StationConfig, identity: Identity) -> Callable[[Decided], Payload]:
     """Return what describes a decided part as the payload of its result."""
 
@@ -74,6 +91,9 @@ def payload_maker(config: StationConfig, identity: Identity) -> Callable[[Decide
             config.language,
             job_id=decided.job_id,
             triggered_at=decided.triggered_at,
+            trigger=decided.frame.trigger,
+            captured_ns=decided.frame.captured_ns,
+            is_late=decided.is_late,
         )
 
     return describe

@@ -125,6 +125,7 @@ class StateReport:
         drops: Mapping[tuple[str, str], int],
         mqtt: Mapping[str, Any],
         host: Mapping[str, Any],
+        triggers: Mapping[str, int] | None = None,
     ) -> None:
         """Renew the periodic numbers."""
         age_ms = None
@@ -148,6 +149,7 @@ class StateReport:
             drops={f"{where}.{why}": n for (where, why), n in drops.items()},
             mqtt=mqtt,
             host=host,
+            triggers=triggers,
         )
         self._states.put("health", health)
 

@@ -15,10 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edge import __version__
-from edge.cameras.factory import is_live, make_source
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
-from edge.errors import PublishError
 from edge.messages.command import Answer
 from edge.messages.identity import Identity, uuid7
 from edge.messages.payload import Payload
@@ -30,19 +28,14 @@ from edge.outputs.outbox import Outbox, outbox_path
 from edge.outputs.statistics import Statistics, Summary
 from edge.paths import find_run_dir
 from edge.state_folder import prepare_state_folder
-from edge.station.capture.capture import Capture, make_mailbox
-from edge.station.commands.control import (
-    make_dispatcher,
-    open_audit_log,
-    open_replay_memory,
-)
-from edge.station.commands.exposure import exposure
+from edge.station.acquisition import acquire
+from edge.station.commands import control
 from edge.station.commands.handlers import CommandHandlers
 from edge.station.commands.jobs import JobControl
 from edge.station.heartbeat import Heartbeat
 from edge.station.host import host_numbers
 from edge.station.inspection_loop import InspectionLoop
-from edge.station.outputs import make_sinks, payload_maker
+from edge.station.outputs import make_sinks, payload_maker, raise_if_lost
 from edge.station.recipes.changeover import Changeover
 from edge.station.recipes.recipes import Recipes
 from edge.station.recipes.selected_recipe import SelectedRecipe, selected_recipe_path
@@ -105,8 +98,9 @@ class Station:
             broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
             self._cleanup.callback(broker.stop)
             broker.start()
-        camera = make_source(config.camera)  # first: a wrong address shows before engines load
-        self._mailbox = make_mailbox(config.camera, self.drops)
+        # First: a wrong address shows before engines load.
+        camera = acquire.make_camera(config)
+        self._mailbox = acquire.acquisition_mailbox(config, self.drops)
         self._build_control()
         self._build_outputs()
         self._loop = InspectionLoop(
@@ -115,16 +109,19 @@ class Station:
             self._jobs,
             self.drops,
             self._results,
-            is_live=is_live(config.camera),
+            is_live=acquire.takes_as_they_come(config),
+            triggers=self._triggers,
         )
-        self._capture = Capture(
-            config.camera,
+        self._capture = acquire.make_capture(
+            config,
             camera,
+            self._triggers,
             self._mailbox,
             self.drops,
             on_refused=self._loop.refused,
             on_change=self._report.camera_changed,
         )
+        self._cleanup.callback(self._capture.stop)
         self._heartbeat = Heartbeat(find_run_dir(), config.node, config.station)
         self._inspector = threading.Thread(target=self._inspect, name="inspector", daemon=True)
 
@@ -166,9 +163,7 @@ class Station:
         config, folder = self._config, self._state_dir
         self._identity = Identity(config.node, config.station, uuid7())
         self._states = StateBoard(self._identity)
-        if warning := exposure(config):
-            log.warning("commands are open: %s", warning)
-            self._states.raise_alert("commands_open", "warning", warning)
+        control.warn_if_exposed(config, self._states)
         recipes = Recipes(config)
         path = selected_recipe_path(folder, config.node, config.station)
         selected = SelectedRecipe(path, recipes.first, recipes.all)
@@ -178,24 +173,32 @@ class Station:
 
         self._changeover = Changeover(recipes, selected, update)
         self._cleanup.callback(self._changeover.close)
-        self._jobs = JobControl(self._mailbox, self.drops, on_change=update, finish=self._finish)
-        control = CommandHandlers(
+        self._jobs = JobControl(
+            self._mailbox,
+            self.drops,
+            on_change=update,
+            finish=self._finish,
+            on_dropped=lambda frames: self._loop.dropped(frames),  # noqa: PLW0108 - made later
+        )
+        self._triggers = acquire.make_trigger_queue(config, self._changeover, self._jobs)
+        handlers = CommandHandlers(
             self._changeover,
             self._jobs,
             self._states,
+            request_trigger=lambda wanted: acquire.request_trigger(self._capture, wanted),
             retry_camera=lambda: self._capture.retry(),  # noqa: PLW0108 - made later
             request_stop=self.request_stop,
             finish=self._finish,
         )
-        audit = open_audit_log(config, folder, self._states)
-        memory = open_replay_memory(config, folder, self._states)
+        audit = control.open_audit_log(config, folder, self._states)
+        memory = control.open_replay_memory(config, folder, self._states)
         self._cleanup.callback(memory.close)
         self._report = StateReport(
             config, self._identity, self._states, self._changeover, self._jobs, audit
         )
         self._report.update()
-        self._commands = make_dispatcher(
-            config, self._identity, self._states, self._report, control.handlers, audit, memory
+        self._commands = control.make_dispatcher(
+            config, self._identity, self._states, self._report, handlers.handlers, audit, memory
         )
 
     def run(self) -> Summary:
@@ -256,6 +259,7 @@ class Station:
             self.drops.snapshot(),
             self._publisher.stats if self._publisher else {"connected": False},
             host_numbers(self._state_dir),
+            None if self._triggers is None else self._triggers.counts,
         )
 
     def _shut_down(self) -> None:
@@ -272,6 +276,7 @@ class Station:
         if self._inspector.ident is not None:
             self._inspector.join(min(1.0, left()))
             ended["inspector"] = not self._inspector.is_alive()
+        self._loop.give_up_triggers(self._config.camera.name, "the station was stopped")
         ended["changeover"] = self._changeover.stop(min(0.3, left()))
         self._commands.close()
         self._report.halted()
@@ -292,9 +297,4 @@ class Station:
             raise self._error
         if self._writer.error is not None:
             raise self._writer.error
-        given_up = max(self._outbox.unstored, self._writer.lost_memory)
-        if given_up:
-            raise PublishError(
-                f"outbox {self._outbox.path}: {given_up} results could not be stored and are lost; "
-                "free the disk"
-            )
+        raise_if_lost(self._outbox, self._writer)

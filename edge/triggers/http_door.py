@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from edge.errors import ConfigError
 from edge.triggers.software import SoftwareTriggers
-from edge.triggers.source import NotTaken
+from edge.triggers.source import Fire, NotTaken
 
 log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
@@ -53,8 +53,8 @@ class HttpDoor:
         """The port in use."""
         return int(self._server.server_address[1])
 
-    def start(self) -> None:
-        """Begin to answer."""
+    def start(self, _: Fire) -> None:
+        """Begin to answer; the triggers know where they go."""
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="http triggers", daemon=True
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,18 @@ from edge.outputs.outbox import outbox_path
 from edge.station.commands.audit_file import audit_path
 from edge.station.commands.audit_log import AuditLog
 from edge.station.commands.dispatcher import CommandDispatcher
+from edge.station.commands.exposure import exposure
 from edge.station.commands.replay_memory import ReplayMemory, replay_memory_path
 from edge.station.state_report import StateReport
+
+log = logging.getLogger(__name__)
+
+
+def warn_if_exposed(config: StationConfig, states: StateBoard) -> None:
+    """Raise an alert if strangers could command the station."""
+    if warning := exposure(config):
+        log.warning("commands are open: %s", warning)
+        states.raise_alert("commands_open", "warning", warning)
 
 
 def open_audit_log(config: StationConfig, folder: Path, states: StateBoard) -> AuditLog:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge.config.commands import COMMANDS
-from edge.messages.command import Answer, Command
+from edge.messages.command import Answer, Code, Command
 from edge.messages.payload import significant
 from edge.messages.state_board import StateBoard
 from edge.station.commands.jobs import Job, JobControl
 from edge.station.recipes.changeover import Changeover, Done
+from edge.trigger import Trigger
+from edge.triggers.source import NotTaken
 
+_NOT_TAKEN: dict[str, Code] = {
+    "not_ready": "not_ready",
+    "used": "invalid",
+    "not_judging": "wrong_state",
+    "stopping": "stopping",
+}
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -25,6 +33,7 @@ class CommandHandlers:
         changeover: exchanges recipes.
         jobs: starts and ends jobs.
         board: holds the alerts.
+        request_trigger: announces a part; None where the station file names another trigger.
         retry_camera: tries to open a lost camera now; returns False when none is lost.
         request_stop: ends the process in order.
         finish: takes the id of an accepted command and its outcome.
@@ -39,6 +48,7 @@ class CommandHandlers:
         jobs: JobControl,
         board: StateBoard,
         *,
+        request_trigger: Callable[[Mapping[str, object]], Trigger | NotTaken | None],
         retry_camera: Callable[[], bool],
         request_stop: Callable[[], None],
         finish: Callable[[str, Answer], None],
@@ -46,6 +56,7 @@ class CommandHandlers:
         self._changeover = changeover
         self._jobs = jobs
         self._board = board
+        self._request_trigger = request_trigger
         self._retry_camera = retry_camera
         self._request_stop = request_stop
         self._finish = finish
@@ -95,6 +106,19 @@ class CommandHandlers:
         if self._jobs.mode == "continuous_execution":
             return Answer("rejected", "wrong_state", "every frame is judged; send stop before")
         return self._single()
+
+    def trigger(self, command: Command) -> Answer:
+        """Announce a part; its result carries the id of the trigger."""
+        try:
+            outcome = self._request_trigger({"trigger_id": command.cmd_id, **command.args})
+        except ValueError as error:
+            return Answer("rejected", "invalid", str(error)[:300])
+        if outcome is None:
+            detail = "the station file has no trigger: software; its parts are not announced so"
+            return Answer("rejected", "wrong_state", detail)
+        if isinstance(outcome, NotTaken):
+            return Answer("rejected", _NOT_TAKEN[outcome.code], outcome.detail)
+        return Answer("done", "ok", f"trigger {outcome.id} is taken; its result carries this id")
 
     def start_continuous(self, command: Command) -> Answer:
         """Judge every frame."""

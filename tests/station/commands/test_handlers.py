@@ -35,10 +35,12 @@ class Station:
             on_change=lambda: None,
             finish=self.finished.__setitem__,
         )
+        self.trigger_outcome = None
         self.handlers = CommandHandlers(
             changeover,
             self.jobs,
             self.board,
+            request_trigger=lambda _: self.trigger_outcome,
             retry_camera=lambda: False,
             request_stop=self._stop,
             finish=self.finished.__setitem__,

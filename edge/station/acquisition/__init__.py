@@ -1,0 +1,1 @@
+"""Pairs triggers with frames, so that each trigger gets one result."""
