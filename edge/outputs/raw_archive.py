@@ -35,9 +35,9 @@ from edge.result import Inspection, Reason, Verdict
 
 log = logging.getLogger(__name__)
 ALERT = "archive_failing"
-QUEUE_SIZE = 16
-# Parts whose result is still being stored; a line at 100 parts a second has three or four of them.
-AWAITED = 32
+# Frames in memory: those that wait for the disk, and those whose result is still being stored.
+QUEUE_SIZE = 32
+_CHORES = 2  # tasks without a frame
 # Old frames go when new ones come, and at least so often.
 PRUNE_S = 600.0
 MODE = 0o700
@@ -68,7 +68,7 @@ class RawArchive(QueuedSink):
         drops: DropCounts,
         states: StateBoard,
     ):
-        super().__init__("raw_archive", drops, size=QUEUE_SIZE)
+        super().__init__("raw_archive", drops, size=QUEUE_SIZE + _CHORES)
         assert settings.raw is not None  # noqa: S101 - who asks for this archive has set it
         self._raw, self._root = settings.raw, settings.path
         self._station = _station(config)
@@ -102,10 +102,10 @@ class RawArchive(QueuedSink):
         if inspection.reason is Reason.OVERRUN or not self._may_keep(inspection):
             return  # encoding pictures would slow a station that is too slow already
         with self._changed:
-            self._awaited[inspection.camera, inspection.frame_id] = decided
-            if len(self._awaited) > AWAITED:
-                self._awaited.popitem(last=False)
+            if len(self._tasks) + len(self._awaited) >= QUEUE_SIZE:
                 self._drops.add(self.name, "overrun")
+            else:
+                self._awaited[inspection.camera, inspection.frame_id] = decided
 
     def committed(self, payload: Payload) -> None:
         """Queue the frame of a stored result, if it is chosen."""
@@ -140,8 +140,10 @@ class RawArchive(QueuedSink):
         return super().stop(timeout_s)
 
     def _has_room(self) -> bool:
-        has_hung = monotonic() - self._committed_s > HUNG_S  # the outbox: it is not waited for
-        return super()._has_room() and (2 * len(self._awaited) <= AWAITED or has_hung)
+        waiting = len(self._tasks) + len(self._awaited)
+        # An outbox that has hung is not waited for, either.
+        has_hung = bool(self._awaited) and monotonic() - self._committed_s > HUNG_S
+        return super()._has_room() and (2 * waiting <= QUEUE_SIZE or has_hung)
 
     def _may_keep(self, inspection: Inspection) -> bool:
         """Tell whether a part is chosen, or may be once its result has a number."""

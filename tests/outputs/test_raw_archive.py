@@ -24,7 +24,7 @@ from edge.archive.record import read_frame
 from edge.errors import ConfigError
 from edge.frame import Acquisition, EarlierResult
 from edge.outputs import raw_archive
-from edge.outputs.raw_archive import AWAITED, QUEUE_SIZE, encode_frame, is_in_share
+from edge.outputs.raw_archive import QUEUE_SIZE, encode_frame, is_in_share
 from edge.picture_file import decode_picture
 from edge.result import Reason
 from tests.support.archives import Archive, names, part, record, station, write_archive
@@ -183,15 +183,39 @@ def test_a_slow_disk_costs_frames_and_no_time(
     archive.sink.start()
     archive.judge(part(0))
     assert gate.has_begun.wait(30)
-    for number in range(1, QUEUE_SIZE + 4):
+    for number in range(1, QUEUE_SIZE // 2 + 2):
         archive.judge(part(number))  # returns although the disk is blocked
     assert not archive.sink.wait_for_room(0)
-    for number in range(100, 100 + AWAITED + 2):
-        archive.sink.decided(part(number))
-    assert archive.drops.snapshot() == {("raw_archive", "overrun"): 3 + 2}
+    # Those whose result is not stored yet take their place, too.
+    late = [part(number) for number in range(QUEUE_SIZE // 2 + 2, QUEUE_SIZE + 4)]
+    for decided in late:
+        archive.sink.decided(decided)
+    assert archive.drops.snapshot() == {("raw_archive", "overrun"): 3}
+    for decided in late:
+        archive.sink.committed(archive.numbered(decided))
     gate.opened.set()
     assert archive.sink.stop(30)
+    assert archive.drops.total == 3
     assert len(names(tmp_path)) == QUEUE_SIZE + 1
+
+
+def test_a_source_that_can_wait_loses_nothing_to_commits_in_batches(tmp_path: Path) -> None:
+    archive = Archive(station(tmp_path))
+    archive.sink.start()
+    batch = []
+    for number in range(200):
+        while not archive.sink.wait_for_room(0):  # then the outbox commits what has gathered
+            for payload in batch:
+                archive.sink.committed(payload)
+            batch.clear()
+        decided = part(number)
+        archive.sink.decided(decided)
+        batch.append(archive.numbered(decided))
+    for payload in batch:
+        archive.sink.committed(payload)
+    assert archive.sink.stop(60)
+    assert archive.drops.total == 0
+    assert len(names(tmp_path)) == 200
 
 
 def test_an_outbox_that_has_hung_is_not_waited_for(
@@ -199,7 +223,7 @@ def test_an_outbox_that_has_hung_is_not_waited_for(
 ) -> None:
     archive = Archive(station(tmp_path))
     archive.sink.start()
-    for number in range(AWAITED):
+    for number in range(QUEUE_SIZE):
         archive.sink.decided(part(number))
     assert not archive.sink.wait_for_room(0)
     monkeypatch.setattr(raw_archive, "HUNG_S", 0.0)
