@@ -55,6 +55,7 @@ def info_payload(
     *,
     recipes: Sequence[str] = (),
     commands: Sequence[str] = (),
+    camera: Mapping[str, Any] | None = None,
 ) -> Payload:
     """Give the birth certificate.
 
@@ -64,6 +65,7 @@ def info_payload(
         software: names and versions.
         recipes: names that `prepare_recipe` takes.
         commands: names that the station obeys.
+        camera: what it is and how it is set; None when it does not say.
     """
     schemas = {kind: schema(kind)["$id"] for kind in KINDS}
     return {
@@ -74,6 +76,7 @@ def info_payload(
         "model": model_of(model) if model else None,
         "recipes": list(recipes),
         "commands": list(commands),
+        "camera": dict(camera) if camera else None,
         "schemas": schemas,
     }
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from edge.cameras.description import CameraDescription
 from edge.config.station import StationConfig
 from edge.messages.identity import Identity, ModelInfo
 from edge.messages.payload import Payload, health_payload, info_payload, state_payload
@@ -58,14 +59,17 @@ class StateReport:
         self._is_halted = self._is_born = False
         self._delivery: str | None = None
         self._model: ModelInfo | None = None
+        self._described: CameraDescription | None = None
 
     def update(self) -> None:
-        """Renew the state and, when the recipe is another one, the birth certificate."""
+        """Renew the state and, when recipe or camera is another one, the birth certificate."""
         with self._lock:  # so that an older state cannot overtake a newer one
             prepared = self._changeover.current
             model = prepared.model if prepared else None
-            if not self._is_born or model != self._model:
-                self._is_born, self._model = True, model
+            known = (model, self._camera.description)
+            if not self._is_born or known != (self._model, self._described):
+                self._is_born = True
+                self._model, self._described = known
                 self._states.put("info", self._info(model))
             self._states.put("state", self.state())
 
@@ -140,6 +144,7 @@ class StateReport:
                 "fps": round(camera.fps, 2),
                 "last_frame_age_ms": age_ms,
                 "reconnects": camera.reconnects,
+                "transport": dict(camera.transport),
             },
             latency_ms={
                 "p50": summary.total.p50,
@@ -160,6 +165,7 @@ class StateReport:
             self._software,
             recipes=self._changeover.names,
             commands=self._config.commands.allow,
+            camera=self._camera.description.as_dict() if self._camera.description else None,
         )
 
     def _revision_with(self, prepared: LoadedRecipe | None) -> str:

@@ -28,7 +28,9 @@ ORDER = (
     "BinningVertical", "DecimationHorizontal", "DecimationVertical", "PixelFormat", "Width",
     "Height", "OffsetX", "OffsetY", "ReverseX", "ReverseY", "AcquisitionMode",
     "LineSelector", "LineMode", "LineInverter", "LineDebouncerTime", "LineSource", "StrobeEnable",
-    "TriggerSelector", "TriggerMode", "TriggerSource", "TriggerActivation", "TriggerDivider",
+    "EncoderSelector", "EncoderSourceA", "EncoderSourceB", "EncoderMode", "EncoderOutputMode",
+    "EncoderDivider", "TriggerSelector", "TriggerMode", "TriggerSource", "TriggerActivation",
+    "TriggerDivider",
     "TriggerDelay", "SensorShutterMode", "ExposureMode", "ExposureAuto", "ExposureTime",
     "ExposureTimeAbs", "AcquisitionFrameRateEnable", "AcquisitionFrameRate", "GainAuto",
     "GainSelector", "Gain", "GainRaw", "BlackLevelSelector", "BlackLevel", "BalanceWhiteAuto",
@@ -51,6 +53,7 @@ _LOCKS = {
     "AcquisitionFrameRate": "AcquisitionFrameRateEnable: true",
     "TriggerSource": "TriggerMode: On",
 }
+_FRAME_START = "FrameStart"
 # Cameras round to what their clocks can do, such as an exposure to whole lines.
 _ROUNDING = 0.01
 _SHOWN = {
@@ -112,13 +115,30 @@ def apply(
         CameraUnavailable: a feature is unknown, locked or out of range, or the camera kept another
             value; one line that names the nearest allowed value.
     """
+    _disarm(access)
     for name, value in DEFAULTS.items():
-        feature = access.find(name) if name not in wanted else None
-        if feature is not None and feature.is_writable and value in feature.entries:
-            access.write(name, value)
+        if name not in wanted:
+            _default(access, name, value)
     for name in sorted(wanted, key=_rank):
         _set(access, name, wanted[name], f"{camera}: camera.features.{name}")
     return report(access, wanted)
+
+
+def _default(access: FeatureAccess, name: str, value: FeatureValue) -> None:
+    """Set a feature if the camera lets it be set to this word."""
+    feature = access.find(name)
+    if feature is not None and feature.is_writable and value in feature.entries:
+        access.write(name, value)
+
+
+def _disarm(access: FeatureAccess) -> None:
+    """Take every trigger out of the camera; ends with the trigger of a frame selected."""
+    selector = access.find("TriggerSelector")
+    if selector is None or not selector.is_writable:
+        return
+    for entry in sorted(selector.entries, key=_FRAME_START.__eq__):
+        access.write("TriggerSelector", entry)
+        _default(access, "TriggerMode", "Off")
 
 
 def report(

@@ -6,8 +6,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from edge.cameras.description import CameraDescription
 
 _RATE_WINDOW_NS = 5 * 10**9
 _log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ class CameraState:
         last_frame_ns: monotonic clock of the last frame; None before the first.
         fps: frames per second over the last five seconds.
         detail: what is wrong, without credentials; empty while connected.
+        description: the camera as it was when last opened; None when it does not say.
+        transport: what was lost on the way from the camera, such as missing_packets.
     """
 
     connected: bool = False
@@ -34,6 +38,8 @@ class CameraState:
     last_frame_ns: int | None = None
     fps: float = 0.0
     detail: str = ""
+    description: CameraDescription | None = None
+    transport: Mapping[str, int] = field(default_factory=dict)
 
 
 class CameraMonitor:
@@ -67,14 +73,22 @@ class CameraMonitor:
             fps = (len(recent) - 1) / span_s if span_s else 0.0
             return replace(self._state, fps=fps)
 
-    def connected(self, *, unless: Callable[[], bool]) -> None:
+    def connected(
+        self, *, unless: Callable[[], bool], description: CameraDescription | None = None
+    ) -> None:
         """Note that the camera is open. `unless` is asked last: True makes the news void."""
         with self._lock:
             if unless():
                 return
             reconnects = self._state.reconnects + self._was_connected
             self._was_connected = True
-            self._state = replace(self._state, connected=True, reconnects=reconnects, detail="")
+            self._state = replace(
+                self._state,
+                connected=True,
+                reconnects=reconnects,
+                detail="",
+                description=description,
+            )
         _log.info("camera connected camera=%s reconnects=%d", self._camera, reconnects)
         self._report()
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from edge.cameras.description import DescribedSource
 from edge.cameras.factory import is_live, make_source
 from edge.cameras.source import FrameSource
 from edge.config.camera import CameraSettings
@@ -120,7 +121,10 @@ class Capture:
     @property
     def state(self) -> CameraState:
         """The state now."""
-        return self._monitor.state
+        source = self._reader.source if self._reader is not None else None
+        if not isinstance(source, DescribedSource):
+            return self._monitor.state
+        return replace(self._monitor.state, transport=source.transport_counts)
 
     def check(self, now_ns: int) -> None:
         """Replace a reader that is stuck in the driver; `now_ns` is the monotonic clock.
@@ -262,7 +266,11 @@ class Capture:
 
     def _connected(self, reader: Reader) -> None:
         reader.is_open = True
-        self._monitor.connected(unless=reader.quit.is_set)
+        source = reader.source
+        self._monitor.connected(
+            unless=reader.quit.is_set,
+            description=source.description if isinstance(source, DescribedSource) else None,
+        )
 
     def _ended(self, reader: Reader) -> None:
         reader.source.close()

@@ -9,7 +9,6 @@ import pytest
 from edge.cameras.genicam.features import Feature, apply
 from edge.errors import CameraUnavailable
 
-
 STEPS = "expected 16 to 1280 in steps of 16"
 NEAREST = "the nearest allowed value is"
 
@@ -128,6 +127,32 @@ def test_what_the_camera_cannot_do_is_one_line(name: str, value: object, line: s
     assert shown.startswith(f"top: camera.features.{name}: ")
     assert line in shown
     assert "\n" not in shown
+
+
+def test_every_trigger_that_was_left_in_the_camera_is_taken_out() -> None:
+    class Triggers(Camera):
+        def __init__(self):
+            super().__init__()
+            self.modes = {"FrameStart": "On", "AcquisitionStart": "On", "FrameBurstStart": "Off"}
+            self.values["TriggerSelector"] = "AcquisitionStart"
+
+        def find(self, name):
+            if name == "TriggerSelector":
+                return Feature("enumeration", entries=tuple(self.modes))
+            return super().find(name)
+
+        def read(self, name):
+            is_mode = name == "TriggerMode"
+            return self.modes[self.values["TriggerSelector"]] if is_mode else super().read(name)
+
+        def write(self, name, value):
+            if name == "TriggerMode":
+                self.modes[self.values["TriggerSelector"]] = value
+            super().write(name, value)
+
+    camera = Triggers()
+    assert apply(camera, {"TriggerMode": "On"}, camera="top")["TriggerMode"] == "On"
+    assert camera.modes == {"FrameStart": "On", "AcquisitionStart": "Off", "FrameBurstStart": "Off"}
 
 
 def test_whole_numbers_may_be_written_with_a_point() -> None:
