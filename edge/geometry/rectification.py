@@ -29,7 +29,10 @@ class Rectification(Settings):
             undistorted frame; they may lie outside of it.
         size_wh: size of the rectified picture, pixels.
         frame_wh: size of the frames it was measured with; None takes any.
+        reprojection_px: root mean square distance between found and expected corners.
         measured_on: the day.
+        measured_through: digits of the lens in front of it, see `Place`; None when the points are
+            stated by hand.
     """
 
     points_xy: tuple[
@@ -39,6 +42,7 @@ class Rectification(Settings):
     frame_wh: tuple[FrameSide, FrameSide] | None = None
     reprojection_px: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     measured_on: date | None = None
+    measured_through: str | None = Field(default=None, pattern=r"^[0-9a-f]{12}$")
 
     @model_validator(mode="after")
     def _is_convex(self) -> Rectification:

@@ -48,6 +48,11 @@ class Pose:
         turn, _ = cv2.Rodrigues(np.radians(self.turn_deg))
         return np.column_stack([turn[:, :2], [*self.at_mm, self.distance_mm]])
 
+    def slid(self, u_mm, v_mm):
+        """The board moved within its plane."""
+        x, y, z = self.plane @ (u_mm, v_mm, 1)
+        return Pose(self.turn_deg, (x, y), z)
+
 
 def corners_mm(inner_wh=(9, 6), pitch_mm=8.0):
     """Inner corners row by row, from the middle of the board."""
