@@ -122,6 +122,7 @@ setup(
             "edge-build-engine = edge.cli.build_engine:main",
             "edge-import = edge.cli.import_:main",
             "edge-recipe = edge.cli.recipe:main",
+            "edge-calibrate = edge.cli.calibrate:main",
             "edge-eval = edge.cli.eval:main",
             "edge-explain = edge.cli.explain:main",
         ]
