@@ -10,7 +10,7 @@ import pytest
 from tests.support.bundles import ROOT
 
 COMMANDS = ["infer", "doctor", "bench", "build", "build_engine", "train", "eval", "explain",
-            "import_", "recipe", "bundle", "archive"]  # fmt: skip
+            "import_", "recipe", "calibrate", "bundle", "archive"]  # fmt: skip
 HELP = """
 import sys
 
