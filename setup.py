@@ -114,6 +114,7 @@ setup(
             "edge-watch = edge.cli.watch:main",
             "edge-command = edge.cli.command:main",
             "edge-doctor = edge.cli.doctor:main",
+            "edge-grab = edge.cli.grab:main",
             "edge-bench = edge.cli.bench:main",
             "edge-archive = edge.cli.archive:main",
             "edge-train = edge.cli.train:main",

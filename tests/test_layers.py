@@ -186,7 +186,7 @@ print(len(names))
 RUNTIME = [
     *(room for rank in LEVELS for room in rank if room not in {*TRAINING_ROOMS, "cli"}),
     *(f"cli.{name}" for name in ("infer", "watch", "command", "doctor", "bench", "eval")),
-    *(f"cli.{name}" for name in ("explain", "console", "tables")),
+    *(f"cli.{name}" for name in ("explain", "console", "tables", "grab")),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.bundles import ROOT
 
-COMMANDS = ["infer", "doctor", "bench", "build", "build_engine", "train", "eval", "explain",
+COMMANDS = ["infer", "doctor", "grab", "bench", "build", "build_engine", "train", "eval", "explain",
             "import_", "recipe", "calibrate", "bundle", "archive"]  # fmt: skip
 HELP = """
 import sys
