@@ -7,6 +7,7 @@ Three stations run one after the other with a fast bundle and a simulated camera
 the camera's numbers are triggers without a frame) and `interval` (a camera that runs freely). Each is
 stopped with triggers open, the first one also stopped, aborted and started again on the way.
 Prints one line of JSON per station; exit code 1 when any trigger has not exactly one result.
+With `--presence [PARTS]` parts are found on a belt instead, see one_per_part_presence.py.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks import one_per_part_presence
 from edge.config.station import StationConfig
 from edge.station.station import Station
 from tests.support.bundles import make_bundle, with_two_graphs
@@ -147,10 +149,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--triggers", type=int, default=10_000)
     parser.add_argument("--only", choices=STATIONS)
+    parser.add_argument("--presence", type=int, nargs="?", const=10_000, metavar="PARTS")
     options = parser.parse_args()
     is_right = True
     with tempfile.TemporaryDirectory() as scratch:
         bundle = with_two_graphs(make_bundle(Path(scratch), "fast"))
+        if options.presence is not None:
+            for name, speed in one_per_part_presence.SPEEDS.items():
+                folder = Path(scratch) / name
+                figures, passed = one_per_part_presence.belt(
+                    folder, bundle, speed, options.presence
+                )
+                print(json.dumps({"belt": name, **figures, "one_per_part": passed}), flush=True)
+                is_right &= passed
+            sys.exit(0 if is_right else 1)
         for name, (share, run) in STATIONS.items():
             if options.only in (None, name):
                 count = round(options.triggers * (1 if options.only else share))
