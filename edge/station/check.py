@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from edge.config.station import StationConfig
+from edge.drop_counts import DropCounts
 from edge.mqtt.credentials import read_login, tls_context
 from edge.station.acquisition.triggered_capture import triggered_source
+from edge.station.capture.presence_selector import make_selector
 from edge.station.recipes.recipes import Recipes
 
 
@@ -15,6 +17,7 @@ def check_station(config: StationConfig) -> None:
         EdgeError: the first thing that is wrong.
     """
     triggered_source(config.camera, config.trigger)
+    make_selector(config.part, DropCounts(), is_live=False)
     if config.mqtt.broker == "external":
         read_login(config.mqtt)
         tls_context(config.mqtt)
