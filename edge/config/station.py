@@ -100,7 +100,8 @@ class StationConfig(Settings):
     """One station. Relative paths start from the folder of the station file.
 
     Either `bundle` (with `product`, if the bundle serves several) or `recipes`, of which `recipe`
-    is active at the first start. `language` is that of the findings in results.
+    is active at the first start. `language` is that of the findings in results. `place` is a file that
+    edge-calibrate writes: lens, rectification and scale of the camera's place.
     """
 
     node: Name
@@ -111,6 +112,7 @@ class StationConfig(Settings):
     recipes: dict[Name, RecipeSettings] = Field(default_factory=dict)
     recipe: Name | None = None
     camera: CameraSettings
+    place: FilePath | None = None
     trigger: TriggerSettings = TriggerSettings()
     part: PartSettings = PartSettings()
     decision: DecisionSettings = DecisionSettings()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,11 @@ class Place(PlaceSections):
         """Scale of the view; None where nobody measured it."""
         return None if self.scale is None else self.scale.mm_per_px
 
+    @property
+    def moves(self) -> bool:
+        """Whether the view is another picture than the frame."""
+        return bool(self._steps())
+
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Undistort and rectify a frame, (H, W) or (H, W, 3) uint8.
 
@@ -100,10 +105,25 @@ class Place(PlaceSections):
 
 @dataclass(frozen=True, slots=True)
 class PlaceFile:
-    """A place with the SHA-256 of its file, hexadecimal."""
+    """A place with the SHA-256 of its file, hexadecimal; None where there is no file."""
 
-    place: Place
-    sha256: str
+    place: Place = field(default_factory=Place)
+    sha256: str | None = None
+
+    def as_dict(self) -> dict[str, object] | None:
+        """Describe the place in payloads; None where there is no file."""
+        if self.sha256 is None:
+            return None
+        scale = self.place.scale
+        return {
+            "sha256": self.sha256,
+            "has_lens": self.place.lens is not None,
+            "has_rectification": self.place.rectification is not None,
+            "mm_per_px": None if scale is None else scale.mm_per_px,
+            "uncertainty_mm_per_px": None if scale is None else scale.uncertainty_mm_per_px,
+            "method": None if scale is None else scale.method,
+            "measured_on": str(scale.measured_on) if scale and scale.measured_on else None,
+        }
 
 
 def read_place(path: Path) -> PlaceFile:

@@ -16,8 +16,11 @@ from edge.config.station import DecisionSettings
 from edge.engines.protocol import Engine
 from edge.errors import EngineError, EngineLoadError, InferenceError
 from edge.frame import Frame
+from edge.geometry.frame_unfit import FrameUnfit, size_of
+from edge.geometry.place import Place
 from edge.inspection.decision import decide
 from edge.inspection.frame_check import FrameCheck
+from edge.inspection.in_frame import map_in_frame, region_in_frame
 from edge.inspection.regions import find_regions, whole_frame
 from edge.inspection.scorer import FrameScorer, Scored
 from edge.inspection.type_naming import namer
@@ -41,6 +44,8 @@ class Inspector:
         engine: with the bundle's graph loaded.
         settings: of the station's decisions.
         types_engine: with the bundle's types graph loaded; None for a bundle without one.
+        place: lens and rectification that come before all else, and the scale, which takes
+            precedence over the recipe's. Golden pictures know nothing of it.
     """
 
     def __init__(
@@ -49,7 +54,10 @@ class Inspector:
         engine: Engine,
         settings: DecisionSettings,
         types_engine: Engine | None = None,
+        place: Place | None = None,
     ):
+        self._place = place or Place()
+        self._scale = self._place.mm_per_px or bundle.recipe.mm_per_px
         self._bundle = bundle
         self._settings = settings
         self._scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
@@ -92,14 +100,20 @@ class Inspector:
                 without_score(frame, Verdict.ERROR, Reason.CAMERA_ERROR, frame.fault or ""), None
             )
         start = perf_counter()
-        finding = self._check.find(frame.pixels_bgr)
+        try:
+            view = self._place.apply(frame.pixels_bgr)
+        except FrameUnfit as error:
+            return Inspected(
+                without_score(frame, Verdict.UNDECIDED, Reason.IMAGE_QUALITY, str(error)), None
+            )
+        finding = self._check.find(view)
         check_ms = (perf_counter() - start) * 1e3
         if finding is not None and finding.is_refused:
             return Inspected(
                 without_score(frame, Verdict.UNDECIDED, Reason.IMAGE_QUALITY, finding.detail), None
             )
         try:
-            scored = self._scorer.score(frame.pixels_bgr)
+            scored = self._scorer.score(view)
         except InferenceError as error:
             self._count_failure(error)
             return Inspected(
@@ -110,7 +124,8 @@ class Inspector:
             preprocess_ms=scored.preprocess_ms + check_ms,
             quality_problem=finding.detail if finding else scored.quality_problem,
         )
-        return Inspected(self._conclude(frame, frame.pixels_bgr, scored, waiting_ms), scored.map)
+        inspection = self._conclude(frame, view, scored, waiting_ms)
+        return Inspected(inspection, self._map(scored.map, size_of(view), frame.size_wh))
 
     def _count_failure(self, error: InferenceError) -> None:
         self.failures_in_a_row += 1
@@ -133,17 +148,21 @@ class Inspector:
         return typed
 
     def _conclude(
-        self, frame: Frame, pixels_bgr: NDArray[np.uint8], scored: Scored, waiting_ms: float
+        self, frame: Frame, view: NDArray[np.uint8], scored: Scored, waiting_ms: float
     ) -> Inspection:
         start = perf_counter()
         bundle = self._bundle
         decision = decide(bundle, scored.score, scored.quality_problem, self._settings.undecided_p)
-        typed = self._name_types(pixels_bgr, decision.verdict)
+        typed = self._name_types(view, decision.verdict)
         regions: tuple[Region, ...] = ()
         if decision.verdict is not Verdict.PASS:
             logits = scored.type_logits if typed.logits is None else typed.logits
-            regions = self._regions(frame, scored.map, logits, decision.verdict)
+            regions = self._regions(size_of(view), scored.map, logits, decision.verdict)
             decision = reconsider(decision, regions, bundle.recipe)
+            if self._place.moves:
+                regions = tuple(
+                    region_in_frame(region, self._place, frame.size_wh) for region in regions
+                )
         return Inspection(
             verdict=decision.verdict,
             reason=decision.reason,
@@ -164,30 +183,37 @@ class Inspector:
             threshold=bundle.thresholds.score.value,
             p_value=decision.p_value,
             regions=regions,
-            mm_per_px=bundle.recipe.mm_per_px,
+            mm_per_px=self._scale,
             part=frame.part,
             is_simulated=frame.is_simulated,
             is_replayed=frame.earlier is not None,
         )
 
+    def _map(
+        self, view_map: NDArray[np.float32], view_wh: tuple[int, int], frame_wh: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        if not self._place.moves:
+            return view_map
+        return map_in_frame(view_map, self._place, view_wh, frame_wh)
+
     def _regions(
         self,
-        frame: Frame,
+        view_wh: tuple[int, int],
         anomaly_map: NDArray[np.float32],
         logits: NDArray[np.float32] | None,
         verdict: Verdict,
     ) -> tuple[Region, ...]:
-        """Regions of a part that does not pass; an undecided part may have none."""
+        """Regions, in pixels of the view, of a part that fails or is undecided; maybe none."""
         recipe, name = self._bundle.recipe, None
         if logits is not None:
             map_wh = (anomaly_map.shape[1], anomaly_map.shape[0])
             name = namer(recipe.type_evidence, recipe.defect_types, logits, map_wh)
-        threshold, scale = self._bundle.thresholds.score.value, recipe.mm_per_px
-        regions = find_regions(anomaly_map, threshold, frame.size_wh, scale, name)
+        threshold, scale = self._bundle.thresholds.score.value, self._scale
+        regions = find_regions(anomaly_map, threshold, view_wh, scale, name)
         if not regions and verdict is Verdict.FAIL:
             # No pixel is above the threshold: the frame is unusual as a whole. A single place of
             # it cannot veto that.
-            return (whole_frame(anomaly_map, frame.size_wh, scale, name),)
+            return (whole_frame(anomaly_map, view_wh, scale, name),)
         return veto_regions(regions, recipe.veto_above)
 
 

@@ -56,6 +56,7 @@ def info_payload(
     recipes: Sequence[str] = (),
     commands: Sequence[str] = (),
     camera: Mapping[str, Any] | None = None,
+    place: Mapping[str, Any] | None = None,
 ) -> Payload:
     """Give the birth certificate.
 
@@ -66,6 +67,7 @@ def info_payload(
         recipes: names that `prepare_recipe` takes.
         commands: names that the station obeys.
         camera: what it is and how it is set; None when it does not say.
+        place: lens, rectification and scale of the camera's place; None without a place file.
     """
     schemas = {kind: schema(kind)["$id"] for kind in KINDS}
     return {
@@ -77,6 +79,7 @@ def info_payload(
         "recipes": list(recipes),
         "commands": list(commands),
         "camera": dict(camera) if camera else None,
+        "place": dict(place) if place else None,
         "schemas": schemas,
     }
 

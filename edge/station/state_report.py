@@ -166,6 +166,7 @@ class StateReport:
             recipes=self._changeover.names,
             commands=self._config.commands.allow,
             camera=self._camera.description.as_dict() if self._camera.description else None,
+            place=self._changeover.place.as_dict(),
         )
 
     def _revision_with(self, prepared: LoadedRecipe | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from edge.config.station import DecisionSettings
 from edge.engines.protocol import EngineInfo
 from edge.errors import EngineError, EngineLoadError, InferenceError
 from edge.frame import Part
+from edge.geometry.place import Place
+from edge.geometry.rectification import Rectification
+from edge.geometry.scale import Scale
 from edge.inspection.inspector import Inspector
 from edge.inspection.preprocess import tile_boxes
 from edge.inspection.scorer import FrameScorer, stitch
@@ -251,3 +255,52 @@ def test_stitching_keeps_the_higher_value_where_tiles_overlap(values: tuple[floa
     assert whole[0, 0] == values[0]
     assert whole[0, 10] == 3.0
     assert whole[0, -1] == values[1]
+
+
+def test_the_scale_of_the_place_takes_precedence(bundle: Bundle) -> None:
+    frame, engine = frame_now("top", 0, pixels()), FakeEngine(99.0)
+    scaled = replace(bundle, recipe=bundle.recipe.model_copy(update={"mm_per_px": 0.5}))
+
+    def inspected(place):
+        return Inspector(scaled, engine, DecisionSettings(), place=place).inspect(frame)
+
+    by_recipe, by_place = inspected(None), inspected(Place(scale=Scale(mm_per_px=0.1)))
+    assert by_recipe.inspection.mm_per_px == 0.5
+    assert by_place.inspection.mm_per_px == 0.1
+    (one,), (other,) = by_recipe.inspection.regions, by_place.inspection.regions
+    assert one == replace(other, area_mm2=one.area_mm2)
+    assert other.area_mm2 == pytest.approx(other.area_px * 0.01)
+    assert np.array_equal(engine.seen[0], engine.seen[1])
+
+
+def test_a_place_is_seen_before_the_recipe_and_told_in_pixels_of_the_frame(bundle: Bundle) -> None:
+    plane = Rectification(
+        points_xy=((32, 0), (63, 0), (63, 31), (32, 31)), size_wh=(64, 64), frame_wh=(64, 64)
+    )
+    place, engine = Place(rectification=plane, scale=Scale(mm_per_px=0.1)), FakeEngine(99.0)
+    inspector = Inspector(bundle, engine, DecisionSettings(), place=place)
+    inspection, anomaly_map = inspector.inspect(frame_now("top", 0, pixels()))
+    # The network sees the upper right quarter of the frame, in full size.
+    FrameScorer(engine, bundle.recipe, bundle.graph).score(plane.apply(pixels()))
+    assert np.array_equal(engine.seen[0], engine.seen[1])
+    # The map is high in that quarter's corner: 4 pixels of the view, 2 of the frame.
+    (region,) = inspection.regions
+    assert np.abs(np.subtract(region.bbox_xywh, (32, 0, 2, 2))).max() <= 1
+    assert region.area_mm2 == pytest.approx(16 * 0.01)
+    assert region.area_px == pytest.approx(4, rel=0.1)
+    assert anomaly_map[:64].argmax() // 128 < 6
+    assert anomaly_map[:, :62].max() == 0
+    assert inspection.size_wh == (64, 64)
+
+
+def test_a_frame_that_does_not_fit_its_place_may_not_pass(bundle: Bundle) -> None:
+    plane = Rectification(
+        points_xy=((0, 0), (31, 0), (31, 31), (0, 31)), size_wh=(64, 64), frame_wh=(640, 480)
+    )
+    engine = FakeEngine(0.0)
+    inspector = Inspector(bundle, engine, DecisionSettings(), place=Place(rectification=plane))
+    inspection, anomaly_map = inspector.inspect(frame_now("top", 0, pixels()))
+    assert (inspection.verdict, inspection.reason) == (Verdict.UNDECIDED, Reason.IMAGE_QUALITY)
+    assert "rectification: expected a frame of 640x480, got 64x64" in inspection.detail
+    assert anomaly_map is None
+    assert not engine.seen

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from edge.errors import EdgeError, PublishError
+from edge.geometry.place import PlaceFile
 from edge.station.recipes.recipes import LoadedRecipe, Recipes
 from edge.station.recipes.selected_recipe import SelectedRecipe
 
@@ -62,6 +63,11 @@ class Changeover:
     def names(self) -> tuple[str, ...]:
         """Recipes that can be prepared."""
         return tuple(self._recipes.all)
+
+    @property
+    def place(self) -> PlaceFile:
+        """Lens, rectification and scale of the camera's place, the same for all recipes."""
+        return self._recipes.place_file
 
     def recipe_for(self, captured_ns: int | None) -> LoadedRecipe | None:
         """Return the recipe that inspects the next frame; None while no recipe is prepared.

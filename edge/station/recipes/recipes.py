@@ -17,6 +17,7 @@ from edge.config.station import RecipeSettings, StationConfig
 from edge.engines.load import engine_key, load_engine, load_types_engine
 from edge.engines.protocol import Engine
 from edge.errors import BundleError
+from edge.geometry.place import PlaceFile, read_place
 from edge.inspection.inspector import Inspector
 from edge.messages.identity import ModelInfo
 
@@ -65,12 +66,13 @@ class Recipes:
 
     Raises:
         BundleError: `bundle` cannot be used, or does not serve `product`.
-        ConfigError: a public key of `trust` cannot be read.
+        ConfigError: a public key of `trust` or the place file cannot be read.
     """
 
     def __init__(self, config: StationConfig):
         self._config = config
         self._trust = read_trust(config.trust)
+        self.place_file = PlaceFile() if config.place is None else read_place(config.place)
         self.all: Mapping[str, RecipeSettings] = config.recipes
         self.first = config.recipe or ""
         self._opened: Bundle | None = None
@@ -104,7 +106,7 @@ class Recipes:
                 types_engine = undo.enter_context(load_types_engine(whole, self._config.engine))
                 # The golden verdicts are those of the threshold for all products alike.
                 Inspector(whole, engine, self._config.decision, types_engine).self_test()
-            inspector = Inspector(bundle, engine, self._config.decision, types_engine)
+            inspector = self._inspector(bundle, engine, types_engine)
             undo.pop_all()
         log.info(
             "recipe prepared recipe=%s product=%s bundle=%s version=%s id=%s signed_by=%s ms=%.0f",
@@ -123,8 +125,12 @@ class Recipes:
     def with_threshold(self, prepared: LoadedRecipe, value: float) -> LoadedRecipe:
         """Return a recipe that decides by another threshold, on the same engines."""
         bundle = prepared.bundle.with_threshold(value)
-        inspector = Inspector(bundle, prepared.engine, self._config.decision, prepared.types_engine)
+        inspector = self._inspector(bundle, prepared.engine, prepared.types_engine)
         return replace(prepared, bundle=bundle, inspector=inspector, set_threshold=value)
+
+    def _inspector(self, bundle: Bundle, engine: Engine, types_engine: Engine | None) -> Inspector:
+        place = self.place_file.place
+        return Inspector(bundle, engine, self._config.decision, types_engine, place)
 
     def _open(self, wanted: RecipeSettings, running: LoadedRecipe | None) -> Bundle:
         """Open a bundle, unless it has been verified and is not exchanged on the disk since."""
