@@ -53,7 +53,7 @@ class Pipeline:
                 self._pipeline.get_by_name(element).set_property(name, value)
         self._bus = self._pipeline.get_bus()
         self._sink = self._pipeline.get_by_name(_SINK)
-        self._sink.connect("new-sample", self._on_sample)
+        self._handler = self._sink.connect("new-sample", self._on_sample)
 
     def start(self) -> None:
         """Begin to play.
@@ -104,13 +104,16 @@ class Pipeline:
             self._is_stopped = True
             self._newest = None
             self._changed.notify_all()
-        arguments = (self._gst.State.NULL,)
-        thread = threading.Thread(
-            target=self._pipeline.set_state, args=arguments, name="stop-pipeline", daemon=True
-        )
+        thread = threading.Thread(target=self._shut_down, name="stop-pipeline", daemon=True)
         thread.start()
         thread.join(_STOP_S)
         return not thread.is_alive()
+
+    def _shut_down(self) -> None:
+        """Let everything go: GObjects in a circle with ours keep descriptors open for ever."""
+        self._pipeline.set_state(self._gst.State.NULL)
+        self._sink.disconnect(self._handler)
+        self._bus.set_flushing(True)
 
     def _on_sample(self, sink: Any) -> Any:
         """Keep the newest picture. Called by a thread of GStreamer."""

@@ -26,5 +26,16 @@ def read_pixels(sample: Any) -> NDArray[np.uint8]:
         raise ValueError("the driver marks this picture as damaged; check the cable")
     if size < wanted:
         raise ValueError(f"expected {wanted} bytes of {width}x{height} pixels, got {size}")
-    rows = np.frombuffer(buffer.extract_dup(0, wanted), np.uint8).reshape(height, stride)
+    rows = np.frombuffer(_copied(buffer), np.uint8, count=wanted).reshape(height, stride)
     return np.ascontiguousarray(rows[:, : 3 * width]).reshape(height, width, 3)
+
+
+def _copied(buffer: Any) -> bytes:
+    """Copy a buffer; PyGObject's own function for it takes a hundred times as long."""
+    is_mapped, info = buffer.map(load_gstreamer().MapFlags.READ)
+    if not is_mapped:
+        raise ValueError("the picture cannot be read from the memory of its driver")
+    try:
+        return bytes(info.data)
+    finally:
+        buffer.unmap(info)

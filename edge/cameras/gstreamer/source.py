@@ -108,9 +108,9 @@ class PipelineSource:
             running, self._running = self._running, None
         self._first = None
         if running is not None:
-            self._next_id = running.next_id
             if not running.stop():
                 _log.warning("pipeline does not stop camera=%s", self._camera)
+            self._next_id = running.next_id
 
     def _take(self, running: Pipeline, patience: float) -> tuple[int, Any] | None:
         """Wait for a picture as long as `patience` stall timeouts."""

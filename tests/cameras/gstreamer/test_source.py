@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,6 +160,25 @@ def test_it_opens_again_and_numbers_go_on():
     source.open()
     assert source.read() is not None
     source.close()
+
+
+@pytest.mark.parametrize("pipeline", [LIVE, "v4l2src device=/dev/nope", "videotestsrc ! fakesink"])
+def test_opening_again_and_again_keeps_nothing(pipeline):
+    source = make_source(settings(pipeline))
+
+    def attempt():
+        with contextlib.suppress(CameraUnavailable):
+            source.open()
+        source.close()
+
+    def descriptors():
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    attempt()
+    before = descriptors()
+    for _ in range(12):
+        attempt()
+    assert descriptors() < before + 6
 
 
 def test_the_station_reopens_a_stream_that_ends_again_and_again():
