@@ -14,12 +14,13 @@ _SPREADS = 4.5
 _GAINS = (0.35, 2.8)
 # Darker cells say nothing of the light.
 _DARK = 8.0
-_MIN_BELT_CELLS = 100
+_MIN_BELT_CELLS = 40
 _UPDATE_EVERY, _UPDATE_SHARE = 4, 0.08
 # Share of cells that must agree before the light is believed without knowing where the belt is.
 _AGREEING, _STILL_AGREEING = 0.2, 0.05
 _QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
-_LOOKED_AT = 800
+# Green cells that the light is read from; some hundred are enough.
+_LOOKED_AT = np.s_[1, ::3, ::3]
 
 
 class Background:
@@ -104,8 +105,9 @@ class Background:
 
     def _light(self, sample: Sampled, belt: Sampled) -> float:
         """Return the light as a factor: that of the last frame, as the belt in view corrects it."""
-        bright = belt[1] > _DARK
-        seen, known, limit = sample[1][bright], belt[1][bright], self._limit[1][bright]
+        green, belt_green = sample[_LOOKED_AT], belt[_LOOKED_AT]
+        bright = belt_green > _DARK
+        seen, known, limit = green[bright], belt_green[bright], self._limit[_LOOKED_AT][bright]
         if seen.size < _MIN_BELT_CELLS:
             return 1.0
 
@@ -116,12 +118,11 @@ class Background:
         if np.count_nonzero(is_belt) > _STILL_AGREEING * seen.size:
             return _ratio(seen[is_belt], known[is_belt])
         # It changed at once. Parts may hide much of the belt, so each of these may be the light.
-        step = max(1, seen.size // _LOOKED_AT)
-        guesses = np.quantile(seen[::step] / known[::step], _QUANTILES).tolist()
+        guesses = np.quantile(seen / known, _QUANTILES).tolist()
         likely = [g for g in guesses if np.count_nonzero(agreeing(g)) > _AGREEING * seen.size]
         return min(likely, key=lambda g: abs(g - self._gain)) if likely else self._gain
 
 
 def _ratio(seen: NDArray[np.float32], known: NDArray[np.float32]) -> float:
-    step = max(1, seen.size // _LOOKED_AT)
-    return float(np.median(seen[::step] / known[::step]))
+    half = seen.size // 2
+    return float(np.partition(seen / known, half)[half])

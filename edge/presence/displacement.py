@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,11 +13,15 @@ _MEAN_SHARE = np.float32(0.35)
 # Agreement, -1 to 1, from which a displacement is believed.
 _MIN_AGREEMENT = 0.4
 _SAME_PLACE = 0.9
+# Displacements that are remembered, and how many times their median is hardly ever exceeded.
+_STEPS, _MUCH_FASTER = 31, 1.6
+# Not even with frames that were lost unnoticed does a belt get so many times further.
+_IMPOSSIBLE = 2.5
 # Share of the objects that must be compared; less proves nothing.
 _MIN_SHARE = 0.12
 # What the agreement of an unexpected displacement must be ahead by, so that equal parts in a row
 # are not taken for each other.
-_PENALTY_PER_VIEW, _PENALTY_FAR = 0.1, 0.12
+_PENALTY_PER_VIEW, _PENALTY_FAR = 0.1, 0.06
 
 
 def signature(difference: NDArray[np.float32], is_object: NDArray[np.bool_]) -> Signature:
@@ -40,6 +46,7 @@ class BeltMotion:
 
     def __init__(self) -> None:
         self._last: Signature | None = None
+        self._steps: deque[float] = deque(maxlen=_STEPS)
         self.speed: float | None = None
 
     def step(self, now: Signature, frames: int, pitch: float | None) -> float:
@@ -54,13 +61,21 @@ class BeltMotion:
         expected = None if self.speed is None else self.speed * frames
         if last is None:
             return expected or 0.0
-        found = _displacement(last, now, expected, pitch)
+        found = _displacement(last, now, expected, pitch, self._reach(frames))
         if found is None:
             return expected or 0.0
         per_frame = found / frames
+        if abs(per_frame) > 1:
+            self._steps.append(abs(per_frame))
         is_steady = self.speed is not None and abs(per_frame - self.speed) < 0.1 * now.shape[1]
         self.speed = 0.5 * (self.speed + per_frame) if is_steady and self.speed else per_frame
         return found
+
+    def _reach(self, frames: int) -> float | None:
+        """Return how far a belt like this one hardly ever gets, cells; None while not known."""
+        if len(self._steps) < _STEPS // 4:
+            return None
+        return _MUCH_FASTER * sorted(self._steps)[len(self._steps) // 2] * frames
 
     def stood(self, now: Signature) -> bool:
         """Tell whether the belt shows the same as in the last frame, at the same place."""
@@ -75,7 +90,11 @@ class BeltMotion:
 
 
 def _displacement(
-    last: Signature, now: Signature, expected: float | None, pitch: float | None
+    last: Signature,
+    now: Signature,
+    expected: float | None,
+    pitch: float | None,
+    reach: float | None,
 ) -> float | None:
     """Return the displacement with the best agreement, None when nothing proves one."""
     length = now.shape[1]
@@ -86,8 +105,10 @@ def _displacement(
     # One value per shift from -(length - 1) on. What comes in from outside is not compared.
     shifts = np.arange(1 - length, length)
     match = sum(np.correlate(now[band], last[band], "full") for band in range(BANDS))
-    ones = np.ones(length, np.float32)
-    compared = np.correlate(ones, energy_last, "full") + np.correlate(energy_now, ones, "full")
+    first, last_ones = np.cumsum(energy_now), np.cumsum(energy_now[::-1])[::-1]
+    compared = np.concatenate([first[:-1], last_ones])
+    first, last_ones = np.cumsum(energy_last), np.cumsum(energy_last[::-1])[::-1]
+    compared += np.concatenate([first[:-1], last_ones])[::-1]
     enough = compared >= 2 * _MIN_SHARE * total
     agreement = np.where(enough, 2 * match / np.where(enough, compared, 1), -1)
     score = agreement.copy()
@@ -96,10 +117,13 @@ def _displacement(
         score -= _PENALTY_PER_VIEW * away / length
         far = 0.35 * length if pitch is None else min(0.35 * length, 0.45 * pitch)
         score[away > far] -= _PENALTY_FAR
+        if reach is not None:
+            score[np.abs(shifts) > reach] -= _PENALTY_FAR
+            score[np.abs(shifts) > _IMPOSSIBLE * reach] = -1
     else:
         score -= 0.02 * np.abs(shifts) / length
     best = int(np.argmax(score))
-    if agreement[best] < _MIN_AGREEMENT:
+    if agreement[best] < _MIN_AGREEMENT or score[best] <= -1:
         return None
     return float(shifts[best]) + _between(score, best)
 

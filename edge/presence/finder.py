@@ -25,6 +25,8 @@ _TOO_LONG = 0.95
 # Belt beside a part that is not trusted: its shadow and its soft edge, cells.
 _BESIDE = 4
 _GHOST_OVERTAKEN = 3
+# Of its own length, a part may be off the middle in the frame that sharpness chooses.
+_MAX_OFF = 0.25
 _NOT_WHOLE = (
     "no frame shows the whole part; expected at least one, so slow the belt down, raise the frame "
     "rate or let the camera see more of the belt"
@@ -191,11 +193,11 @@ class PartFinder:
         margin = 0.05 * track.length
         is_inside = track.left >= -margin and track.right <= length + margin
         is_whole = not track.open_end and (is_inside or track.length > _TOO_LONG * length)
-        sharpness = 0.0
-        if off_centre <= self._rule.window and frame.pixels_bgr is not None:
+        is_near, sharpness = off_centre <= self._window(track), 0.0
+        if is_near and frame.pixels_bgr is not None:
             sharpness = self._grid.sharpness(frame.pixels_bgr, track.left, track.right)
-        view = View(frame, is_whole, off_centre, sharpness)
-        track.view = better(track.view, view, self._rule.window)
+        view = View(frame, is_whole, off_centre, is_near, sharpness)
+        track.view = better(track.view, view)
 
     def _is_moving(self, track: Track) -> bool:
         return abs(track.travelled) >= _MIN_TRAVEL * self._grid.length
@@ -206,7 +208,14 @@ class PartFinder:
             return False
         direction = -track.entered_by or np.sign(track.travelled)
         length = self._grid.length
-        return bool((track.middle - length / 2) * direction > self._rule.window * length)
+        return bool((track.middle - length / 2) * direction > self._window(track) * length)
+
+    def _window(self, track: Track) -> float:
+        """Return how near to the middle sharpness counts, share of the view.
+
+        A short part must stay the one in the middle.
+        """
+        return min(self._rule.window, _MAX_OFF * track.length / self._grid.length)
 
     def _judge(self, track: Track) -> FoundPart:
         view = track.view

@@ -34,10 +34,12 @@ class Grid:
 
     def sample(self, pixels_bgr: NDArray[np.uint8]) -> Sampled:
         """Return (3, across, along) float32 BGR, 0..255, of pixels (H, W, 3) uint8."""
-        cells = self._along_last(pixels_bgr)[
-            :, self._across_px // 2 :: self._across_px, self.step_px // 2 :: self.step_px
-        ]
-        return cells.astype(np.float32, order="C")
+        rows_px, columns_px = self._across_px, self.step_px
+        if self._axis == "vertical":
+            rows_px, columns_px = columns_px, rows_px
+        # Copied in the order of memory first: a third of the time.
+        cells = pixels_bgr[rows_px // 2 :: rows_px, columns_px // 2 :: columns_px].copy()
+        return self._along_last(cells).astype(np.float32, order="C")
 
     def sharpness(self, pixels_bgr: NDArray[np.uint8], start: float, end: float) -> float:
         """Return the mean step between neighbours along the belt, grey levels, in these cells."""
