@@ -108,7 +108,7 @@ def test_wheel_has_the_commands(wheel: Path, wheel_names: set[str]) -> None:
     assert names == {
         "edge-infer", "edge-watch", "edge-command", "edge-doctor", "edge-bench", "edge-train",
         "edge-build", "edge-build-engine", "edge-import", "edge-recipe", "edge-eval",
-        "edge-explain", "edge-grab", "edge-archive", "edge-calibrate",
+        "edge-explain", "edge-grab", "edge-archive", "edge-bundle", "edge-calibrate",
     }  # fmt: skip
 
 

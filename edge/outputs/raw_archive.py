@@ -26,6 +26,7 @@ from edge.config.archive import ArchiveSettings
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
 from edge.errors import ConfigError, WriteError
+from edge.messages.identity import rfc3339
 from edge.messages.payload import Payload, encode
 from edge.messages.state_board import StateBoard
 from edge.outputs.queued_sink import HUNG_S, QueuedSink, Task
@@ -41,6 +42,8 @@ _CHORES = 2  # tasks without a frame
 # Old frames go when new ones come, and at least so often.
 PRUNE_S = 600.0
 MODE = 0o700
+# Camera, frame id and moment of the capture, as payloads say them.
+_View = tuple[str, int, str]
 
 
 class RawArchive(QueuedSink):
@@ -73,7 +76,7 @@ class RawArchive(QueuedSink):
         self._raw, self._root = settings.raw, settings.path
         self._station = _station(config)
         self._states = states
-        self._awaited: OrderedDict[tuple[str, int], Decided] = OrderedDict()
+        self._awaited: OrderedDict[_View, Decided] = OrderedDict()
         self._retention = Retention(self._root, self._raw.max_bytes, self._raw.max_age_s)
         self._is_failing = False
         self._prune_s = monotonic() + PRUNE_S
@@ -105,15 +108,18 @@ class RawArchive(QueuedSink):
             if len(self._tasks) + len(self._awaited) >= QUEUE_SIZE:
                 self._drops.add(self.name, "overrun")
             else:
-                self._awaited[inspection.camera, inspection.frame_id] = decided
+                moment = rfc3339(inspection.captured_at)
+                self._awaited[inspection.camera, inspection.frame_id, moment] = decided
 
     def committed(self, payload: Payload) -> None:
         """Queue the frame of a stored result, if it is chosen."""
-        decided = self._taken([(view["camera"], view["frame_id"]) for view in payload["views"]])
+        moment = payload["times"]["capture"]
+        views = [(view["camera"], view["frame_id"], moment) for view in payload["views"]]
+        decided = self._taken(views)
         if decided is not None and self._is_chosen(decided.inspection, payload):
             self.later(partial(self._tried, partial(self._write, decided, payload)))
 
-    def _taken(self, views: list[tuple[str, int]]) -> Decided | None:
+    def _taken(self, views: list[_View]) -> Decided | None:
         """Remove and return the part that is awaited for these views."""
         with self._changed:
             self._committed_s = monotonic()
@@ -221,7 +227,6 @@ class RawArchive(QueuedSink):
             "captured_at": frame.captured_at.astimezone(timezone.utc).isoformat(),
             **self._station,
             "acquisition": asdict(frame.acquisition) if frame.acquisition else None,
-            "trigger": _trigger(decided),
             "result": payload,
         }
 
@@ -256,10 +261,3 @@ def _station(config: StationConfig) -> Payload:
             "decision": json.loads(config.decision.model_dump_json()),
         },
     }
-
-
-def _trigger(decided: Decided) -> Payload | None:
-    if decided.triggered_at is None:
-        return None
-    at = decided.triggered_at.astimezone(timezone.utc).isoformat()
-    return {"at": at, "job_id": decided.job_id}
