@@ -69,7 +69,7 @@ class Running:
         self.process: subprocess.Popen[str] | None = None
         self.mes: Commander | None = None
 
-    def start(self) -> Commander:
+    def start(self, results: int = 6) -> Commander:
         """Start, and wait for results of this run; those before it may come again first."""
         errors = (self.folder / "log").open("a")
         self.process = subprocess.Popen(
@@ -80,7 +80,11 @@ class Running:
             wait_until(self._can_connect, 20, "the broker")
             self.mes = Commander(self.port, TOPICS)
         before = {r["boot_id"] for r in self.results}
-        wait_until(lambda: sum(r["boot_id"] not in before for r in self.results) > 5, 60, "results")
+
+        def new() -> int:
+            return sum(result["boot_id"] not in before for result in self.results)
+
+        wait_until(lambda: new() >= results, 60, "results")
         return self.mes
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 from edge.config.commands import COMMANDS
+from edge.config.trigger import TriggerSettings
 from edge.drop_counts import DropCounts
 from edge.messages.command import Answer, Command, command_payload
 from edge.messages.state_board import StateBoard
@@ -12,6 +13,7 @@ from edge.station.capture.mailbox import Mailbox
 from edge.station.commands.handlers import CommandHandlers
 from edge.station.commands.jobs import JobControl
 from edge.station.recipes.changeover import Changeover
+from edge.triggers.source import NotTaken, TriggerMaker
 from tests.support.brokers import wait_until
 from tests.support.mqtt_results import IDENTITY
 
@@ -103,3 +105,24 @@ def test_alerts_are_acknowledged_and_the_process_is_ended(changeover: Changeover
     assert station.ask("acknowledge_alert", code="camera_lost").status == "done"
     assert station.ask("halt").status == "done"
     assert station.stops == 1
+
+
+def test_a_trigger_is_answered_at_once_with_its_id_or_why_not(changeover: Changeover) -> None:
+    station = Station(changeover)
+    assert station.ask("trigger").code == "wrong_state"
+    maker = TriggerMaker(TriggerSettings(by="software", http_port=1), lambda: "made")
+    station.trigger_outcome = maker.make("software", trigger_id="t1")
+    done = station.ask("trigger", part_id="4006-871")
+    assert (done.status, done.message) == (
+        "done",
+        "trigger t1 is taken; its result carries this id",
+    )
+    for code, answer in (
+        ("not_ready", "not_ready"),
+        ("not_judging", "wrong_state"),
+        ("used", "invalid"),
+        ("stopping", "stopping"),
+    ):
+        station.trigger_outcome = NotTaken(code, "because")
+        refused = station.ask("trigger")
+        assert (refused.status, refused.code, refused.message) == ("rejected", answer, "because")
