@@ -100,8 +100,8 @@ class StationConfig(Settings):
     """One station. Relative paths start from the folder of the station file.
 
     Either `bundle` (with `product`, if the bundle serves several) or `recipes`, of which `recipe`
-    is active at the first start. `language` is that of the findings in results. `place` is a file that
-    edge-calibrate writes: lens, rectification and scale of the camera's place.
+    is active at the first start. `language` is that of the findings in results. `place` is a
+    file by edge-calibrate: lens, rectification and scale of the camera's place.
     """
 
     node: Name

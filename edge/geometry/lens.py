@@ -29,7 +29,9 @@ MAX_FOCAL_DEVIATION = 0.05
 LEAST_TILT_DEG = 8.0
 # Share of the frame's width and height that the corners of all boards reach over.
 LEAST_COVERAGE = 0.5
-_ITERATIONS = 50
+MAX_ITERATIONS = 50
+# Relative to the focal length: a millionth of a pixel at 10 000.
+CONVERGED = 1e-10
 
 
 class Lens(Settings):
@@ -90,8 +92,11 @@ class Lens(Settings):
         """Move points of the frame, (n, 2), to their places in the undistorted picture."""
         seen = (as_points(points) - self.centre_xy_px) / self.focal_xy_px
         ideal = seen.copy()
-        for _ in range(_ITERATIONS):
-            ideal += seen - self._distorted(ideal)
+        for _ in range(MAX_ITERATIONS):
+            away = seen - self._distorted(ideal)
+            ideal += away
+            if len(away) == 0 or np.abs(away).max() < CONVERGED:
+                break
         return np.asarray(ideal * self.focal_xy_px + self.centre_xy_px)
 
     def _distorted(self, ideal: Points) -> Points:

@@ -54,17 +54,26 @@ def region_in_frame(region: Region, geometry: ViewGeometry, frame_wh: Size) -> R
     )
 
 
-def map_in_frame(
-    view_map: NDArray[np.float32], geometry: ViewGeometry, view_wh: Size, frame_wh: Size
+def map_grid(
+    geometry: ViewGeometry, view_wh: Size, frame_wh: Size, map_wh: Size
 ) -> NDArray[np.float32]:
-    """Show a map of the view, (h, w) float32, over the frame; 0 where the view does not reach."""
-    height, width = view_map.shape
+    """Return (h, w, 2): for each cell of a map over the frame its place in a map over the view."""
+    width, height = map_wh
     cells = np.array([frame_wh[0] / width, frame_wh[1] / height])
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     middles = (np.column_stack([x.ravel(), y.ravel()]) + 0.5) * cells - 0.5
     in_view = geometry.from_frame(middles)
     places = (in_view + 0.5) * (width / view_wh[0], height / view_wh[1]) - 0.5
-    grid = places.reshape(height, width, 2).astype(np.float32)
+    return np.asarray(places.reshape(height, width, 2), np.float32)
+
+
+def map_in_frame(view_map: NDArray[np.float32], grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Show a map of the view, (h, w) float32, over the frame; 0 where the view does not reach.
+
+    Args:
+        view_map: covers the whole view.
+        grid: made by `map_grid` for maps of this size.
+    """
     shown = cv2.remap(
         view_map, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
     )

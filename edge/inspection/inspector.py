@@ -20,7 +20,7 @@ from edge.geometry.frame_unfit import FrameUnfit, size_of
 from edge.geometry.place import Place
 from edge.inspection.decision import decide
 from edge.inspection.frame_check import FrameCheck
-from edge.inspection.in_frame import map_in_frame, region_in_frame
+from edge.inspection.in_frame import map_grid, map_in_frame, region_in_frame
 from edge.inspection.regions import find_regions, whole_frame
 from edge.inspection.scorer import FrameScorer, Scored
 from edge.inspection.type_naming import namer
@@ -58,6 +58,7 @@ class Inspector:
     ):
         self._place = place or Place()
         self._scale = self._place.mm_per_px or bundle.recipe.mm_per_px
+        self._grid: tuple[tuple[tuple[int, int], ...], NDArray[np.float32]] | None = None
         self._bundle = bundle
         self._settings = settings
         self._scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
@@ -194,7 +195,10 @@ class Inspector:
     ) -> NDArray[np.float32]:
         if not self._place.moves:
             return view_map
-        return map_in_frame(view_map, self._place, view_wh, frame_wh)
+        sizes = (view_wh, frame_wh, (view_map.shape[1], view_map.shape[0]))
+        if self._grid is None or self._grid[0] != sizes:
+            self._grid = sizes, map_grid(self._place, *sizes)
+        return map_in_frame(view_map, self._grid[1])
 
     def _regions(
         self,

@@ -7,7 +7,7 @@ import pytest
 from edge.geometry.lens import Lens
 from edge.geometry.place import Place
 from edge.geometry.rectification import Rectification
-from edge.inspection.in_frame import map_in_frame, region_in_frame
+from edge.inspection.in_frame import map_grid, map_in_frame, region_in_frame
 from edge.inspection.regions import find_regions
 from edge.result import Region
 
@@ -56,7 +56,8 @@ def test_a_map_of_the_view_lies_on_its_defect_in_the_frame(place) -> None:
     view = place.apply(frame)
     view_wh = (view.shape[1], view.shape[0])
     small = cv2.resize((view / 255).astype(np.float32), (200, 160), interpolation=cv2.INTER_AREA)
-    shown = map_in_frame(small, place, view_wh, (640, 480))
+    grid = map_grid(place, view_wh, (640, 480), (200, 160))
+    shown = map_in_frame(small, grid)
     assert shown.shape == small.shape
     large = cv2.resize(shown, (640, 480), interpolation=cv2.INTER_LINEAR)
     where = np.argwhere(large > 0.5)
