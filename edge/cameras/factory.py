@@ -29,7 +29,7 @@ def make_source(settings: CameraSettings) -> FrameSource:
 def is_live(settings: CameraSettings) -> bool:
     """Tell by the address whether frames are lost unless somebody takes them.
 
-    True for v4l2, rtsp and test with a rate; False for files, replays and test without a rate,
+    True for cameras and test with a rate; False for files, replays and test without a rate,
     whose frames wait.
 
     Raises:

@@ -63,6 +63,14 @@ def test_frames_come_numbered_in_bgr_and_the_newest_wins():
     assert (late.captured_ns - first.captured_ns) > 0.4e9
 
 
+def test_a_pipeline_may_have_several_lines_and_branches():
+    source = opened(
+        LIVE.replace(" ! ", "\n  ! ") + "\n! tee name=t t. ! queue ! fakesink t. ! queue\n"
+    )
+    assert source.read().size_wh == (64, 48)
+    source.close()
+
+
 @pytest.mark.parametrize("width", [64, 65, 66, 67])
 @pytest.mark.parametrize("form", ["RGB", "BGRx", "GRAY8", "I420", "BGR"])
 def test_colours_and_rows_lie_where_they_belong(form, width):
