@@ -174,7 +174,7 @@ class Connection:
         try:
             if is_started:
                 camera.stop_acquisition()
-            if self._is_gige:
+            if self._is_gige and device.is_controller():
                 device.leave_control()
         except self.failure:
             return
@@ -276,9 +276,11 @@ def connect(wanted: Wanted) -> Connection:
     try:
         connection.set_up(chosen)
     except CameraUnavailable as error:
-        connection.release()
-        # The traceback holds the device, which would go on in the background.
-        raise error.with_traceback(None) from None
+        # Taken down elsewhere, since that may take longer than we may. The traceback would hold the
+        # device, which then went on in the background.
+        error.with_traceback(None)
+        threading.Thread(target=connection.release, name="release", daemon=True).start()
+        raise error from None
     return connection
 
 
