@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from edge.geometry.rectification import Rectification
 from edge.geometry.scale import Scale
 from tests.support.checkerboards import BENT, Pose, render
 
+ROOT = Path(__file__).resolve().parents[2]
 LENS = Lens(
     size_wh=BENT.size_wh,
     focal_xy_px=(700.0, 700.0),
@@ -66,6 +68,14 @@ def test_a_scale_of_another_lens_is_refused(tmp_path) -> None:
     # A scale that a person states is taken as it is.
     write_sections(path, {"rectification": PLANE, "scale": Scale(mm_per_px=0.05)})
     assert read_place(path).place.mm_per_px == 0.05
+
+
+def test_the_example_is_valid() -> None:
+    place = read_place(ROOT / "configs" / "place.yaml").place
+    assert place.lens is not None
+    assert place.rectification is not None
+    points = np.array([[100.0, 100.0], [1000, 900]])
+    assert np.abs(place.from_frame(place.to_frame(points)) - points).max() < 1e-3
 
 
 def test_other_sections_and_comments_stay(tmp_path) -> None:
