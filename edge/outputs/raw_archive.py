@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
@@ -22,6 +23,7 @@ from edge.archive.layout import PICTURE, RECORD, frame_folder, frame_stem, with_
 from edge.archive.record import SCHEMA
 from edge.archive.retention import Retention
 from edge.atomic_file import write_bytes
+from edge.cameras.description import CameraDescription
 from edge.config.archive import ArchiveSettings
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
@@ -59,6 +61,7 @@ class RawArchive(QueuedSink):
         drops: counts (raw_archive, REASON): `overrun`, `disk`, `stopped`, or `unstored`: the outbox
             gave the result up.
         states: publishes the alert.
+        describe_camera: tells what the camera says of itself, if it does.
 
     Raises:
         ConfigError: the folder cannot be made.
@@ -70,12 +73,14 @@ class RawArchive(QueuedSink):
         settings: ArchiveSettings,
         drops: DropCounts,
         states: StateBoard,
+        describe_camera: Callable[[], CameraDescription | None] = lambda: None,
     ):
         super().__init__("raw_archive", drops, size=QUEUE_SIZE + _CHORES)
         assert settings.raw is not None  # noqa: S101 - who asks for this archive has set it
         self._raw, self._root = settings.raw, settings.path
         self._station = _station(config)
         self._states = states
+        self._describe_camera = describe_camera
         self._awaited: OrderedDict[_View, Decided] = OrderedDict()
         self._retention = Retention(self._root, self._raw.max_bytes, self._raw.max_age_s)
         self._is_failing = False
@@ -216,6 +221,7 @@ class RawArchive(QueuedSink):
     def _record(self, decided: Decided, payload: Payload, name: str, picture: bytes) -> Payload:
         frame = decided.frame
         width, height = frame.size_wh
+        description = self._describe_camera()
         return {
             "schema": SCHEMA,
             "picture": {
@@ -226,6 +232,7 @@ class RawArchive(QueuedSink):
             },
             "captured_at": frame.captured_at.astimezone(timezone.utc).isoformat(),
             **self._station,
+            "camera_says": description.as_dict() if description else None,
             "acquisition": asdict(frame.acquisition) if frame.acquisition else None,
             "result": payload,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge.cameras.description import CameraDescription
 from edge.cameras.factory import is_replay
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
@@ -34,6 +35,7 @@ def make_sinks(
     states: StateBoard,
     finish: Callable[[str, Answer], None],
     on_result: Callable[[Payload], None] | None,
+    describe_camera: Callable[[], CameraDescription | None],
 ) -> list[ResultSink]:
     """List the sinks of a station in the order in which they hear of a result.
 
@@ -47,6 +49,7 @@ def make_sinks(
         states: publishes alerts about the frames.
         finish: takes the outcome of a single job.
         on_result: gets every stored result; None when nobody asked for them.
+        describe_camera: tells what the camera says of itself, for records of frames.
 
     Raises:
         ConfigError: the folder of the archive cannot be written.
@@ -60,7 +63,7 @@ def make_sinks(
         if config.archive.keep != "none":
             sinks.append(PictureArchive(config.archive, drops))
         if config.archive.raw is not None:
-            sinks.append(RawArchive(config, config.archive, drops, states))
+            sinks.append(RawArchive(config, config.archive, drops, states, describe_camera))
     if on_result is not None:
         sinks.append(ResultCallback(on_result, drops))
     return sinks

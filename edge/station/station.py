@@ -98,8 +98,7 @@ class Station:
             broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
             self._cleanup.callback(broker.stop)
             broker.start()
-        # First: a wrong address shows before engines load.
-        camera = acquire.make_camera(config)
+        camera = acquire.make_camera(config)  # first: a wrong address shows before engines load
         self._mailbox = acquire.acquisition_mailbox(config, self.drops)
         self._build_control()
         self._build_outputs()
@@ -153,6 +152,7 @@ class Station:
             states=self._states,
             finish=self._finish,
             on_result=self._on_result,
+            describe_camera=lambda: self._capture.state.description,
         )
         describe = payload_maker(config, self._identity)
         self._results = ResultDispatcher(sinks, self._outbox, describe, self.drops)

@@ -21,6 +21,7 @@ import pytest
 
 from edge.archive.layout import frames_between
 from edge.archive.record import read_frame
+from edge.cameras.description import CameraDescription
 from edge.errors import ConfigError
 from edge.frame import Acquisition, EarlierResult
 from edge.outputs import raw_archive
@@ -53,7 +54,8 @@ def test_a_grey_frame_takes_one_channel() -> None:
 
 def test_the_record_says_what_was_judged_and_how(tmp_path: Path) -> None:
     config = station(tmp_path, camera=", features: {ExposureTime: 800}")
-    archive = Archive(config)
+    camera = CameraDescription("aravis 0.8", serial="S-1", features={"ExposureTime": 799.5})
+    archive = Archive(config, describe_camera=lambda: camera)
     archive.sink.start()
     decided = part(7, label="scratch")
     acquisition = Acquisition(device_id="S-1", exposure_us=800.0, pixel_format="Mono8")
@@ -75,6 +77,7 @@ def test_the_record_says_what_was_judged_and_how(tmp_path: Path) -> None:
         "source": "file:///d",
         "features": {"ExposureTime": 800},
     }
+    assert found["camera_says"]["features"] == {"ExposureTime": 799.5}
     assert found["acquisition"]["exposure_us"] == 800.0
     assert found["captured_at"] == "2026-11-21T10:15:09.121900+00:00"
     picture = path.with_name(path.name + ".png").read_bytes()

@@ -72,11 +72,11 @@ def part(
 class Archive:
     """A raw archive that is told of parts as a station tells it."""
 
-    def __init__(self, config: StationConfig):
+    def __init__(self, config: StationConfig, **options):
         self.drops = DropCounts()
         self.states = StateBoard(IDENTITY)
         assert config.archive is not None
-        self.sink = RawArchive(config, config.archive, self.drops, self.states)
+        self.sink = RawArchive(config, config.archive, self.drops, self.states, **options)
         self.seq = 0
 
     def judge(self, decided: Decided) -> Payload:
