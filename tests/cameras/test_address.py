@@ -17,8 +17,6 @@ def source(address, **settings):
     [
         ("tset://conveyor", "tset:// is unknown; use one of file://"),
         ("http://host/video", "http:// is unknown; use one of file://, v4l2://, rtsp://, "),
-        ("genicam://1234", "genicam:// is not supported in this version"),
-        ("aravis://fake", "aravis:// is not supported in this version"),
         ("pylon://1234", "pylon:// is not supported in this version"),
         ("file://", "expected a path, such as file:///data/parts"),
         ("file:///data?fsp=5", "unknown key fsp; did you mean fps?"),
