@@ -4,20 +4,29 @@
 #   docker build -t edge-inspection:openvino --build-arg REQUIREMENTS=openvino .
 #
 # For a release, pin the base image by its digest (docs/containers.md):
-#   --build-arg BASE=python@sha256:...
-ARG BASE=python:3.12-slim-bookworm
+#   --build-arg BASE=debian@sha256:...
+# The system's Python, because its bindings of Aravis and GStreamer (cameras) are made for that.
+ARG BASE=debian:bookworm-slim
 
 # hadolint ignore=DL3006
-FROM ${BASE} AS build
+FROM ${BASE} AS platform
+# Versions are those of the release, which has one of each.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends python3 python3-gi python3-venv \
+        gir1.2-aravis-0.8 gir1.2-gstreamer-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM platform AS build
 # A lock file of requirements/: runtime or openvino.
 ARG REQUIREMENTS=runtime
 WORKDIR /src
 COPY requirements requirements
 # Every package has the hash that the lock file names; nothing is built from source.
-RUN python -m venv /opt/edge \
+RUN python3 -m venv --system-site-packages /opt/edge \
     && /opt/edge/bin/pip install --no-cache-dir --require-hashes --only-binary :all: \
         -r "requirements/${REQUIREMENTS}.txt" \
-    && python -m venv /opt/build \
+    && python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: \
         -r requirements/build.txt
 COPY setup.py pyproject.toml README.md ./
@@ -27,8 +36,7 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --no-
     && /opt/edge/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
     && /opt/edge/bin/pip check
 
-# hadolint ignore=DL3006
-FROM ${BASE}
+FROM platform
 COPY --from=build /opt/edge /opt/edge
 # Cameras are files of group video.
 RUN useradd --uid 10001 --groups video --no-create-home --shell /usr/sbin/nologin edge \
