@@ -3,9 +3,9 @@
     python -m benchmarks.one_per_part --triggers 10000
 
 Three stations run one after the other with a fast bundle and a simulated camera that loses frames:
-`software` (bursts over HTTP, more than the queue takes), `hardware` (each frame is a trigger, gaps in
-the camera's numbers are triggers without a frame) and `interval` (a camera that runs freely). Each is
-stopped with triggers open, the first one also stopped, aborted and started again on the way.
+`software` (bursts over HTTP, more than the queue takes), `hardware` (each frame is a trigger, gaps
+in the camera's numbers are triggers without a frame) and `interval` (a camera that runs freely).
+Each is stopped with triggers open, the first one also stopped, aborted and started on the way.
 Prints one line of JSON per station; exit code 1 when any trigger has not exactly one result.
 With `--presence [PARTS]` parts are found on a belt instead, see one_per_part_presence.py.
 """
@@ -64,7 +64,7 @@ class Line:
         self._thread.join()
 
     def figures(self) -> dict[str, Any]:
-        triggers = self.station._triggers
+        triggers = self.station._triggers  # noqa: SLF001
         assert triggers is not None
         drops = {f"{where}.{why}": n for (where, why), n in self.station.drops.snapshot().items()}
         reasons = Counter(result["reason"] for result in self.results)
@@ -80,8 +80,8 @@ def software(folder: Path, bundle: Path, count: int) -> tuple[dict[str, Any], bo
     line.start()
     _await_port(port)
     answers: dict[str, int] = {}
-    chance = random.Random(1)  # noqa: S311 - a benchmark, not a secret
-    jobs = line.station._jobs
+    chance = random.Random(1)
+    jobs = line.station._jobs  # noqa: SLF001
 
     def post(number: int) -> None:
         answers[f"t{number}"] = _post(port, {"trigger_id": f"t{number}", "part_id": f"p{number}"})
@@ -191,12 +191,10 @@ def _free_port() -> int:
 
 def _await_port(port: int) -> None:
     for _ in range(1000):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.01)
-        else:
-            return
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
     raise SystemExit("the station did not open its port")
 
 
