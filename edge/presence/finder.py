@@ -98,6 +98,8 @@ class PartFinder:
         self._last_id: int | None = None
         self._owed: list[FoundPart] = []
         self._is_interrupted = False
+        # Frames since the belt was last seen, and how far it is thought to have run meanwhile.
+        self._unseen, self._guessed = 0, 0.0
         if belt is not None:
             self._background.store(self._grid.sample(belt))
 
@@ -126,19 +128,24 @@ class PartFinder:
         """
         frames = 1 if self._last_id is None else max(1, frame.frame_id - self._last_id)
         self._last_id = frame.frame_id
+        self._unseen += frames
         seen = None if frame.pixels_bgr is None else self._look(frame.pixels_bgr)
         if seen is None:
-            self._owed += self._left(self._tracks.blind((self._motion.speed or 0.0) * frames))
+            moved = (self._motion.speed or 0.0) * frames
+            self._guessed += moved
+            self._owed += self._left(self._tracks.blind(moved))
             return None
         found, self._owed = self._owed, []
         if self.is_learning:
             self._background.learn(seen.sample)
+            self._unseen = 0
             return found
         shown = signature(seen.difference, seen.is_object)
         if self._is_interrupted:
             found += self._resume(shown)
-        moved = self._motion.step(shown, frames, self._part_length.value)
-        found += self._left(self._tracks.update(moved, seen.objects))
+        moved = self._motion.step(shown, self._unseen, self._part_length.value)
+        found += self._left(self._tracks.update(moved - self._guessed, seen.objects))
+        self._unseen, self._guessed = 0, 0.0
         for track in self._tracks.in_view:
             if not track.is_judged and track.missed == 0:
                 self._consider(track, frame)

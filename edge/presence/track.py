@@ -37,6 +37,7 @@ class Track:
     is_judged: bool = False
     view: View | None = None
     _first: float | None = None
+    _last: float = 0.0
 
     @property
     def length(self) -> float:
@@ -50,11 +51,15 @@ class Track:
 
     @property
     def travelled(self) -> float:
-        """How far its leading end has come since it was first seen, cells, signed."""
-        seen = self.left if self.entered_by == 1 else self.right
+        """How far its leading end was seen to come, cells, signed."""
+        return 0.0 if self._first is None else self._last - self._first
+
+    def notice(self) -> None:
+        """Note that it is seen where it lies now."""
+        self.missed = 0
+        self._last = self.left if self.entered_by == 1 else self.right
         if self._first is None:
-            self._first = seen
-        return seen - self._first
+            self._first = self._last
 
     def advance(self, move: float) -> None:
         """Move with the belt."""

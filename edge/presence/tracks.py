@@ -60,7 +60,8 @@ class Tracks:
             self._explain(extent, tracks)
         self.in_view.sort(key=lambda track: track.left)
         for track in self.in_view:
-            _ = track.travelled  # begins to count from here
+            if track.missed == 0:
+                track.notice()
         return self._departed()
 
     def blind(self, move: float) -> list[Track]:
@@ -134,8 +135,9 @@ class Tracks:
         pieces = [*before, *tracks, *after]
         if is_left and is_right and len(pieces) == 1:
             first.measured = seen.length
-        elif length is not None and len(pieces) > 1:
-            _share_out(seen, pieces, length, is_left=is_left, is_right=is_right)
+        elif length is not None:
+            own = first.measured if len(pieces) == 1 else None
+            _share_out(seen, pieces, own or length, is_left=is_left, is_right=is_right)
 
     def _fit_left(self, seen: Extent, first: Track, *, is_real: bool) -> list[Track]:
         length = self._part_length.value
