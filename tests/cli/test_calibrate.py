@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
+import io
+import logging
 import sys
+import threading
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 
+from edge.cli.calibrate import main
 from edge.geometry.alignment import Alignment
 from edge.geometry.place import read_place
 from tests.support.checkerboards import (
@@ -23,14 +28,22 @@ from tests.support.checkerboards import (
     render,
 )  # fmt: skip
 
-ROOT = Path(__file__).resolve().parents[2]
 FLAT = Pose((15, 5, 3), (5, 3), 200)
 
 
 def calibrate(*arguments):
-    code = "from edge.cli.calibrate import main; main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    """Run the command in this process: its imports take longer than what it does."""
+    out, errors, code = io.StringIO(), io.StringIO(), 0
+    argv, hook, sys.argv = sys.argv, threading.excepthook, ["edge-calibrate", *map(str, arguments)]
+    try:
+        with redirect_stdout(out), redirect_stderr(errors):
+            main()
+    except SystemExit as ending:
+        code = ending.code
+    finally:
+        sys.argv, threading.excepthook = argv, hook
+        logging.basicConfig(force=True)
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=errors.getvalue())
 
 
 def save(path, frame):
