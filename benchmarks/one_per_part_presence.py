@@ -2,9 +2,9 @@
 
     python -m benchmarks.one_per_part --presence 10000
 
-Three belts run one after the other: slow, usual and fast (3, 6 and 12 % of the view per frame), with
-parts that touch, jitter in the capture times, stops, reverses and drifting light. The simulator's
-truth says which part each result's frame shows. Prints one line of JSON per belt.
+Three belts run one after the other: slow, usual and fast (3, 6 and 12 % of the view per frame),
+with parts that touch, jitter in the capture times, stops, reverses and drifting light. The
+simulator's truth says which part each result's frame shows. Prints one line of JSON per belt.
 """
 
 from __future__ import annotations

@@ -131,12 +131,13 @@ def test_the_sharpest_frame_near_the_middle_is_chosen() -> None:
     plain = found_in(seen)[0].frame.frame_id
     blurred = []
     for frame in seen:
+        shown_frame = frame
         if frame.frame_id == plain:
             pixels = np.asarray(frame.pixels_bgr).astype(np.float32)
             for _ in range(3):
                 pixels = (np.roll(pixels, 1, axis=1) + pixels + np.roll(pixels, -1, axis=1)) / 3
-            frame = replace(frame, pixels_bgr=pixels.astype(np.uint8))
-        blurred.append(frame)
+            shown_frame = replace(frame, pixels_bgr=pixels.astype(np.uint8))
+        blurred.append(shown_frame)
     chosen = found_in(blurred)[0].frame.frame_id
     assert chosen != plain
     assert abs(chosen - plain) <= 8
@@ -208,12 +209,13 @@ def test_a_part_that_no_frame_shows_whole_is_told_by_a_fault() -> None:
     seen = frames(replace(PLAN, gap=200), 3)
     hidden = []
     for frame in seen:
+        kept = frame
         index = None if frame.part is None else int(frame.part.id)
         if index == 2 and frame.pixels_bgr is not None:
             columns = np.flatnonzero((frame.pixels_bgr > 130).mean(axis=(0, 2)) > 0.3)
             if len(columns) > 45:
-                frame = replace(frame, pixels_bgr=None, fault="broken")
-        hidden.append(frame)
+                kept = replace(frame, pixels_bgr=None, fault="broken")
+        hidden.append(kept)
     found = found_in(hidden)
     assert [part.frame.fault is None for part in found] == [True, True, False]
     assert "no frame shows the whole part" in str(found[-1].frame.fault)
