@@ -167,19 +167,28 @@ def align(
         float, typer.Option(min=0.01, max=0.99, help="correlation below which no part is found")
     ] = 0.7,
 ) -> None:  # fmt: skip
-    """Teach a template: a box of a good part's picture by which parts are aligned."""
+    """Teach a template: a box of a good part's picture by which parts are aligned.
+
+    The box lies in the picture as the place and what the geometry file says before alignment (lens,
+    rectification, rotation) make it.
+    """
     setup_logging("error")
     from edge.errors import DataError
-    from edge.geometry.board_pictures import read_view
+    from edge.geometry.board_pictures import read_frame
     from edge.geometry.document_file import write_sections
-    from edge.geometry.place_measurement import read_sections
+    from edge.geometry.geometry import Geometry, read_geometry
+    from edge.geometry.place import read_place
     from edge.geometry.teaching import teach_alignment
+    from edge.geometry.view_transform import ViewTransform
 
     x, y, width, height = (round(value) for value in _numbers("--box", box, 4))
-    view = read_view(picture, read_sections(_existing(place)) if place else None)
+    whole = read_geometry(out) if out.exists() else Geometry()
+    before = Geometry(lens=whole.lens, rectification=whole.rectification, rotate=whole.rotate)
+    transform = ViewTransform(before, read_place(place).place if place else None)
+    frame = read_frame(picture)
     try:
         taught = teach_alignment(
-            view, (x, y, width, height),
+            transform.view(frame).pixels_bgr, (x, y, width, height),
             max_shift_px=max_shift_px, max_angle_deg=max_angle_deg, min_score=min_score,
         )  # fmt: skip
     except ValueError as error:
@@ -244,9 +253,3 @@ def _given(option: str, value: Given | None) -> Given:
     if value is None:
         raise ConfigError(f"{option}: missing; give it with the other options of this measurement")
     return value
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise ConfigError(f"--place: {path}: no such file")
-    return path

@@ -48,18 +48,6 @@ def read_frame(path: Path) -> Image:
         raise DataError(f"{path}: {error}") from error
 
 
-def read_view(path: Path, place: PlaceSections | None) -> Image:
-    """Read a picture file as the place shows it, (H, W, 3) uint8 BGR.
-
-    Raises:
-        DataError: it cannot be read, or has another size than the place was measured with.
-    """
-    try:
-        return view_of(place or PlaceSections()).apply(read_frame(path))
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
 def find_boards(
     pictures: Sequence[Path], inner_wh: tuple[int, int], through: PlaceSections
 ) -> tuple[list[Board], tuple[int, int]]:

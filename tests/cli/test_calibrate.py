@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from edge.cli.calibrate import main
-from edge.geometry.alignment import Alignment
+from edge.geometry.geometry import read_geometry
 from edge.geometry.place import read_place
+from edge.geometry.view_transform import ViewTransform
 from tests.support.checkerboards import (
     BENT,
     ROUND_THE_FRAME,
@@ -167,11 +168,31 @@ def test_a_template_is_taught_into_a_geometry_file(tmp_path) -> None:
     from tests.geometry.test_alignment import BOX, part, shifted
 
     picture, out = save(tmp_path / "good.png", part()), tmp_path / "geometry.yaml"
-    out.write_text("# the lid\nroi: [10, 10, 600, 400]\n")
+    out.write_text("# the lid\nrotate: 0\n")
     done = calibrate("align", picture, "--box", "200,150,120,100", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert out.read_text().startswith("# the lid\nroi: [10, 10, 600, 400]\n")
-    alignment = Alignment.model_validate(yaml.safe_load(out.read_text())["alignment"])
+    assert out.read_text().startswith("# the lid\nrotate: 0\n")
+    alignment = read_geometry(out).alignment
+    assert alignment is not None
     found = alignment.find(shifted(part(), BOX, (12.5, -8.5), 3)[0])
     assert np.allclose(found.shift_xy, (12.5, -8.5), atol=0.2)
     assert found.angle_deg == pytest.approx(3, abs=0.1)
+
+
+def test_a_template_is_taught_in_the_view_that_alignment_sees(tmp_path) -> None:
+    from tests.geometry.test_alignment import BOX, part, shifted
+
+    lying = np.rot90(part()).copy()  # by 90 degrees against the clock
+    picture, out = save(tmp_path / "good.png", lying), tmp_path / "geometry.yaml"
+    out.write_text("rotate: 90\n")
+    done = calibrate("align", picture, "--box", "200,150,120,100", "--out", out)
+    assert done.returncode == 0, done.stderr
+    moved = np.rot90(shifted(part(), BOX, (12, -8), 3)[0]).copy()
+    view = ViewTransform(read_geometry(out)).view(moved).pixels_bgr
+    x, y, w, h = BOX
+    away = view[y : y + h, x : x + w].astype(int) - part()[y : y + h, x : x + w]
+    assert np.abs(away).mean() < 3
+    out.write_text("rotat: 90\n")
+    done = calibrate("align", picture, "--box", "200,150,120,100", "--out", out)
+    assert done.returncode == 2
+    assert "rotat: unknown key; did you mean rotate?" in done.stderr
