@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def test_parts_never_overlap_and_touch_as_often_as_asked() -> None:
     while len(run.in_view()) < 60:
         run.step()
     lefts = [left for _, left in run.in_view()]
-    gaps = [before - after - 30 for before, after in zip(lefts, lefts[1:], strict=False)]
+    gaps = [before - after - 30 for before, after in pairwise(lefts)]
     assert min(gaps) >= -1e-6
     assert 18 < sum(gap < 1e-6 for gap in gaps) < 42
 

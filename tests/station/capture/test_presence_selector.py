@@ -101,7 +101,7 @@ def test_a_picture_that_is_missing_or_of_another_size_is_one_line(tmp_path: Path
     small.write_bytes(encode_picture(np.full((60, 80, 3), 40, np.uint8)))
     if key == "belt":
         selector = PresenceSelector(presence(belt=small), DropCounts(), is_live=False)
-        with pytest.raises(ConfigError, match="expected a picture of 160x120 .* found 80x60"):
+        with pytest.raises(ConfigError, match=r"expected a picture of 160x120 .* found 80x60"):
             selector.take(frames(1)[0])
     else:
         with pytest.raises(ConfigError, match="product and belt, found only one"):
