@@ -7,16 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
 from edge.cameras.address import Address
 from edge.cameras.description import CameraDescription
 from edge.cameras.genicam import pixel_formats
-from edge.cameras.genicam.aravis_connection import Connection, Wanted, connect
+from edge.cameras.genicam.aravis_connection import DRIVER_COUNTS, Connection, Wanted, connect
 from edge.cameras.genicam.block_ids import BlockIds
 from edge.cameras.genicam.clock import DeviceClock
 from edge.cameras.genicam.in_time import in_time
+from edge.cameras.query import Query
 from edge.config.camera import CameraSettings
 from edge.errors import CameraTimeout, CameraUnavailable
 from edge.frame import Acquisition, Frame
@@ -26,10 +28,13 @@ _BUFFERS = 8
 _LOOK_S = 0.1
 # Our own patience ends before the supervisor's, so that the camera is given back in order.
 _READ_PATIENCE = 0.8
+# A longer wait would hold up whoever stops the station.
+_RELEASE_S = 0.3
 # The search alone takes a second.
 _LEAST_OPEN_S = 2.0
 # A driver holds no frame back for longer; a greater delay is a wall clock that was set.
 _LONGEST_DELAY_NS = 10**9
+COUNTS = ("incomplete_frames", *DRIVER_COUNTS)
 
 
 class AravisSource:
@@ -51,20 +56,20 @@ class AravisSource:
 
     @classmethod
     def from_address(cls, address: Address, settings: CameraSettings) -> AravisSource:
-        """Read the keys `transport`, `packet_size` and `buffers`."""
+        """Read the keys `transport`, `host`, `packet_size` and `buffers`."""
         query, name = address.query, unquote(address.place)
-        query.only("transport", "packet_size", "buffers")
+        query.only("transport", "host", "packet_size", "buffers")
         if not name or "/" in name:
             raise query.problem("expected genicam://SERIAL, or the user name of a camera")
         packet_size, buffers = query.whole("packet_size", 576), query.whole("buffers", 2)
         if (packet_size or 0) > 65535 or (buffers or 0) > 256:
             raise query.problem("expected packet_size up to 65535 and buffers up to 256")
-        transports = {"gige": "gige", "usb3": "usb3", "fake": "fake"}
-        chosen = query.choice("transport", tuple(transports))
+        chosen = query.choice("transport", ("gige", "usb3", "fake"))
         wanted = Wanted(
             camera=settings.name,
             name=name,
             transport=chosen,  # type: ignore[arg-type]
+            host=_host(query),
             packet_size=packet_size,
             buffers=buffers or _BUFFERS,
             features=settings.features,
@@ -81,7 +86,7 @@ class AravisSource:
         """Incomplete frames, missing and resent packets and the like, since the source was made."""
         connection = self._connection
         now = connection.counts() if connection is not None else {}
-        return dict(self._counts + Counter(now))
+        return {name: self._counts[name] + now.get(name, 0) for name in COUNTS}
 
     @property
     def is_triggered(self) -> bool:
@@ -157,17 +162,19 @@ class AravisSource:
         connection.fire()
 
     def close(self) -> None:
-        """Give the camera back in a thread of its own, since that takes long when it is gone."""
+        """Give the camera back, and wait for that only as long as a camera needs that answers."""
         self._is_closed.set()
         with self._changing:
             connection, self._connection = self._connection, None
         if connection is None:
             return
-        self._counts += Counter(connection.counts())
+        self._counts.update(connection.counts())
         releasing = threading.Thread(
             target=connection.release, name=f"release-{self._wanted.camera}", daemon=True
         )
         releasing.start()
+        # One that answers is free at once, also for another program.
+        releasing.join(_RELEASE_S)
         # Only a camera that is gone is not waited for when it is opened again.
         self._releasing = None if connection.is_lost else releasing
 
@@ -224,6 +231,16 @@ class AravisSource:
         stride = int(pixel_format.row_bytes(width)) + padding if padding else None
         data = buffer.get_image_data()
         return pixel_formats.to_bgr(data, pixel_format, width, height, stride), pixel_format.name
+
+
+def _host(query: Query) -> str | None:
+    host = query.text("host")
+    if host is not None:
+        try:
+            ip_address(host)
+        except ValueError:
+            raise query.problem(f"host: expected a network address, got {host}") from None
+    return host
 
 
 def _arrival_ns(buffer: Any, now_ns: int) -> int:

@@ -40,12 +40,12 @@ class AravisFeatures:
         is_writable = kind == "command" or self._is_writable(name, node)
         if kind == "integer":
             low, high = self._ask(name, self._device.get_integer_feature_bounds, name)
-            step = self._ask(name, self._device.get_integer_feature_increment, name)
+            step = self._step(self._device.get_integer_feature_increment, name)
             return Feature(kind, is_writable, low, high, step)
         if kind == "float":
             low, high = self._ask(name, self._device.get_float_feature_bounds, name)
-            step = self._ask(name, self._device.get_float_feature_increment, name)
-            return Feature(kind, is_writable, low, high, step if step > _NO_INCREMENT else None)
+            step = self._step(self._device.get_float_feature_increment, name)
+            return Feature(kind, is_writable, low, high, step)
         if kind == "enumeration":
             words = self._ask(
                 name, self._device.dup_available_enumeration_feature_values_as_strings, name
@@ -123,6 +123,14 @@ class AravisFeatures:
             return False
         modes = self._aravis.GcAccessMode
         return node.get_actual_access_mode() in {modes.RW, modes.WO}
+
+    def _step(self, increment: Callable[[str], float], name: str) -> float | None:
+        # A node whose description names no increment may say so by a number or by an error.
+        try:
+            step = increment(name)
+        except self._failure:
+            return None
+        return step if step > _NO_INCREMENT else None
 
     def _ask(self, name: str, call: Callable[..., T], *arguments: Any) -> T:
         try:

@@ -213,6 +213,7 @@ def test_close_ends_a_waiting_read() -> None:
         ("genicam://S1?buffers=1000", "buffers up to 256"),
         ("genicam://S1?packet_size=100", "packet_size: expected a whole number from 576"),
         ("genicam://S1?packet_size=70000", "packet_size up to 65535"),
+        ("genicam://S1?host=camera.local", "host: expected a network address, got camera.local"),
         ("genicam://S1?transport=cl", "expected gige or usb3 or fake"),
     ],
 )
