@@ -79,6 +79,7 @@ LIBRARIES = {
     "openvino": {"engines"},
     "cuda": {"engines"},
     "pycuda": {"engines"},
+    "gi": {"cameras"},
     "pydantic": {
         "config", "archive", "geometry", "bundle", "engines", "messages", "data", "networks",
         "methods", "toolchain", "cli",

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from edge.cameras.factory import make_source
+from edge.config.camera import CameraSettings
+from edge.drop_counts import DropCounts
 from edge.errors import CameraTimeout, CameraUnavailable
+from edge.station.capture.camera_state import CameraState
+from edge.station.capture.capture import Capture, make_mailbox
 from tests.support.genicam import opened, source_of
 from tests.support.gige_camera import GigeCamera, camera_port
 from tests.support.gobject import gobject_or_skip
 
 gobject_or_skip("Aravis", "0.8")
+
+LIMIT_S = 30
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,3 +85,41 @@ def test_frames_with_lost_packets_are_faults_and_are_counted() -> None:
     assert all(frame.pixels_bgr is None for frame in faults)
     assert counts["incomplete_frames"] == len(faults)
     assert counts["missing_packets"] >= len(faults)
+
+
+def test_the_capture_loop_reopens_a_camera_that_came_back() -> None:
+    settings = CameraSettings(
+        name="top", source="genicam://S48", retry_interval_s=0.1, retry_max_s=0.2
+    )
+    states: list[CameraState] = []
+    drops = DropCounts()
+    capture = Capture(
+        settings,
+        make_source(settings),
+        make_mailbox(settings, drops),
+        drops,
+        source_factory=make_source,
+        on_refused=pytest.fail,
+        on_change=states.append,
+    )
+
+    def until(is_so: Callable[[CameraState], bool]) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while not is_so(capture.state):
+            assert time.monotonic() < deadline, states
+            capture.check(time.monotonic_ns())
+            time.sleep(0.02)
+
+    camera = GigeCamera("S48")
+    with camera.running():
+        capture.open()
+        capture.start()
+        until(lambda state: state.frames >= 3)
+    until(lambda state: not state.connected)
+    with camera.running():
+        until(lambda state: state.reconnects == 1 and state.fps > 0)
+        capture.stop()
+        assert capture.join(LIMIT_S)
+    assert [state.connected for state in states] == [True, False, True]
+    assert states[-1].description.serial == "S48"
+    assert "top: genicam://S48: the camera was lost" in states[1].detail
