@@ -6,9 +6,9 @@ overtakes on a belt. So a belt that stops or runs backwards gives no part a seco
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
+from edge.presence.departed import Departed
 from edge.presence.extents import Extent
 from edge.presence.part_length import PartLength
 from edge.presence.track import End, Track
@@ -19,8 +19,6 @@ _EDGE = 1.5
 _STICKS_OUT, _SPLIT = 0.35, 0.6
 _OVERLAP = 0.25
 _MAX_MISSED = 5
-# Parts remembered behind each end of the view, for a belt that runs backwards.
-_MEMORY = 256
 
 
 class Tracks:
@@ -37,13 +35,8 @@ class Tracks:
         self._min_length = min_length
         self._part_length = part_length
         self.in_view: list[Track] = []
-        # With the way of the belt up to then.
-        self._gone: dict[End, deque[tuple[Track, float]]] = {
-            -1: deque(maxlen=_MEMORY),
-            1: deque(maxlen=_MEMORY),
-        }
+        self._departed = Departed(length)
         self._move = 0.0
-        self._belt = 0.0
 
     def update(self, move: float, seen: Sequence[Extent]) -> list[Track]:
         """Move the belt and explain what is seen on it.
@@ -52,7 +45,6 @@ class Tracks:
             Parts that have left the view, or vanished, on their way across it.
         """
         self._advance(move)
-        self._forget_the_lost()
         members = self._members(self._bridged(seen))
         for track in self.in_view:
             track.missed += 1
@@ -62,18 +54,17 @@ class Tracks:
         for track in self.in_view:
             if track.missed == 0:
                 track.notice()
-        return self._departed()
+        return self._leave()
 
     def blind(self, move: float) -> list[Track]:
         """Move the belt without having seen it; returns what `update` does."""
         self._advance(move)
-        return self._departed()
+        return self._leave()
 
     def end(self) -> list[Track]:
         """Forget everything; returns what was in view."""
         ended, self.in_view = self.in_view, []
-        for gone in self._gone.values():
-            gone.clear()
+        self._departed.clear()
         return ended
 
     def drop(self, track: Track) -> None:
@@ -82,7 +73,7 @@ class Tracks:
 
     def _advance(self, move: float) -> None:
         self._move = move
-        self._belt += move
+        self._departed.advance(move)
         for track in self.in_view:
             track.advance(move)
 
@@ -223,12 +214,8 @@ class Tracks:
 
     def _add(self, left: float, right: float, came_by: End, open_end: End = 0) -> Track:
         """Make a track, or take up again the part that left by this end last."""
-        if came_by and self._gone[came_by]:
-            track, _ = self._gone[came_by].pop()
-            track.left, track.right, track.missed = left, right, 0
-            track.open_end = open_end
-        else:
-            track = Track(left, right, came_by, open_end)
+        track = self._departed.take(came_by) or Track(left, right, came_by)
+        track.left, track.right, track.missed, track.open_end = left, right, 0, open_end
         self.in_view.append(track)
         return track
 
@@ -239,14 +226,14 @@ class Tracks:
             tracks.remove(extra)
             self.in_view.remove(extra)
 
-    def _departed(self) -> list[Track]:
+    def _leave(self) -> list[Track]:
         """Take out what is no longer in view; return what has crossed it."""
         crossed = []
         for track in list(self.in_view):
             way_out = self._way_out(track)
             if way_out:
                 self.in_view.remove(track)
-                self._gone[way_out].append((track, self._belt))
+                self._departed.put(track, way_out)
                 for other in self.in_view:
                     other.overtaken += 1
                 if way_out != track.entered_by:
@@ -266,12 +253,6 @@ class Tracks:
         if track.missed and track.visible(self._length) <= self._min_length + 2:
             return 1 if track.middle > self._length / 2 else -1
         return 0
-
-    def _forget_the_lost(self) -> None:
-        """Forget parts that should have come back long ago: somebody took them off the belt."""
-        for end, gone in self._gone.items():
-            while gone and (gone[-1][1] - self._belt) * end > 2 * self._length:
-                gone.pop()
 
 
 def _close(track: Track, length: float) -> None:
