@@ -6,8 +6,8 @@ One software trigger after the other, 1280x1024 Mono8, from Aravis's fake GigE c
 when it is installed, else from test://conveyor. `over_engine_ms` is the time from the complete
 frame in the driver's hands to the verdict, less the engine's own time: conversion, hand-over, pre-
 and post-processing. `transfer_ms` lies before it: from exposure to the complete frame. The bare
-engine is timed alone before, with the same input. Without --bundle a tiny graph judges, so that the line
-itself shows. The check for repeated pictures remembers one: the fake camera repeats its 255.
+engine is timed alone before, with the same input. Without --bundle a tiny graph judges, so that the
+line itself shows. The check for repeated pictures remembers one: the fake camera repeats its 255.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from tests.support.bundles import (
     sign,
     with_two_graphs,
 )
+from tests.support.made_once import made_once
 
 
 def with_golden(folder: Path, name: str, change) -> Path:
@@ -109,3 +110,12 @@ def inspector(changeover) -> Iterator[None]:
     one = Inspector(changeover)
     yield
     one.stop()
+
+
+@pytest.fixture(scope="session")
+def fast_bundle(tmp_path_factory) -> Path:
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        with_two_graphs(make_bundle(folder, "fast"))
+
+    return made_once(tmp_path_factory, "fast_bundle", make) / "fast"

@@ -3,92 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from edge.cameras.fired import FiredSource
-from edge.config.station import StationConfig
 from edge.messages.payload import schema
-from edge.station.station import Station
 from edge.trigger import Trigger
 from edge.triggers.source import NotTaken
-from tests.support.bundles import make_bundle, with_two_graphs
-from tests.support.made_once import made_once
+from tests.support.triggered_line import LIMIT_S, Line, one_each
 
-LIMIT_S = 60
 FIRED = "test://conveyor?size=32x32"
 SOFTWARE = {"by": "software", "frame_timeout_ms": 30_000}
-
-
-@pytest.fixture(scope="session")
-def fast_bundle(tmp_path_factory) -> Path:
-    def make(folder: Path) -> None:
-        folder.mkdir()
-        with_two_graphs(make_bundle(folder, "fast"))
-
-    return made_once(tmp_path_factory, "fast_bundle", make) / "fast"
-
-
-class Line:
-    """A triggered station in a thread of its own."""
-
-    def __init__(self, folder: Path, bundle: Path, source: str, trigger: dict, **changes):
-        values = {
-            "node": "n",
-            "station": "s",
-            "bundle": bundle,
-            "camera": {"name": "top", "source": source},
-            "trigger": trigger,
-            "commands": {"allow": ["trigger"]},
-            "mqtt": {"broker": "none"},
-            **changes,
-        }
-        self.results: list[dict] = []
-        self.station = Station(
-            StationConfig.model_validate(values), folder, on_result=self.results.append
-        )
-        self.loop = self.station._loop
-        self.jobs = self.station._jobs
-        self.queue = self.station._triggers
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.station.run()
-        except BaseException as error:  # noqa: BLE001 - looked at by the test
-            self.error = error
-
-    def trigger(self, **arguments: str) -> Trigger | NotTaken:
-        outcome = self.station._capture.request(arguments)
-        assert outcome is not None
-        return outcome
-
-    def wait(self, count: int) -> None:
-        self.until(lambda: len(self.results) >= count, f"{count} results")
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + LIMIT_S
-        while not condition():
-            assert time.monotonic() < end, f"never came: {what}"
-            assert self.thread.is_alive(), f"the station ended before {what}: {self.error!r}"
-            time.sleep(0.005)
-
-    def stop(self) -> list[dict]:
-        self.station.request_stop()
-        self.thread.join(LIMIT_S)
-        assert not self.thread.is_alive()
-        return self.results
-
-    @property
-    def reasons(self) -> list[str]:
-        return [result["reason"] for result in self.results]
 
 
 @pytest.fixture
@@ -105,12 +32,6 @@ def line(tmp_path: Path, fast_bundle: Path):
     yield make
     for each in lines:
         each.stop()
-
-
-def one_each(results: list[dict], triggers: list[Trigger]) -> None:
-    assert Counter(result["trigger"]["id"] for result in results) == Counter(
-        trigger.id for trigger in triggers
-    )
 
 
 def test_a_trigger_has_one_result_that_names_it(line) -> None:
