@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 
+from edge.bundle.frame_limits_file import read_frame_limits
 from edge.bundle.manifest import GraphFile
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
@@ -46,10 +47,16 @@ def test_the_bundle_has_the_published_layout(bundle_folder: Path) -> None:
     assert {
         "bundle.json", "recipe.yaml", "thresholds.json", "card.md", "calibration/scores.json",
         "models/inpformer.fp32.onnx", "golden/golden.json", "golden/maps.npz",
+        "calibration/frames.json",
     } <= files  # fmt: skip
     bundle = open_bundle(bundle_folder)
     assert set(bundle.manifest.files) == files - {"bundle.json"}
     assert bundle.recipe.mm_per_px == 0.2
+    assert bundle.recipe.frames is not None
+    assert (bundle.recipe.frames.sizes(), bundle.recipe.frames.colour) == ("160x128", "colour")
+    limits = read_frame_limits(bundle)
+    assert limits is not None
+    assert limits.frames == 40, "training and held-out parts"
     labels = [image.label for image in bundle.golden().images]
     assert labels == ["good", "good", "good", "scar", "spot", "cut_paste"]
     (parity,) = bundle.manifest.parity
