@@ -119,6 +119,11 @@ class PartFinder:
         """No part is in view."""
         return not self._tracks.in_view
 
+    @property
+    def vanished(self) -> int:
+        """Objects that disappeared before they had crossed the middle, since the start."""
+        return self._tracks.vanished
+
     def take(self, frame: Frame) -> list[FoundPart] | None:
         """Look at the next frame.
 
@@ -192,7 +197,8 @@ class PartFinder:
 
     def _left(self, crossed: list[Track]) -> list[FoundPart]:
         """Judge what has crossed the view and was not judged on its way."""
-        return [self._judge(track) for track in crossed if not track.is_judged and track.view]
+        owed = [track for track in crossed if not track.is_judged and track.view]
+        return [self._judge(track) for track in owed if track.entered_by or self._is_moving(track)]
 
     def _consider(self, track: Track, frame: Frame) -> None:
         length = self._grid.length

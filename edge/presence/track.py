@@ -36,8 +36,8 @@ class Track:
     overtaken: int = 0
     is_judged: bool = False
     view: View | None = None
-    _first: float | None = None
-    _last: float = 0.0
+    _first: tuple[float, float] | None = None
+    _last: tuple[float, float] = (0.0, 0.0)
 
     @property
     def length(self) -> float:
@@ -51,13 +51,21 @@ class Track:
 
     @property
     def travelled(self) -> float:
-        """How far its leading end was seen to come, cells, signed."""
-        return 0.0 if self._first is None else self._last - self._first
+        """How far it was seen to come, cells, signed: by its leading end.
+
+        Of what was first seen inside, both ends must come along: else it only grows or shrinks.
+        """
+        if self._first is None:
+            return 0.0
+        left, right = (now - then for now, then in zip(self._last, self._first, strict=True))
+        if self.entered_by:
+            return left if self.entered_by == 1 else right
+        return min(left, right, key=abs) if left * right > 0 else 0.0
 
     def notice(self) -> None:
         """Note that it is seen where it lies now."""
         self.missed = 0
-        self._last = self.left if self.entered_by == 1 else self.right
+        self._last = (self.left, self.right)
         if self._first is None:
             self._first = self._last
 

@@ -28,6 +28,10 @@ class Tracks:
         length: cells of the view along the belt.
         min_length: cells of the shortest part.
         part_length: how long parts are; learns from those that lie alone.
+
+    Attributes:
+        in_view: the parts in view.
+        vanished: objects that disappeared before they had crossed the middle.
     """
 
     def __init__(self, length: int, min_length: float, part_length: PartLength):
@@ -35,6 +39,7 @@ class Tracks:
         self._min_length = min_length
         self._part_length = part_length
         self.in_view: list[Track] = []
+        self.vanished = 0
         self._departed = Departed(length)
         self._move = 0.0
 
@@ -244,6 +249,8 @@ class Tracks:
                 self.in_view.remove(track)
                 if track.entered_by and (track.middle - self._length / 2) * track.entered_by < 0:
                     crossed.append(track)
+                elif not track.is_judged:
+                    self.vanished += 1
         return crossed
 
     def _way_out(self, track: Track) -> End:

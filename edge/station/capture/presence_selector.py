@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from edge.station.capture.selection import EveryFrame, FrameSelector
 BLIND_AFTER = 5
 # A live camera that was silent for so long may have missed parts.
 _GAP_NS = 10**9
+_VANISHED_IN_A_ROW = 5
+_log = logging.getLogger(__name__)
 
 
 class PresenceSelector:
@@ -53,6 +56,7 @@ class PresenceSelector:
         self._ready: deque[Frame] = deque()
         self._blind = 0
         self._last_ns: int | None = None
+        self._vanished_before = 0
 
     def take(self, frame: Frame) -> Frame | None:
         """Look at the next frame; returns the best frame of a part that has passed the middle."""
@@ -70,6 +74,7 @@ class PresenceSelector:
             return self._unreadable(frame)
         self._blind = 0
         self._ready.extend(_named(part) for part in found)
+        self._watch_the_axis(finder, is_found=bool(found))
         reason = "no_part" if finder.is_empty and not found else "not_best"
         kept = finder.held.keys() | {part.frame.frame_id for part in found}
         passed_over = (held.keys() | {frame.frame_id}) - kept
@@ -82,6 +87,18 @@ class PresenceSelector:
         if self._finder is not None:
             self._ready.extend(_named(part) for part in self._finder.finish())
         return self._ready.popleft() if self._ready else None
+
+    def _watch_the_axis(self, finder: PartFinder, *, is_found: bool) -> None:
+        """Say so when things come and go and none ever crosses the view along the axis."""
+        if is_found:
+            self._vanished_before = finder.vanished
+        elif finder.vanished - self._vanished_before >= _VANISHED_IN_A_ROW:
+            self._vanished_before = finder.vanished
+            _log.warning(
+                "objects come and go and no part crosses the view n=%d; check part.axis, the "
+                "contrast, and that the belt is slow enough for several frames per part",
+                _VANISHED_IN_A_ROW,
+            )
 
     def _finder_for(self, frame: Frame) -> PartFinder | None:
         """Return the finder; it is made for the size of the first frame."""

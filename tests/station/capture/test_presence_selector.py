@@ -30,8 +30,8 @@ from tests.support.bundles import DEMO_BUNDLE
 PLAN = BeltPlan(view=160, part=55, speed=9, gap=30)
 
 
-def frames(parts: int = 6) -> list[Frame]:
-    source = BeltSource("top", PLAN, size_wh=(160, 120), parts=parts)
+def frames(parts: int = 6, plan: BeltPlan = PLAN) -> list[Frame]:
+    source = BeltSource("top", plan, size_wh=(160, 120), parts=parts)
     source.open()
     seen = []
     while (frame := source.read()) is not None:
@@ -88,6 +88,12 @@ def test_a_camera_that_sees_only_darkness_is_told() -> None:
         selector.take(frame)
     dark = [frame_now("top", i, np.zeros((120, 160, 3), np.uint8)) for i in range(30, 40)]
     assert [frame for frame in dark if selector.take(frame)] == dark[BLIND_AFTER - 1 :]
+
+
+def test_a_wrong_axis_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    selector = PresenceSelector(presence(axis="vertical"), DropCounts(), is_live=True)
+    assert len(chosen_of(frames(12, replace(PLAN, gap=400)), selector)) < 3
+    assert "check part.axis" in caplog.text
 
 
 @pytest.mark.parametrize("key", ["belt", "product"])
