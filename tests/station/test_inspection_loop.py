@@ -12,6 +12,7 @@ import pytest
 
 from edge.cameras.source import frame_now
 from edge.config.mqtt import SpoolSettings
+from edge.config.trigger import TriggerSettings
 from edge.drop_counts import DropCounts
 from edge.frame import Frame, Part
 from edge.outputs.dispatcher import ResultDispatcher
@@ -22,6 +23,8 @@ from edge.station import inspection_loop
 from edge.station.capture.mailbox import Mailbox
 from edge.station.commands.jobs import JobControl
 from edge.station.inspection_loop import InspectionLoop
+from edge.triggers.queue import TriggerQueue
+from edge.triggers.source import TriggerMaker
 from tests.support.mqtt_results import MODEL, make_inspection
 from tests.support.sinks import describe
 
@@ -175,3 +178,25 @@ def test_the_end_of_the_frames_ends_the_loop(made: Made) -> None:
     made.mailbox.close()
     assert made.loop.step()
     assert not made.loop.step()
+
+
+def test_a_trigger_has_one_result_however_many_ways_lead_to_one(made: Made) -> None:
+    queue = TriggerQueue(4, lambda: True)
+    loop = InspectionLoop(
+        made.mailbox, made.changeover, made.jobs, made.drops, made.results,
+        is_live=True, triggers=queue,
+    )  # fmt: skip
+    settings = TriggerSettings(by="hardware", deadline_ms=600_000)
+    trigger = TriggerMaker(settings, lambda: "t1").make("hardware")
+    assert queue.offer(trigger) is None
+    frame = replace(made.put(), trigger=trigger)
+    made.mailbox.clear()
+    made.mailbox.put(frame, wait=False)
+    made.during = lambda: loop.give_up_triggers("top", "the station was stopped")
+    assert loop.step()
+    loop.refused(frame)
+    loop.dropped([frame])
+    (decided,) = made.sink.decided_parts
+    assert decided.inspection.reason is Reason.NOT_JUDGED
+    assert decided.frame.trigger is trigger
+    assert not decided.is_late
