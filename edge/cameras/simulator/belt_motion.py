@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_GAP, _JITTER, _LIGHT = 10, 11, 12
+_GAP, _JITTER = 10, 11
+# A belt has mass: its speed changes by this share of the full speed per frame.
+_RAMP = 0.34
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class BeltRun:
         self._fronts: list[float] = [0.0]
         self._belt = -plan.speed * plan.empty
         self._shake = 0.0
+        self._way = 1.0
         self._frame = 0
         self._entered = 0
         self._holds: list[tuple[int, float]] = []
@@ -86,9 +89,10 @@ class BeltRun:
             self._holds[0] = (frames - 1, way)
             if frames <= 1:
                 self._holds.pop(0)
-        self._belt += way * plan.speed
+        self._way += min(_RAMP, max(-_RAMP, way - self._way))
+        self._belt += self._way * plan.speed
         chance = np.random.default_rng((self._seed, self._frame, _JITTER)).random()
-        self._shake = (chance - 0.5) * plan.jitter * plan.speed * abs(way)
+        self._shake = (chance - 0.5) * plan.jitter * plan.speed * abs(self._way)
         # Only forwards: a part that comes back does not count again.
         while self._middle(self._entered) >= plan.view / 2 and (
             self._parts is None or self._entered < self._parts
