@@ -92,7 +92,14 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path) -> None:
 
 def test_a_finished_run_holds_everything(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
-    expected = {"run.yaml", "model.safetensors", "calibration.json", "golden", "log.jsonl"}
+    expected = {
+        "run.yaml",
+        "model.safetensors",
+        "calibration.json",
+        "frames.npz",
+        "golden",
+        "log.jsonl",
+    }
     assert names == expected, "neither features nor checkpoints are left"
     record, calibration = read_record(run), read_calibration(run)
     assert record.data.train_images + record.data.held_out_images == 40
