@@ -23,6 +23,9 @@ CPU = [
 ]
 GPU = ["cuda-bindings>=12.9"]
 DEMO = ["amqtt>=0.11"]
+# Cameras of one vendor, or behind a vendor's GenTL producer; Aravis is a system package.
+PYLON = ["pypylon>=26.9"]
+GENICAM = ["harvesters>=1.4.3", "genicam>=1.5"]
 TRAIN = [
     "torch>=2.10",
     "onnx>=1.21",
@@ -39,6 +42,10 @@ TEST = [
     "hypothesis>=6.100",
     "setuptools>=78.1.1",
     "wheel",
+    # Simulated cameras: Basler's, a GenTL producer, a GigE camera that loses packets.
+    *PYLON,
+    *GENICAM,
+    "viva-genicam>=0.10",
 ]
 
 # Profiles of target devices: one copy in build/targets, which a wheel carries in this package.
@@ -98,6 +105,8 @@ setup(
         "rtx": [*GPU, "tensorrt-rtx-cu12>=1.7"],
         "train": TRAIN,
         "demo": DEMO,
+        "pylon": PYLON,
+        "genicam": GENICAM,
         "test": TEST,
         "dev": [
             *TEST,

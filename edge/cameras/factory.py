@@ -9,8 +9,6 @@ from edge.cameras.address import Address
 from edge.cameras.source import FrameSource
 from edge.config.camera import CameraSettings
 
-_LATER = ("pylon",)
-
 
 def make_source(settings: CameraSettings) -> FrameSource:
     """Return the closed source that `settings.source` names.
@@ -55,9 +53,8 @@ class _Kind:
 def _kind(address: Address) -> _Kind:
     kind = _KINDS.get(address.scheme)
     if kind is None:
-        is_known = "not supported in this version" if address.scheme in _LATER else "unknown"
         schemes = ", ".join(f"{scheme}://" for scheme in _KINDS)
-        raise address.query.problem(f"{address.scheme}:// is {is_known}; use one of {schemes}")
+        raise address.query.problem(f"{address.scheme}:// is unknown; use one of {schemes}")
     return kind
 
 
@@ -108,6 +105,18 @@ def _genicam(address: Address, settings: CameraSettings) -> FrameSource:
     return AravisSource.from_address(address, settings)
 
 
+def _pylon(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.genicam.pylon import PylonSource
+
+    return PylonSource.from_address(address, settings)
+
+
+def _gentl(address: Address, settings: CameraSettings) -> FrameSource:
+    from edge.cameras.genicam.gentl import GentlSource
+
+    return GentlSource.from_address(address, settings)
+
+
 def _replay(address: Address, settings: CameraSettings) -> FrameSource:
     from edge.cameras.replay import ReplaySource
 
@@ -132,6 +141,8 @@ _KINDS = {
     "v4l2": _Kind(_v4l2, lambda _: True),
     "rtsp": _Kind(_rtsp, lambda _: True),
     "genicam": _Kind(_genicam, lambda _: True),
+    "pylon": _Kind(_pylon, lambda _: True),
+    "gentl": _Kind(_gentl, lambda _: True),
     "replay": _Kind(_replay, lambda _: False),
     "csi": _Kind(_csi, lambda _: True),
     "gst": _Kind(_gst, lambda _: True),

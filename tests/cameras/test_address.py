@@ -17,7 +17,6 @@ def source(address, **settings):
     [
         ("tset://conveyor", "tset:// is unknown; use one of file://"),
         ("http://host/video", "http:// is unknown; use one of file://, v4l2://, rtsp://, "),
-        ("pylon://1234", "pylon:// is not supported in this version"),
         ("file://", "expected a path, such as file:///data/parts"),
         ("file:///data?fsp=5", "unknown key fsp; did you mean fps?"),
         ("file:///data?colour=1", "unknown key colour; known: fps, loop, timing, labels"),
