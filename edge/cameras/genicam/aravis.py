@@ -190,7 +190,10 @@ class AravisSource:
         known = connection.library.BufferStatus
         if status in {known.CLEARED, known.ABORTED}:
             return None
-        block_id = buffer.get_frame_id()
+        block_id: int | None = buffer.get_frame_id()
+        if status != known.SUCCESS and not block_id:
+            # The packet that has the number was lost.
+            block_id = None
         self._next_id = self._first_id + self._blocks.frame_id(block_id) + 1
         pixels, fault, pixel_format = None, None, connection.description.pixel_format
         if status == known.SUCCESS:
@@ -206,7 +209,10 @@ class AravisSource:
             )
         device_ns = buffer.get_timestamp() if fault is None else 0
         captured_ns = self._clock.host_ns(device_ns, _arrival_ns(buffer, now_ns))
-        line_status = connection.chunk(buffer, "ChunkLineStatusAll")
+        exposure_us, line_status = None, None
+        if fault is None:
+            exposure_us = connection.chunk(buffer, "ChunkExposureTime")
+            line_status = connection.chunk(buffer, "ChunkLineStatusAll")
         return Frame(
             camera=self._wanted.camera,
             frame_id=self._next_id - 1,
@@ -218,7 +224,7 @@ class AravisSource:
                 device_id=connection.description.serial or None,
                 device_timestamp_ns=device_ns or None,
                 block_id=block_id,
-                exposure_us=connection.chunk(buffer, "ChunkExposureTime"),
+                exposure_us=exposure_us,
                 line_status=None if line_status is None else int(line_status),
                 pixel_format=pixel_format,
             ),

@@ -19,10 +19,12 @@ class BlockIds:
         self._is_long = False
 
     def frame_id(self, block_id: int | None) -> int:
-        """Return the number of the frame; None for a camera that does not count."""
+        """Return the number of the frame; None for one that came without, which follows the last."""
         self._frame_id += self._steps(block_id)
         if block_id is not None:
             self._last = block_id
+        elif self._last is not None:
+            self._last += 1
         return self._frame_id
 
     def _steps(self, block_id: int | None) -> int:

@@ -60,7 +60,6 @@ class GentlSession:
         self._using = threading.Lock()
         self._has_chunks = False
         self._incomplete = 0
-        self._last_block: int | None = None
         self._access: GenApiFeatures | None = None
         self._gentl = importlib.import_module("genicam.gentl")
         self._genapi = importlib.import_module("genicam.genapi")
@@ -147,12 +146,10 @@ class GentlSession:
             self._access = None
             self._producer.disconnect(self._acquirer)
 
-    def _lost(self, now_ns: int) -> Received:
-        # Its number went with it; the next one is the best guess, and a gap shows afterwards.
-        if self._last_block is not None:
-            self._last_block += 1
-        fault = incomplete("the producer says so")
-        return Received(arrived_ns=now_ns, pixels=None, fault=fault, block_id=self._last_block)
+    @staticmethod
+    def _lost(now_ns: int) -> Received:
+        # Its number went with it.
+        return Received(arrived_ns=now_ns, pixels=None, fault=incomplete("the producer says so"))
 
     def _received(self, buffer: Any, now_ns: int) -> Received:
         pixels, fault, name = None, None, None
@@ -160,7 +157,6 @@ class GentlSession:
             pixels, name = self._pixels(buffer.payload)
         except (ValueError, CameraUnavailable, self._gentl.GenericException) as error:
             fault = unusable(error)
-        self._last_block = self._told(lambda: int(buffer.module.frame_id))
         exposure_us, line_status = None, None
         if self._has_chunks and self._access is not None:
             exposure_us, line_status = chunks.read(self._access)
@@ -169,7 +165,7 @@ class GentlSession:
             pixels=pixels,
             fault=fault,
             pixel_format=name,
-            block_id=self._last_block,
+            block_id=self._told(lambda: int(buffer.module.frame_id)),
             device_ns=self._told(lambda: int(buffer.timestamp_ns)) or None,
             exposure_us=exposure_us,
             line_status=line_status,

@@ -21,6 +21,9 @@ from edge.cameras.genicam.block_ids import BlockIds
         ([7, 7, 8], [0, 1, 2]),
         ([None, None], [0, 1]),
         ([3, None, 4], [0, 1, 2]),
+        ([3, None, 5, 6], [0, 1, 2, 3]),
+        ([3, None, 7], [0, 1, 4]),
+        ([65535, None, 2], [0, 1, 2]),
     ],
 )
 def test_missing_blocks_leave_a_gap(blocks: list[int | None], expected: list[int]) -> None:
