@@ -21,6 +21,7 @@ from edge.bundle.values import (
     one_each,
 )
 from edge.config.reader import Settings
+from edge.geometry.geometry import Geometry
 from edge.result import TypeEvidence
 
 BUNDLE_SCHEMA: Final = "edge-infer.bundle/1"
@@ -142,11 +143,13 @@ class Recipe(Settings):
 
     Attributes:
         product: what is inspected.
-        size_wh: network input, pixels; a frame (or tile) is resized to it as a whole.
+        size_wh: network input, pixels; a view (or tile) is resized to it as a whole.
         tiles_wh: columns and rows that a frame is cut into.
         overlap: share of a tile common with its neighbour.
         colour_order: channel order of the network input.
-        mm_per_px: scale of the source frame; areas are in mm2 only when it is known.
+        geometry: from the camera's frame to the view that is cut into tiles; None takes the whole
+            frame.
+        mm_per_px: scale of the view; areas are in mm2 only when it is known.
         defect_types: names a region may get.
         type_evidence: how a region gets one, see edge.inspection.type_naming.
         types_size_wh: network input of the types graph, which takes the frame as a whole; None
@@ -154,7 +157,7 @@ class Recipe(Settings):
         veto_above: a region whose types call it normal with a higher probability is vetoed, see
             edge.inspection.veto; None vetoes none.
         veto_passes: a part passes if every region of it is vetoed.
-        frames: size and colour of frames; None in bundles from before it.
+        frames: size and colour of views; None in bundles from before it.
         frame_quality: see FrameQuality.
     """
 
@@ -163,6 +166,7 @@ class Recipe(Settings):
     tiles_wh: tuple[Tiles, Tiles] = (1, 1)
     overlap: float = Field(default=0.0, ge=0, lt=1)
     colour_order: Literal["rgb"] = "rgb"
+    geometry: Geometry | None = None
     mm_per_px: float | None = Field(default=None, gt=0, le=1e4)
     defect_types: tuple[Words, ...] = Field(default=(), max_length=1000)
     type_evidence: TypeEvidence = "summed"

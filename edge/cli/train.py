@@ -19,6 +19,7 @@ from edge.errors import TrainingError
 EPILOG = """Examples:\n
   edge-train --data data/pcb_traces --out runs/pcb\n
   edge-train --data good_parts/ --size 320x256 --seed 1 --out runs/housing\n
+  edge-train --data good_parts/ --geometry configs/geometry.yaml --out runs/housing\n
   edge-train --data data/tiles --preset standard --weights /models/dinov2-small --out runs/tiles\n
   edge-train --data data/a --data data/b --out runs/both\n
   edge-train --data data/new --shots 4 --preset standard --out runs/new\n
@@ -96,6 +97,14 @@ def train(
         typer.Option(
             help="cut large frames into COLUMNSxROWS overlapping tiles",
             rich_help_panel=panel("tiles"),
+        ),
+    ] = None,
+    geometry: Annotated[
+        Path | None,
+        typer.Option(
+            help="file with region of interest, ignore masks, rotation, alignment; goes into the "
+            "bundle's recipe",
+            rich_help_panel=panel("geometry"),
         ),
     ] = None,
     shots: Annotated[

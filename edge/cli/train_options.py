@@ -40,6 +40,7 @@ class NetworkOptions(Options):
     weights: str | None = None
     size: str = "auto"
     batch: int | None = None
+    geometry: Path | None = None
 
     @property
     def size_wh(self) -> tuple[int, int] | None:

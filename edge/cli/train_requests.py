@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from edge.cli.train_options import (
@@ -55,6 +56,7 @@ def _inp_former(options: InpFormerOptions) -> Any:
         size_wh=options.size_wh,
         tiles_wh=tiles_wh,
         overlap=TILE_OVERLAP if tiles_wh != (1, 1) else 0.0,
+        geometry=_geometry(options.geometry),
         training=training,
         head=HEAD_CHANNELS if "head" in options.plus else None,
         branches=options.branches,
@@ -77,6 +79,7 @@ def _promptmad(options: PromptMadOptions) -> Any:
         weights=options.weights,
         size_wh=options.size_wh,
         types=listed(options.types),
+        geometry=_geometry(options.geometry),
         training=PromptTraining(
             seed=options.seed, **_given(reconstruction_steps=options.steps, batch=options.batch)
         ),
@@ -139,7 +142,17 @@ def _product(options: MultiAdsOptions) -> dict[str, Any]:
         "size_wh": options.size_wh,
         "types": listed(options.types),
         "memory_frames": options.few_shot,
+        "geometry": _geometry(options.geometry),
     }
+
+
+def _geometry(path: Path | None) -> Any:
+    """What the geometry file says; None without one."""
+    if path is None:
+        return None
+    from edge.geometry.geometry import read_geometry
+
+    return read_geometry(path)
 
 
 def _epochs(options: MultiAdsOptions) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.atomic_file import write_bytes
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.errors import DataError
 from edge.picture_file import encode_picture
 
@@ -77,8 +77,10 @@ def write_shots(folder: Path, samples: Sequence[Sample]) -> tuple[Sample, ...]:
     for number, sample in enumerate(samples):
         paths = [folder / f"{number:02d}_{copy:02d}.png" for copy in range(COPIES)]
         if not all(path.is_file() for path in paths):
-            for path, picture in zip(paths, augment(read_pixels(sample.path)), strict=True):
-                write_bytes(path, encode_picture(picture))
+            view = read_view(sample)
+            shown = view.pixels_bgr if view.shown_bgr is None else view.shown_bgr
+            for path, picture in zip(paths, augment(shown), strict=True):
+                write_bytes(path, encode_picture(view.hide(picture)))
         made += [Sample(path, sample.label, sample.group) for path in paths]
     return tuple(made)
 

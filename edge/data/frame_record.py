@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from edge.atomic_file import write_bytes
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.errors import TrainingError
 from edge.inspection.frame_statistics import CELLS, NAMES, FrameStatistics, measure
 
@@ -40,7 +40,7 @@ def write_frames(folder: Path, samples: Sequence[Sample]) -> None:
         DataError: a picture is unreadable.
         WriteError: the file cannot be written.
     """
-    frames = [measure(read_pixels(sample.path)) for sample in samples]
+    frames = [measure(read_view(sample).pixels_bgr) for sample in samples]
     stream = BytesIO()
     np.savez_compressed(
         stream,

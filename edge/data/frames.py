@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.inspection.preprocess import to_network, views
 
 Image = NDArray[np.uint8]
@@ -47,7 +47,7 @@ def input_batches(samples: Sequence[Sample], shape: InputShape, batch: int = 16)
     """
     waiting: list[Image] = []
     for sample in samples:
-        waiting.append(network_inputs(read_pixels(sample.path), shape))
+        waiting.append(network_inputs(read_view(sample).pixels_bgr, shape))
         if sum(len(inputs) for inputs in waiting) >= batch:
             yield np.concatenate(waiting)
             waiting = []

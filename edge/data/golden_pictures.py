@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.atomic_file import write_bytes
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.data.synthetic_defects import add_defect
 from edge.errors import TrainingError
 from edge.frame import GOOD
@@ -49,12 +49,12 @@ def write_golden(
     order = sorted(range(len(held_out)), key=lambda index: scores[index])
     places = (np.array(GOOD_RANKS) * (len(order) - 1)).astype(int)
     for number, place in enumerate(dict.fromkeys(places.tolist())):
-        pixels = read_pixels(held_out[order[place]].path)
+        pixels = read_view(held_out[order[place]]).pixels_bgr
         write_bytes(target / f"{number:02d}_{GOOD}.png", encode_picture(pixels))
     rng = np.random.default_rng(seed)
-    middle = read_pixels(held_out[order[len(order) // 2]].path)
+    middle = read_view(held_out[order[len(order) // 2]])
     for number, kind in enumerate(DEFECT_KINDS, start=len(GOOD_RANKS)):
-        changed, _, _ = add_defect(middle, rng, kind)
+        changed, _, _ = add_defect(middle.pixels_bgr, rng, kind, middle.seen)
         write_bytes(target / f"{number:02d}_{kind}.png", encode_picture(changed))
 
 

@@ -9,7 +9,7 @@ training and validation. What is not read is said in warnings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ from edge.data.masks import fits, picture_size, read_mask_file, shrink
 from edge.data.part_groups import read_groups
 from edge.errors import DataError
 from edge.frame import GOOD
+from edge.geometry.frame_unfit import FrameUnfit
+from edge.geometry.geometry import Geometry
+from edge.geometry.view_transform import View, ViewTransform
 from edge.picture_file import read_picture
 
 # A fifth is held out, but never fewer than this many (or a third of a small set): fewer scores
@@ -38,12 +41,16 @@ SIZE_PICTURES = 50
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture. `label` is `good` or a defect type; `group` names the physical part."""
+    """One picture. `label` is `good` or a defect type; `group` names the physical part.
+
+    `transform` makes the view of it that is learned; None takes the picture as it is.
+    """
 
     path: Path
     label: str
     group: str
     mask: Path | None = None
+    transform: ViewTransform | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_good(self) -> bool:
@@ -53,12 +60,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """A data set: good parts to train on, and parts with labels to test on (may be none)."""
+    """A data set: good parts to train on, and parts with labels to test on (may be none).
+
+    `geometry` is what its samples are seen through; None shows whole pictures.
+    """
 
     name: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
     has_groups: bool
+    geometry: Geometry | None = field(default=None, compare=False, repr=False)
 
     @property
     def defect_types(self) -> tuple[str, ...]:
@@ -102,6 +113,8 @@ def read_image_set(folder: Path) -> ImageSet:
 def check_masks(images: ImageSet) -> ImageSet:
     """Read every mask of a set; empty ones are named, and their pictures have none any more.
 
+    A mask is empty, too, where the geometry hides all of the defect.
+
     Raises:
         DataError: a mask cannot be read, or its proportions are not its picture's.
     """
@@ -118,6 +131,8 @@ def check_masks(images: ImageSet) -> ImageSet:
                     f"picture has, or of the same proportions, found {mask_wh[0]}x{mask_wh[1]}; "
                     "draw it on its own picture"
                 )
+            if sample.transform is not None:
+                marked = read_mask(sample, picture_wh)
             if not marked.any():
                 empty.append(f"{sample.label}/{mask.name}")
                 mask = None
@@ -178,16 +193,31 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path}: {error}; repair it or take it out of the set") from error
 
 
+def read_view(sample: Sample) -> View:
+    """Read a picture and make the view of it that is learned, as the line makes it of a frame.
+
+    Raises:
+        DataError: the file is missing or no readable picture, or the geometry does not fit it.
+    """
+    pixels = read_pixels(sample.path)
+    if sample.transform is None:
+        return View(pixels)
+    try:
+        return sample.transform.view(pixels)
+    except FrameUnfit as error:
+        raise DataError(f"{sample.path}: {error}") from error
+
+
 def frame_size(samples: Sequence[Sample]) -> tuple[int, int]:
-    """Median width and height of some of the pictures."""
+    """Median width and height of some of the pictures' views."""
     step = max(1, len(samples) // SIZE_PICTURES)
-    sizes = np.array([read_pixels(sample.path).shape[:2] for sample in samples[::step]])
-    height, width = np.median(sizes, axis=0)
+    sizes = np.array([read_view(sample).size_wh for sample in samples[::step]])
+    width, height = np.median(sizes, axis=0)
     return int(width), int(height)
 
 
 def read_mask(sample: Sample, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    """Read a defect mask at `size_wh`, (H, W) bool; see `masks.shrink`.
+    """Read a defect mask of the view at `size_wh`, (H, W) bool; see `masks.shrink`.
 
     Good parts have an empty mask.
 
@@ -196,4 +226,8 @@ def read_mask(sample: Sample, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
     """
     if sample.mask is None:
         return np.zeros((size_wh[1], size_wh[0]), np.bool_)
-    return shrink(read_mask_file(sample.mask), size_wh)
+    mask = read_mask_file(sample.mask)
+    if sample.transform is not None:
+        # With the picture, in which the part may have to be found.
+        mask = read_view(sample).mask(shrink(mask, picture_size(sample.path)))
+    return shrink(mask, size_wh)

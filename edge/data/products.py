@@ -14,7 +14,10 @@ from edge.data.few_shot import choose_shots
 from edge.data.held_out import hold_out_parts
 from edge.data.image_set import Sample, read_image_set
 from edge.data.record import DataRecord, pictures_digest
+from edge.data.viewed import fitted, viewed
 from edge.errors import DataError, TrainingError
+from edge.geometry.geometry import Geometry
+from edge.geometry.view_transform import ViewTransform
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,14 @@ class Products:
     Attributes:
         names: of the products.
         has_groups: every product says which pictures show the same part.
+        geometry: fitted to the pictures to train on; None learns whole frames.
     """
 
     names: tuple[str, ...]
     train: tuple[Sample, ...]
     held_out: tuple[Sample, ...]
     has_groups: bool
+    geometry: Geometry | None = None
 
     def record(self, frame_wh: tuple[int, int]) -> DataRecord:
         """What run.yaml says of these pictures."""
@@ -46,10 +51,16 @@ class Products:
         )
 
 
-def read_products(folders: Sequence[Path], seed: int, shots: int | None = None) -> Products:
+def read_products(
+    folders: Sequence[Path],
+    seed: int,
+    shots: int | None = None,
+    geometry: Geometry | None = None,
+) -> Products:
     """Read every folder and hold a part of each out, so that no product lacks held-out parts.
 
-    `shots` keeps that many training pictures of each product (few-shot).
+    `shots` keeps that many training pictures of each product (few-shot). `geometry` makes the views
+    of the pictures that are learned.
 
     Raises:
         DataError: a folder cannot be used, or its name cannot be a product's.
@@ -71,7 +82,11 @@ def read_products(folders: Sequence[Path], seed: int, shots: int | None = None) 
         train += [replace(sample, group=prefix + sample.group) for sample in chosen]
         held_out += [replace(sample, group=prefix + sample.group) for sample in held]
     has_groups = all(images.has_groups for images in sets)
-    return Products(tuple(names), tuple(train), tuple(held_out), has_groups)
+    if geometry is not None:
+        geometry = fitted(geometry, train)
+        transform = ViewTransform(geometry)
+        train, held_out = list(viewed(train, transform)), list(viewed(held_out, transform))
+    return Products(tuple(names), tuple(train), tuple(held_out), has_groups, geometry)
 
 
 def _check_names(names: Sequence[str]) -> None:

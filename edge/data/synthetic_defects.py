@@ -153,9 +153,11 @@ ATTEMPTS = 10
 
 
 def add_defect(
-    image: Image, rng: np.random.Generator, kind: str | None = None
+    image: Image, rng: np.random.Generator, kind: str | None = None, seen: Mask | None = None
 ) -> tuple[Image, Mask, str]:
     """Add one defect of `kind` that changes the picture visibly; a local one when None.
+
+    Where `seen` (H, W) is False, the picture stays as it is.
 
     Returns:
         The changed picture, the mask of changed pixels, the kind. On a picture without any
@@ -165,6 +167,8 @@ def add_defect(
     draw = DEFECTS.get(kind) or AREA_DEFECTS[kind]
     for _ in range(ATTEMPTS):
         changed, mask = draw(image, rng)
+        if seen is not None:
+            changed, mask = np.where(seen[..., None], changed, image), mask & seen
         difference = np.abs(changed.astype(np.int16) - image)[mask]
         if difference.size and difference.mean() >= VISIBLE_GREY_LEVELS:
             break

@@ -15,6 +15,7 @@ from edge.bundle.store import Bundle
 from edge.cameras.source import frame_now
 from edge.config.station import DecisionSettings
 from edge.data.image_set import ImageSet, Sample, check_masks, read_mask, read_pixels
+from edge.data.left_out import in_short, say_once
 from edge.engines.protocol import Engine
 from edge.errors import DataError
 from edge.evaluation.metrics import PixelRanking, Ranking, auroc, rank, rank_pixels
@@ -25,6 +26,7 @@ from edge.evaluation.region_metrics import (
     overlap,
     region_metrics,
 )
+from edge.evaluation.seen_pixels import SeenPixels
 from edge.evaluation.type_metrics import TypeMetrics, called, type_metrics, type_scores
 from edge.evaluation.veto_metrics import VetoMetrics, veto_metrics
 from edge.inspection.inspector import Inspected, Inspector
@@ -183,19 +185,35 @@ def evaluate(
     parts: list[EvaluatedPart] = []
     maps: list[NDArray[np.float32]] = []
     masks: list[NDArray[np.bool_]] = []
+    seen: list[NDArray[np.bool_]] = []
+    hidden: list[str] = []
+    seen_pixels = SeenPixels(bundle.recipe.geometry)
     for sample in samples:
+        advance(1)
         inspection, anomaly_map = inspect(sample)
         match = None
         if sample.mask is not None:
-            match = overlap(inspection.upheld, read_mask(sample, inspection.size_wh))
+            size_wh = inspection.size_wh
+            mask = read_mask(sample, size_wh) & seen_pixels(sample, size_wh, size_wh)
+            if not mask.any():
+                hidden.append(f"{sample.label}/{sample.path.name}")
+                continue
+            match = overlap(inspection.upheld, mask)
         parts.append(EvaluatedPart(sample, inspection, match))
         if anomaly_map is not None and (sample.is_good or sample.mask is not None):
             size_wh = evaluation_size(*inspection.size_wh)
             maps.append(cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR))
             masks.append(read_mask(sample, size_wh))
-        advance(1)
+            seen.append(seen_pixels(sample, inspection.size_wh, size_wh))
+    if hidden:
+        say_once(
+            f"--data {images.name}: {len(hidden)} parts are left out, the geometry hides all of "
+            f"their defects: {in_short(hidden)}"
+        )
+    if not parts:
+        raise DataError(f"--data {images.name}: the geometry hides the defects of all parts")
     has_masks = any(mask.any() for mask in masks)
-    pixel = rank_pixels(maps, masks) if has_masks else NO_PIXELS
+    pixel = rank_pixels(maps, masks, seen) if has_masks else NO_PIXELS
     return measure(bundle, parts, pixel, len(images.test) - len(samples))
 
 

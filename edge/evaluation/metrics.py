@@ -79,7 +79,9 @@ def auroc(labels: Labels, scores: Scores) -> float:
     return rank(labels, scores).auroc
 
 
-def rank_pixels(maps: Sequence[Scores], masks: Sequence[Labels]) -> PixelRanking:
+def rank_pixels(
+    maps: Sequence[Scores], masks: Sequence[Labels], seen: Sequence[Labels] | None = None
+) -> PixelRanking:
     """Compute the ranking of all pixels of a data set together, and exact AUPRO at FPR 0.3.
 
     AUPRO is the area under the per-region-overlap curve up to that false-positive rate, divided by
@@ -89,13 +91,17 @@ def rank_pixels(maps: Sequence[Scores], masks: Sequence[Labels]) -> PixelRanking
     Args:
         maps: one (h, w) map per picture; sizes may differ.
         masks: one (h, w) bool mask per picture, empty for good parts.
+        seen: one (h, w) bool per picture; other pixels count nowhere. None counts all.
     """
-    scores = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
-    labels = np.concatenate([mask.ravel() for mask in masks])
+    seen = seen or [np.ones(mask.shape, np.bool_) for mask in masks]
+    masks = [mask & counts for mask, counts in zip(masks, seen, strict=True)]
+    pairs = list(zip(maps, seen, strict=True))
+    scores = np.concatenate([np.asarray(m, np.float32)[counts] for m, counts in pairs])
+    labels = np.concatenate([mask[counts] for mask, counts in zip(masks, seen, strict=True)])
     order = np.argsort(-scores, kind="stable")
     ends = _ends_of_ties(scores[order])
     del scores
-    x, y = _overlap_curve(masks, labels, order, ends)
+    x, y = _overlap_curve(masks, seen, labels, order, ends)
     # Closer together where the curve is steep.
     grid = AUPRO_LIMIT * np.linspace(0, 1, CURVE_POINTS) ** 2
     drawn = np.stack([grid, np.interp(grid, x, y)])
@@ -126,6 +132,7 @@ def _ranking(ordered_labels: Labels, ends: NDArray[np.intp]) -> Ranking:
 
 def _overlap_curve(
     masks: Sequence[Labels],
+    seen: Sequence[Labels],
     labels: Labels,
     order: NDArray[np.intp],
     ends: NDArray[np.intp],
@@ -134,7 +141,7 @@ def _overlap_curve(
 
     The overlap is NaN without regions or normal pixels.
     """
-    weights, regions = _region_weights(masks)
+    weights, regions = _region_weights(masks, seen)
     negatives = int(np.count_nonzero(~labels))
     if regions == 0 or negatives == 0:
         return np.array([0.0, AUPRO_LIMIT]), np.full(2, np.nan)
@@ -151,16 +158,18 @@ def _overlap_curve(
     return x, y
 
 
-def _region_weights(masks: Sequence[Labels]) -> tuple[NDArray[np.float64], int]:
-    """Per pixel 1 / area of its region, 0 outside; and the number of regions."""
+def _region_weights(
+    masks: Sequence[Labels], seen: Sequence[Labels]
+) -> tuple[NDArray[np.float64], int]:
+    """Per pixel that is seen 1 / area of its region, 0 outside; and the number of regions."""
     weights: list[NDArray[np.float64]] = []
     regions = 0
-    for mask in masks:
+    for mask, counts in zip(masks, seen, strict=True):
         count, labels, stats, _ = cv2.connectedComponentsWithStats(
             mask.astype(np.uint8), connectivity=8
         )
         inverse = np.concatenate([[0.0], 1.0 / stats[1:, cv2.CC_STAT_AREA]])
-        weights.append(inverse[labels].ravel())
+        weights.append(inverse[labels][counts])
         regions += count - 1
     return np.concatenate(weights), regions
 

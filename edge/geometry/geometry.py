@@ -54,9 +54,7 @@ class Geometry(Settings):
             raise ValueError("place: expected in a geometry file only")
         if value.get("lens") is not None or value.get("rectification") is not None:
             raise ValueError("expected either place, or lens and rectification")
-        if not isinstance(value["place"], str):
-            raise ValueError("place: expected the path of a place file")
-        found = read_place(resolve_path(Path(value["place"]), info)).place
+        found = read_place(resolve_path(Path(str(value["place"])), info)).place
         rest = {key: each for key, each in value.items() if key != "place"}
         return {**rest, "lens": found.lens, "rectification": found.rectification}
 

@@ -34,9 +34,7 @@ class IgnoreMask(Region):
         picture: a PNG file in base64, of the size of the view before it is cropped.
     """
 
-    picture: str | None = Field(
-        default=None, max_length=MAX_PICTURE_BYTES * 4 // 3 + 4, repr=False
-    )
+    picture: str | None = Field(default=None, max_length=MAX_PICTURE_BYTES * 4 // 3 + 4, repr=False)
 
     @model_validator(mode="before")
     @classmethod

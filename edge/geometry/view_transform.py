@@ -68,11 +68,13 @@ class View:
         pixels_bgr: (H, W, 3) uint8; hidden pixels have the geometry's colour.
         seen: (H, W) bool, False where pixels are hidden; None where all are seen.
         steps: that made it of the frame.
+        shown_bgr: `pixels_bgr` before any were hidden; None where none are.
     """
 
     pixels_bgr: Image
     seen: Inside | None = None
     steps: tuple[Step, ...] = ()
+    shown_bgr: Image | None = None
 
     @property
     def size_wh(self) -> Size:
@@ -98,22 +100,38 @@ class View:
             found = step.from_frame(found)
         return found
 
+    @property
+    def seen_share(self) -> float:
+        """Share of the view's pixels that are not hidden."""
+        return 1.0 if self.seen is None else float(self.seen.mean())
+
+    def hide(self, pixels_bgr: Image) -> Image:
+        """Hide in another picture, of the view's size, what is hidden in this one."""
+        if self.seen is None:
+            return pixels_bgr
+        return np.where(self.seen[..., None], pixels_bgr, self.pixels_bgr)
+
     def mask(self, marked: Inside) -> Inside:
         """Move a mask of the frame, (H, W) bool, to the view; hidden pixels are not marked."""
         levels = marked.astype(np.uint8) * np.uint8(255)
         for step in self.steps:
             levels = step.apply(levels)
-        found = levels >= HALF * 255
+        found = np.asarray(levels >= HALF * 255, np.bool_)
         return found if self.seen is None else found & self.seen
+
+    def blank(self, view_map: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a map over the view, (h, w), with 0 where pixels are hidden."""
+        height, width = view_map.shape
+        cells = self.seen_cells((height, width))
+        return view_map if cells is None else np.where(cells, view_map, np.float32(0))
 
     def seen_cells(self, map_hw: tuple[int, int]) -> Inside | None:
         """Return which cells of a map over the view are seen, (h, w) bool; None if all are."""
         if self.seen is None:
             return None
-        share = cv2.resize(
-            self.seen.astype(np.float32), map_hw[::-1], interpolation=cv2.INTER_AREA
-        )
-        return np.asarray(share >= HALF)
+        seen = self.seen.astype(np.float32)
+        share = np.asarray(cv2.resize(seen, map_hw[::-1], interpolation=cv2.INTER_AREA), np.float32)
+        return np.asarray(share >= HALF, np.bool_)
 
 
 class ViewTransform:
@@ -165,8 +183,8 @@ class ViewTransform:
         if hidden is None:
             return View(image, None, tuple(steps))
         seen, seen_levels, filled = hidden
-        image = np.asarray(cv2.copyTo(image, seen_levels, filled.copy()), np.uint8)
-        return View(image, seen, tuple(steps))
+        pixels = np.asarray(cv2.copyTo(image, seen_levels, filled.copy()), np.uint8)
+        return View(pixels, seen, tuple(steps), image)
 
     def _crop(self, size_wh: Size) -> Crop:
         region = self._geometry.region

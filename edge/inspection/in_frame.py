@@ -10,10 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.geometry.view_transform import View
 from edge.result import Region
 
 Points = NDArray[np.float64]
 Size = tuple[int, int]
+Map = NDArray[np.float32]
+# A map over a frame of which a small part is inspected has no more cells than this a side.
+MAX_MAP_SIDE = 1024
 # Sides of the small square by which an area is compared between view and frame, pixels.
 _SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 # Points along each side of a box: lenses bend sides.
@@ -54,16 +58,59 @@ def region_in_frame(region: Region, geometry: ViewGeometry, frame_wh: Size) -> R
     )
 
 
+class FrameMaps:
+    """Shows maps of views over their frames; remembers how, where all views lie alike."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._grid: NDArray[np.float32] | None = None
+
+    def show(self, view_map: Map, view: View, frame_wh: Size) -> Map:
+        """Show a map of a view, (h, w), over its frame; 0 where the view does not reach.
+
+        Its cells stay about as large as they are.
+        """
+        if not view.moves:
+            return view_map
+        map_wh = (view_map.shape[1], view_map.shape[0])
+        key = (view.steps, view.size_wh, frame_wh, map_wh)
+        if self._grid is None or self._key != key:
+            shown_wh = shown_size(view.size_wh, frame_wh, map_wh)
+            self._key, self._grid = key, map_grid(view, view.size_wh, frame_wh, map_wh, shown_wh)
+        return map_in_frame(view_map, self._grid)
+
+
+def shown_size(view_wh: Size, frame_wh: Size, map_wh: Size) -> Size:
+    """Return the size of a map over the frame with cells like those of a map over the view."""
+    width, height = (
+        min(MAX_MAP_SIDE, max(1, round(cells * whole / part)))
+        for cells, part, whole in zip(map_wh, view_wh, frame_wh, strict=True)
+    )
+    return (width, height)
+
+
 def map_grid(
-    geometry: ViewGeometry, view_wh: Size, frame_wh: Size, map_wh: Size
+    geometry: ViewGeometry,
+    view_wh: Size,
+    frame_wh: Size,
+    map_wh: Size,
+    shown_wh: Size | None = None,
 ) -> NDArray[np.float32]:
-    """Return (h, w, 2): for each cell of a map over the frame its place in a map over the view."""
-    width, height = map_wh
+    """Return (h, w, 2): for each cell of a map over the frame its place in a map over the view.
+
+    Args:
+        geometry: how the view lies in the frame.
+        view_wh: size of the view, pixels.
+        frame_wh: size of the frame.
+        map_wh: size of the map over the view, cells.
+        shown_wh: of the map over the frame; None is the same.
+    """
+    (map_w, map_h), (width, height) = map_wh, shown_wh or map_wh
     cells = np.array([frame_wh[0] / width, frame_wh[1] / height])
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     middles = (np.column_stack([x.ravel(), y.ravel()]) + 0.5) * cells - 0.5
     in_view = geometry.from_frame(middles)
-    places = (in_view + 0.5) * (width / view_wh[0], height / view_wh[1]) - 0.5
+    places = (in_view + 0.5) * (map_w / view_wh[0], map_h / view_wh[1]) - 0.5
     return np.asarray(places.reshape(height, width, 2), np.float32)
 
 

@@ -16,11 +16,12 @@ from edge.config.station import DecisionSettings
 from edge.engines.protocol import Engine
 from edge.errors import EngineError, EngineLoadError, InferenceError
 from edge.frame import Frame
-from edge.geometry.frame_unfit import FrameUnfit, size_of
+from edge.geometry.frame_unfit import FrameUnfit
 from edge.geometry.place import Place
+from edge.geometry.view_transform import View, ViewTransform
 from edge.inspection.decision import decide
 from edge.inspection.frame_check import FrameCheck
-from edge.inspection.in_frame import map_grid, map_in_frame, region_in_frame
+from edge.inspection.in_frame import FrameMaps, region_in_frame
 from edge.inspection.regions import find_regions, whole_frame
 from edge.inspection.scorer import FrameScorer, Scored
 from edge.inspection.type_naming import namer
@@ -44,8 +45,8 @@ class Inspector:
         engine: with the bundle's graph loaded.
         settings: of the station's decisions.
         types_engine: with the bundle's types graph loaded; None for a bundle without one.
-        place: lens and rectification that come before all else, and the scale, which takes
-            precedence over the recipe's. Golden pictures know nothing of it.
+        place: its lens and rectification stand in for those of the recipe's geometry, and its
+            scale for the recipe's. Golden pictures are views: geometry and place leave them alone.
     """
 
     def __init__(
@@ -56,9 +57,9 @@ class Inspector:
         types_engine: Engine | None = None,
         place: Place | None = None,
     ):
-        self._place = place or Place()
-        self._scale = self._place.mm_per_px or bundle.recipe.mm_per_px
-        self._grid: tuple[tuple[tuple[int, int], ...], NDArray[np.float32]] | None = None
+        self._scale = (place or Place()).mm_per_px or bundle.recipe.mm_per_px
+        self._transform = ViewTransform(bundle.recipe.geometry, place)
+        self._frame_maps = FrameMaps()
         self._bundle = bundle
         self._settings = settings
         self._scorer = FrameScorer(engine, bundle.recipe, bundle.graph)
@@ -102,19 +103,19 @@ class Inspector:
             )
         start = perf_counter()
         try:
-            view = self._place.apply(frame.pixels_bgr)
+            view = self._transform.view(frame.pixels_bgr)
         except FrameUnfit as error:
             return Inspected(
                 without_score(frame, Verdict.UNDECIDED, Reason.IMAGE_QUALITY, str(error)), None
             )
-        finding = self._check.find(view)
+        finding = self._check.find(view.pixels_bgr)
         check_ms = (perf_counter() - start) * 1e3
         if finding is not None and finding.is_refused:
             return Inspected(
                 without_score(frame, Verdict.UNDECIDED, Reason.IMAGE_QUALITY, finding.detail), None
             )
         try:
-            scored = self._scorer.score(view)
+            scored = self._scorer.score(view.pixels_bgr)
         except InferenceError as error:
             self._count_failure(error)
             return Inspected(
@@ -122,11 +123,12 @@ class Inspector:
             )
         scored = replace(
             scored,
+            map=view.blank(scored.map),
             preprocess_ms=scored.preprocess_ms + check_ms,
             quality_problem=finding.detail if finding else scored.quality_problem,
         )
         inspection = self._conclude(frame, view, scored, waiting_ms)
-        return Inspected(inspection, self._map(scored.map, size_of(view), frame.size_wh))
+        return Inspected(inspection, self._frame_maps.show(scored.map, view, frame.size_wh))
 
     def _count_failure(self, error: InferenceError) -> None:
         self.failures_in_a_row += 1
@@ -148,22 +150,18 @@ class Inspector:
         self.failures_in_a_row = 0
         return typed
 
-    def _conclude(
-        self, frame: Frame, view: NDArray[np.uint8], scored: Scored, waiting_ms: float
-    ) -> Inspection:
+    def _conclude(self, frame: Frame, view: View, scored: Scored, waiting_ms: float) -> Inspection:
         start = perf_counter()
         bundle = self._bundle
         decision = decide(bundle, scored.score, scored.quality_problem, self._settings.undecided_p)
-        typed = self._name_types(view, decision.verdict)
+        typed = self._name_types(view.pixels_bgr, decision.verdict)
         regions: tuple[Region, ...] = ()
         if decision.verdict is not Verdict.PASS:
             logits = scored.type_logits if typed.logits is None else typed.logits
-            regions = self._regions(size_of(view), scored.map, logits, decision.verdict)
+            regions = self._regions(view, scored.map, logits, decision.verdict)
             decision = reconsider(decision, regions, bundle.recipe)
-            if self._place.moves:
-                regions = tuple(
-                    region_in_frame(region, self._place, frame.size_wh) for region in regions
-                )
+            if view.moves:
+                regions = tuple(region_in_frame(region, view, frame.size_wh) for region in regions)
         return Inspection(
             verdict=decision.verdict,
             reason=decision.reason,
@@ -190,19 +188,9 @@ class Inspector:
             is_replayed=frame.earlier is not None,
         )
 
-    def _map(
-        self, view_map: NDArray[np.float32], view_wh: tuple[int, int], frame_wh: tuple[int, int]
-    ) -> NDArray[np.float32]:
-        if not self._place.moves:
-            return view_map
-        sizes = (view_wh, frame_wh, (view_map.shape[1], view_map.shape[0]))
-        if self._grid is None or self._grid[0] != sizes:
-            self._grid = sizes, map_grid(self._place, *sizes)
-        return map_in_frame(view_map, self._grid[1])
-
     def _regions(
         self,
-        view_wh: tuple[int, int],
+        view: View,
         anomaly_map: NDArray[np.float32],
         logits: NDArray[np.float32] | None,
         verdict: Verdict,
@@ -213,11 +201,11 @@ class Inspector:
             map_wh = (anomaly_map.shape[1], anomaly_map.shape[0])
             name = namer(recipe.type_evidence, recipe.defect_types, logits, map_wh)
         threshold, scale = self._bundle.thresholds.score.value, self._scale
-        regions = find_regions(anomaly_map, threshold, view_wh, scale, name)
+        regions = find_regions(anomaly_map, threshold, view.size_wh, scale, name)
         if not regions and verdict is Verdict.FAIL:
             # No pixel is above the threshold: the frame is unusual as a whole. A single place of
             # it cannot veto that.
-            return (whole_frame(anomaly_map, view_wh, scale, name),)
+            return (whole_frame(anomaly_map, view.size_wh, scale, name, view.seen_share),)
         return veto_regions(regions, recipe.veto_above)
 
 

@@ -56,13 +56,14 @@ def whole_frame(
     size_wh: tuple[int, int],
     mm_per_px: float | None = None,
     namer: Namer | None = None,
+    seen_share: float = 1.0,
 ) -> Region:
     """Describe the whole frame as one region; arguments as in `find_regions`.
 
-    Its type is that of the place with the highest values.
+    `seen_share` of it is inspected. Its type is that of the place with the highest values.
     """
     width, height = size_wh
-    area_px = float(width * height)
+    area_px = width * height * seen_share
     named: Named | None = None
     if namer is not None:
         peak = float(anomaly_map.max())

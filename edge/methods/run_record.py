@@ -6,6 +6,7 @@ from typing import Literal
 
 from edge.config.reader import Settings
 from edge.data.record import DataRecord
+from edge.geometry.geometry import Geometry
 from edge.methods.dapo.training_settings import DapoTraining
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.mavis.training_settings import NegationTraining
@@ -123,7 +124,8 @@ class Origin(Settings):
 class RunRecord(Settings):
     """run.yaml.
 
-    `adapters` for MultiADS, DAPO and MAVIS, `types` for INP-Former runs that name types.
+    `geometry` is fitted to the good pictures; None learned whole frames. `adapters` for MultiADS,
+    DAPO and MAVIS, `types` for INP-Former runs that name types.
     """
 
     created_by: str
@@ -133,6 +135,7 @@ class RunRecord(Settings):
     data: DataRecord
     tiles_wh: tuple[int, int] = (1, 1)
     overlap: float = 0.0
+    geometry: Geometry | None = None
     model: MethodSettings
     training: TrainingSettings | AdapterTraining | NegationTraining | DapoTraining | PromptTraining
     size_trials: tuple[SizeTrial, ...] = ()

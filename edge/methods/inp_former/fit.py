@@ -55,7 +55,7 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
     """
     training = request.training or TrainingSettings(steps=request.preset.steps)
     stored = unfinished_run(folder)
-    products = read_products(request.folders, training.seed, training.shots)
+    products = read_products(request.folders, training.seed, training.shots, request.geometry)
     data = products.record(frame_size(products.train))
     if stored is not None:
         size_wh, trials = stored_size(request, folder, stored, data)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from edge.data.frames import InputShape, network_inputs
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.data.synthetic_defects import add_defect
 from edge.evaluation.paired_auroc import Placements, is_worse, placements
 from edge.frame import GOOD
@@ -120,8 +120,9 @@ def _trial_maps(
     maps, kinds = [], []
     rng = np.random.default_rng(seed)
     for sample in samples:
-        pixels = read_pixels(sample.path)
-        changed = [add_defect(pixels, rng) for _ in range(DEFECTS_EACH)]
+        view = read_view(sample)
+        pixels = view.pixels_bgr
+        changed = [add_defect(pixels, rng, seen=view.seen) for _ in range(DEFECTS_EACH)]
         for picture, kind in [(pixels, GOOD), *((each, kind) for each, _, kind in changed)]:
             groups = extract(detector, network_inputs(picture, shape))
             maps.append(by_kind.get(kind, detector).branch_maps(groups))

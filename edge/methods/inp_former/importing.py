@@ -112,7 +112,7 @@ def reuse_run(
     """Make a run for the product in `data` out of the finished run `source`, without training.
 
     Map scales and threshold are set anew on the good pictures in `data`. Branches that remember
-    the old product's good parts are left out.
+    the old product's good parts are left out, and so is its geometry: whole frames are seen.
 
     Raises:
         TrainingError: `source` is not finished, or `folder` is taken.
@@ -137,6 +137,7 @@ def reuse_run(
             "created_at": _now(),
             "data": _data_record(images, settings.size_wh),
             "model": settings,
+            "geometry": None,
             "size_trials": (),
             "origin": Origin(kind="run", name=source.name, sha256=sha256(source / MODEL)),
         }

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.data.frames import InputShape, network_inputs
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.data.products import Products
 from edge.errors import TrainingError
 from edge.evaluation.paired_auroc import is_worse, placements
@@ -168,7 +168,7 @@ def _try(
     shape: InputShape,
     advance: Callable[[int], None],
 ) -> Trial:
-    groups = extract(detector, network_inputs(read_pixels(sample.path), shape))
+    groups = extract(detector, network_inputs(read_view(sample).pixels_bgr, shape))
     advance(1)
     return Trial(candidate.branch_maps(groups), detector.judge(detector.branch_maps(groups)).score)
 

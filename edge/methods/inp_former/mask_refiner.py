@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.data.frames import Image, InputShape, network_inputs
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.data.synthetic_defects import add_defect
 from edge.methods.inp_former.branches import HEAD
 from edge.methods.inp_former.detector import Detector
@@ -167,7 +167,8 @@ def _pairs(samples: Sequence[Sample], seed: int) -> Iterator[Picture]:
     """Every picture as it is, and with a synthetic defect."""
     rng = np.random.default_rng((seed, 3))
     for sample in samples:
-        pixels = read_pixels(sample.path)
+        view = read_view(sample)
+        pixels = view.pixels_bgr
         yield pixels, np.zeros(pixels.shape[:2], np.bool_)
-        changed, mask, _ = add_defect(pixels, rng)
+        changed, mask, _ = add_defect(pixels, rng, seen=view.seen)
         yield changed, mask

@@ -103,6 +103,7 @@ def new_record(
         model=with_branches(model, held_out_groups if request.branches else None),
         training=training,
         size_trials=trials,
+        geometry=products.geometry,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge.data.frames import Image, InputShape, network_inputs
-from edge.data.image_set import Sample, read_mask, read_pixels
+from edge.data.image_set import Sample, read_mask, read_view
 from edge.data.synthetic_defects import AREA_DEFECTS, DEFECTS, add_defect, any_kind
 from edge.frame import GOOD
 from edge.inspection.preprocess import views
@@ -176,10 +176,11 @@ def synthetic_cells(
     pictures = rng.permutation(len(train))[:PICTURES]
     each = -(-settings.probe_defects // len(pictures))
     for sample in (train[int(index)] for index in pictures):
-        pixels = read_pixels(sample.path)
+        view = read_view(sample)
+        pixels = view.pixels_bgr
         collector.take(pixels, None, kind=0, part=0)
         for _ in range(each):
-            changed, mask, name = add_defect(pixels, rng, any_kind(rng))
+            changed, mask, name = add_defect(pixels, rng, any_kind(rng), view.seen)
             collector.take(changed, mask, kind=1, part=numbers[name])
         advance(1)
     return collector.cells()
@@ -203,7 +204,7 @@ def labelled_cells(
     kinds = sorted({sample.label for sample in defects})
     parts = sorted({sample.group for sample in defects})
     for sample in (*defects, *good):
-        pixels = read_pixels(sample.path)
+        pixels = read_view(sample).pixels_bgr
         if sample.is_good:
             collector.take(pixels, None, kind=0, part=0)
         else:

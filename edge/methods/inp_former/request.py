@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.geometry.geometry import Geometry
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import Preset
 
@@ -17,7 +18,7 @@ class Request:
     `size_wh` None chooses by trial on synthetic defects when the preset has several sizes. Several
     folders in `data` make one model for several products; `head` gives the hidden channels of
     INP-Former++'s residual head, None leaves it out; `refine` tries PromptMAD's mask in its place;
-    `branches` False uses INP-Former alone.
+    `branches` False uses INP-Former alone; `geometry` None learns whole frames.
     """
 
     data: Path | Sequence[Path]
@@ -30,6 +31,7 @@ class Request:
     head: tuple[int, int] | None = None
     branches: bool = True
     refine: bool = False
+    geometry: Geometry | None = None
 
     @property
     def backbone_weights(self) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge.data.frames import InputShape, network_inputs
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.data.synthetic_defects import add_defect
 from edge.inspection.preprocess import views
 from edge.methods.inp_former.branches import HEAD
@@ -96,10 +96,11 @@ def _examples(
     masks: list[NDArray[np.bool_]] = []
     cells_hw = detector.grid_hw
     for _ in range(_frames(detector, shape)):
-        pixels = read_pixels(samples[int(rng.integers(len(samples)))].path)
+        view = read_view(samples[int(rng.integers(len(samples)))])
+        pixels = view.pixels_bgr
         mask = np.zeros(pixels.shape[:2], np.bool_)
         if rng.random() >= CLEAN_SHARE:
-            pixels, mask, _ = add_defect(pixels, rng)
+            pixels, mask, _ = add_defect(pixels, rng, seen=view.seen)
         groups = extract(detector, network_inputs(pixels, shape))
         residuals.append(detector.patch_features(groups).residual.half())
         masks += [

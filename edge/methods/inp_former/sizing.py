@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge.data.frames import InputShape, network_inputs
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.data.synthetic_defects import add_defect
 from edge.evaluation.metrics import auroc
 from edge.methods.inp_former.detector import Detector
@@ -74,9 +74,11 @@ def synthetic_auroc(
     labels: list[bool] = []
     scores: list[float] = []
     for sample in _some(held_out, JUDGED_PICTURES, rng):
-        pixels = read_pixels(sample.path)
-        versions = [pixels]
-        versions += [add_defect(pixels, rng)[0] for _ in range(DEFECTS_PER_PICTURE)]
+        view = read_view(sample)
+        versions = [view.pixels_bgr]
+        versions += [
+            add_defect(view.pixels_bgr, rng, seen=view.seen)[0] for _ in range(DEFECTS_PER_PICTURE)
+        ]
         scores += [_score(detector, network_inputs(version, shape), bank) for version in versions]
         labels += [False] + [True] * DEFECTS_PER_PICTURE
     return auroc(np.array(labels), np.array(scores))
@@ -98,7 +100,8 @@ def _bank(
     each = max(1, BANK_VECTORS // max(1, len(samples)))
     vectors = []
     for sample in samples:
-        tokens = _unit_tokens(extract(detector, network_inputs(read_pixels(sample.path), shape)))
+        inputs = network_inputs(read_view(sample).pixels_bgr, shape)
+        tokens = _unit_tokens(extract(detector, inputs))
         flat = tokens.flatten(0, 1)
         vectors.append(flat[torch.from_numpy(rng.permutation(len(flat))[:each])])
     return torch.cat(vectors)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.data.frames import InputShape, network_inputs
-from edge.data.image_set import read_pixels
+from edge.data.image_set import read_view
 from edge.data.labelled_pictures import Ids, Image, TypedPicture, mosaic, read_ids
 from edge.methods.multiads.network import MultiAdsDetector
 from edge.networks.features import Groups
@@ -122,7 +122,7 @@ def _inputs(
     map_wh = (detector.map_hw[1], detector.map_hw[0])
 
     def single(picture: TypedPicture) -> tuple[Image, Ids]:
-        pixels = network_inputs(read_pixels(picture.sample.path), shape)[0]
+        pixels = network_inputs(read_view(picture.sample).pixels_bgr, shape)[0]
         return pixels, read_ids(picture, map_wh)
 
     for picture in pictures:

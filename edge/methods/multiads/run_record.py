@@ -48,6 +48,7 @@ def new_record(
             frame_wh=frame_size(good),
             pictures_sha256=pictures_digest((*good, *held_out, *labelled)),
         ),
+        geometry=target.geometry,
         model=model,
         training=request.training,
         adapters=AdapterRecord(

@@ -11,7 +11,9 @@ import numpy as np
 from edge.data.held_out import hold_out_parts
 from edge.data.image_set import ImageSet, Sample, check_masks, read_image_set
 from edge.data.labelled_pictures import TypedPicture, labelled, split
+from edge.data.viewed import fitted, viewed_set
 from edge.errors import TrainingError
+from edge.geometry.geometry import Geometry
 from edge.methods.multiads.settings import SoftmaxOrder
 from edge.methods.multiads.training_settings import AdapterTraining
 from edge.networks.text.knowledge import DefectType, knowledge
@@ -28,6 +30,7 @@ class Request:
             the knowledge base lists for it, else all that were trained on.
         memory_frames: good frames of the target for the few-shot memory, 0 = zero-shot.
         order: of softmax and enlargement, see MultiAdsSettings.
+        geometry: of the target; other products, and None, are seen whole.
     """
 
     data: tuple[Path, ...]
@@ -39,6 +42,7 @@ class Request:
     memory_frames: int = 0
     order: SoftmaxOrder = "softmax-first"
     training: AdapterTraining = field(default_factory=AdapterTraining)
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,12 @@ def read_target(request: Request) -> tuple[ImageSet, tuple[Sequence[Sample], Seq
         DataError: the folder cannot be used.
         TrainingError: it holds no good parts.
     """
-    target = check_masks(read_image_set(request.target or request.data[-1]))
+    target = read_image_set(request.target or request.data[-1])
     if not target.train:
         raise TrainingError(f"--target {target.name}: no pictures in train/good")
+    if request.geometry is not None:
+        target = viewed_set(target, fitted(request.geometry, target.train))
+    target = check_masks(target)
     return target, hold_out_parts(target, request.training.seed)
 
 
@@ -96,6 +103,8 @@ def plan(request: Request, target: ImageSet, good: Sequence[Sample]) -> Training
     chosen: list[tuple[Sample, ...]] = []
     own: tuple[Sample, ...] = ()
     folders = [check_masks(read_image_set(folder)) for folder in request.data]
+    # The target as it is seen, through its geometry.
+    folders = [target if images.train == target.train else images for images in folders]
     if wanted and target not in folders:
         folders.append(target)
     for images in folders:

@@ -59,7 +59,7 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         TrainingError: the folder holds another or a finished run, or training fails.
     """
     training = request.training
-    products = read_products([request.data], training.seed)
+    products = read_products([request.data], training.seed, geometry=request.geometry)
     bank = TextBank(MiniLm())
     record = start_run(folder, _record(request, products, bank))
     detector = _build(record, bank)
@@ -211,6 +211,7 @@ def _record(request: Request, products: Products, bank: TextBank) -> RunRecord:
         preset=request.preset.name,
         weights=request.weights or request.preset.weights,
         data=products.record(frame_wh),
+        geometry=products.geometry,
         model=PromptMadSettings(
             size_wh=request.size_wh or candidate_sizes(request.preset, frame_wh)[0],
             backbone=PyramidSettings(name="efficientnet_lite0", taps=(0, 1, 2, 4), stride=16),

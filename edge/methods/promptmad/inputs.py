@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.data.frames import Image, InputShape, network_inputs
-from edge.data.image_set import Sample, read_pixels
+from edge.data.image_set import Sample, read_view
 from edge.data.synthetic_defects import add_defect, any_kind
 from edge.evaluation.metrics import rank
 from edge.inspection.preprocess import views
@@ -77,7 +77,7 @@ def prompt_inputs(
     some = spread(samples, count)
     good = []
     for sample in some:
-        inputs = network_inputs(read_pixels(sample.path), shape)
+        inputs = network_inputs(read_view(sample).pixels_bgr, shape)
         good.append(detector.extract(torch.from_numpy(inputs)).tokens.half())
         advance(1)
     sources, changed, masks = [], [], []
@@ -114,10 +114,11 @@ def draws(
     """Yield `count` random pictures: index, pixels (most often with a defect) and mask."""
     for _ in range(count):
         index = int(rng.integers(len(samples)))
-        pixels = read_pixels(samples[index].path)
+        view = read_view(samples[index])
+        pixels = view.pixels_bgr
         mask = np.zeros(pixels.shape[:2], np.bool_)
         if rng.random() >= CLEAN_SHARE:
-            pixels, mask, _ = add_defect(pixels, rng, any_kind(rng))
+            pixels, mask, _ = add_defect(pixels, rng, any_kind(rng), view.seen)
         yield index, pixels, mask
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.geometry.geometry import Geometry
 from edge.methods.presets import Preset
 from edge.methods.promptmad.settings import PromptNet
 from edge.methods.promptmad.training_settings import PromptTraining
@@ -17,6 +18,7 @@ class Request:
     Attributes:
         types: words for the defects that the product may show; empty takes the table's.
         net: of the reconstruction; the default is the published one.
+        geometry: None learns whole frames.
     """
 
     data: Path
@@ -26,3 +28,4 @@ class Request:
     types: tuple[str, ...] = ()
     training: PromptTraining = field(default_factory=PromptTraining)
     net: PromptNet = field(default_factory=PromptNet)
+    geometry: Geometry | None = None

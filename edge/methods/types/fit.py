@@ -21,6 +21,7 @@ from edge.data.held_out import hold_out_parts
 from edge.data.image_set import ImageSet, Sample, check_masks, read_image_set
 from edge.data.labelled_pictures import labelled
 from edge.data.products import Products, read_products
+from edge.data.viewed import viewed_set
 from edge.errors import TrainingError
 from edge.frame import GOOD
 from edge.methods.inp_former.calibration import calibrate
@@ -80,7 +81,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     record, detector = _read(request.run)
     if folder.exists() and any(path.name != ASIDE for path in folder.iterdir()):
         raise TrainingError(f"--out {folder}: is not empty; choose another, or --fresh")
-    sets = [check_masks(read_image_set(data)) for data in request.data]
+    sets = [check_masks(viewed_set(read_image_set(data), record.geometry)) for data in request.data]
     samples, own = _choose(sets, record, request)
     calibration = read_calibration(request.run)
     detector, probe, held_out = _with_defects(request, record, detector, sets, own, progress)
@@ -153,7 +154,7 @@ def _good_parts(
         return None
     training = record.training
     shots = training.shots if isinstance(training, TrainingSettings) else None
-    return read_products([found[name] for name in names], training.seed, shots)
+    return read_products([found[name] for name in names], training.seed, shots, record.geometry)
 
 
 def _learn(

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge.data.frames import Image, InputShape, network_inputs
-from edge.data.image_set import Sample, read_mask, read_pixels
+from edge.data.image_set import Sample, read_mask, read_view
 from edge.inspection.regions import PEAK_SHARE
 from edge.inspection.type_naming import grid_weights
 from edge.methods.inp_former.detector import Detector
@@ -52,7 +52,7 @@ def labelled_regions(
     labels: list[str] = []
     groups: list[str] = []
     for product, sample in samples:
-        pixels = network_inputs(read_pixels(sample.path), shape)[0]
+        pixels = network_inputs(read_view(sample).pixels_bgr, shape)[0]
         mask = read_mask(sample, shape.size_wh)
         for frame, turned in _orientations(pixels, mask):
             found = detector.extract(torch.from_numpy(np.ascontiguousarray(frame))[None])

@@ -144,7 +144,7 @@ def _source(
     pictures: Sequence[GoldenPicture],
 ) -> _Source:
     shape = InputShape(network.settings.size_wh, recipe.tiles_wh, recipe.overlap)
-    frames, fresh = split(calibration.frames(shape), shape.tiles)
+    frames, fresh = split(calibration.frames(shape, recipe.geometry), shape.tiles)
     if not len(frames):
         raise PrecisionError(f"{calibration.folder}: expected pictures to calibrate on, found none")
     probes = np.concatenate([network_inputs(read_pixels(p.path), shape) for p in pictures])

@@ -164,6 +164,7 @@ def _write(
         size_wh=record.model.size_wh,
         tiles_wh=record.tiles_wh,
         overlap=record.overlap,
+        geometry=record.geometry,
         mm_per_px=options.mm_per_px,
         defect_types=naming.types,
         type_evidence=find_method(naming.method).type_evidence,

@@ -88,6 +88,11 @@ def read_types_run(folder: Path, detecting: RunRecord) -> TypesRun:
             f"--types {folder}: expected types of {detecting.data.name} as RUN, found those of "
             f"{record.data.name}; train them with --target {detecting.data.name}"
         )
+    if record.geometry != detecting.geometry:
+        raise ToolchainError(
+            f"--types {folder}: expected a run with the geometry of RUN, it has another; train it "
+            "with the same --geometry"
+        )
     detector = read_model(folder, record)
     assert isinstance(detector, MultiAdsDetector)  # noqa: S101 - narrowing only
     return TypesRun(folder, record, TypeNamer(detector).eval())

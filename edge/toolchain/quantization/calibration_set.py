@@ -24,6 +24,8 @@ from edge.bundle.store import sha256
 from edge.config.reader import Settings
 from edge.data.frames import InputShape, network_inputs
 from edge.errors import DataError
+from edge.geometry.geometry import Geometry
+from edge.geometry.view_transform import ViewTransform
 from edge.picture_file import encode_picture, read_picture
 
 SCHEMA: Final = "edge-infer.calibration-set/1"
@@ -63,16 +65,17 @@ class CalibrationSet:
     id: str
     manifest: CalibrationManifest
 
-    def frames(self, shape: InputShape) -> NDArray[np.uint8]:
+    def frames(self, shape: InputShape, geometry: Geometry | None = None) -> NDArray[np.uint8]:
         """Network inputs of all pictures, (n, H, W, 3) uint8 RGB; n counts tiles.
 
         Raises:
-            DataError: a picture is unreadable.
+            DataError: a picture is unreadable, or the geometry does not fit it.
         """
         inputs = []
+        transform = ViewTransform(geometry)
         for picture in self.manifest.pictures:
             try:
-                pixels = read_picture(self.folder / picture.file)
+                pixels = transform.view(read_picture(self.folder / picture.file)).pixels_bgr
             except ValueError as error:
                 raise _problem(self.folder, f"{picture.file}: {error}") from error
             inputs.append(network_inputs(pixels, shape))
