@@ -4,38 +4,61 @@ from __future__ import annotations
 
 import logging
 import stat
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote
 
 import cv2
 
+from edge.cameras import v4l2_controls
 from edge.cameras.address import Address
+from edge.cameras.description import CameraDescription
 from edge.cameras.opencv import VideoHandle
 from edge.cameras.query import Query
 from edge.cameras.source import frame_now
-from edge.config.camera import CameraSettings
+from edge.cameras.v4l2_device import V4l2Device
+from edge.config.camera import CameraSettings, FeatureValue
 from edge.errors import CameraTimeout, CameraUnavailable
 from edge.frame import Frame
 
 _log = logging.getLogger(__name__)
 
+# Controls that an address may set; camera.features takes them and all others.
+_CONTROLS = ("exposure", "gain", "white_balance", "focus")
+
 
 class V4l2Source:
     """A USB or MIPI camera. What the address asks for is what runs, or the camera is refused."""
 
-    def __init__(self, camera: str, device: Path, wanted: dict[int, float]):
-        """`wanted`: OpenCV capture property -> value, in the order in which they are set."""
+    def __init__(
+        self,
+        camera: str,
+        device: Path,
+        wanted: dict[int, float],
+        controls: Mapping[str, FeatureValue] | None = None,
+    ):
+        """Make a closed source.
+
+        Args:
+            camera: its name in the station file.
+            device: its device file.
+            wanted: OpenCV capture property -> value, in the order in which they are set.
+            controls: name -> value.
+        """
         self._camera = camera
         self._device = device
         self._wanted = wanted
+        self._controls = controls or {}
+        self._description: CameraDescription | None = None
         self._handle = VideoHandle()
         self._frame_id = 0
 
     @classmethod
     def from_address(cls, address: Address, settings: CameraSettings) -> V4l2Source:
-        """Read the keys `width`, `height`, `fps` and `fourcc`."""
+        """Read the keys `width`, `height`, `fps`, `fourcc` and the controls."""
         query, place = address.query, unquote(address.place)
-        query.only("width", "height", "fps", "fourcc")
+        query.only("width", "height", "fps", "fourcc", *_CONTROLS)
         if place.isdecimal():
             _log.warning(
                 "camera index is not stable camera=%s index=%s do=use_/dev/v4l/by-id/…",
@@ -45,7 +68,18 @@ class V4l2Source:
             place = f"/dev/video{int(place)}"
         if not place.startswith("/"):
             raise query.problem("expected a device, such as v4l2:///dev/v4l/by-id/usb-…")
-        return cls(settings.name, Path(place), _wanted(query, settings.stall_timeout_s))
+        wanted = _wanted(query, settings.stall_timeout_s)
+        return cls(settings.name, Path(place), wanted, _controls(query, settings.features))
+
+    @property
+    def description(self) -> CameraDescription | None:
+        """The camera as it was when last opened; None before, and for drivers that do not say."""
+        return self._description
+
+    @property
+    def transport_counts(self) -> Mapping[str, int]:
+        """Nothing: the kernel does not count what a camera of this kind loses."""
+        return {}
 
     def open(self) -> None:
         """Open the device and check that it took the settings."""
@@ -61,6 +95,7 @@ class V4l2Source:
             self._handle.set(key, value)
         for key, value in self._wanted.items():
             self._compare(key, value, self._handle.get(key))
+        self._set_controls()
 
     def read(self) -> Frame | None:
         """Return the next frame."""
@@ -76,6 +111,27 @@ class V4l2Source:
         """Release the device."""
         self._handle.close()
 
+    def _set_controls(self) -> None:
+        """Set the controls beside the stream, and note what the camera is."""
+        try:
+            with closing(V4l2Device(self._device)) as device:
+                about = device.capability()
+                got = v4l2_controls.apply(device, self._controls, self._camera)
+        except OSError as error:
+            self._description = None
+            if self._controls:
+                self._handle.close()
+                raise self._unavailable(
+                    f"expected a camera with controls, its driver says: {error.strerror}"
+                ) from None
+            return
+        except CameraUnavailable:
+            self._handle.close()
+            raise
+        self._description = CameraDescription(
+            driver=f"V4L2 {about.driver}", model=about.card, features=got
+        )
+
     def _compare(self, key: int, wanted: float, got: float) -> None:
         if got == wanted:
             return
@@ -87,7 +143,7 @@ class V4l2Source:
         name, shown = _PROPERTIES[key]
         raise self._unavailable(
             f"expected {name}={shown(wanted)}, the camera gives {shown(got)}; list what it can do "
-            f"with v4l2-ctl --list-formats-ext"
+            f"with edge-doctor cameras"
         )
 
     def _unavailable(self, what: str) -> CameraUnavailable:
@@ -113,6 +169,18 @@ def _wanted(query: Query, stall_timeout_s: float) -> dict[int, float]:
         query.faster_than(fps, stall_timeout_s)
         wanted[cv2.CAP_PROP_FPS] = fps
     return wanted
+
+
+def _controls(query: Query, features: Mapping[str, FeatureValue]) -> dict[str, FeatureValue]:
+    """Return the controls of the address and of the station file."""
+    found: dict[str, FeatureValue] = dict(features)
+    for name in _CONTROLS:
+        value = query.whole(name, 0)
+        if value is not None and name in found:
+            raise query.problem(f"{name}: also stands in camera.features; set it in one place")
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def _fourcc(value: float) -> str:

@@ -6,8 +6,9 @@ import pytest
 
 from edge.cameras import v4l2
 from edge.cameras.factory import make_source
+from edge.cameras.v4l2_device import Capability
 from edge.config.camera import CameraSettings
-from edge.errors import CameraTimeout, CameraUnavailable
+from edge.errors import CameraTimeout, CameraUnavailable, ConfigError
 
 
 def source(address):
@@ -121,3 +122,53 @@ def test_a_camera_that_takes_everything(driver, caplog):
     }
     source("v4l2:///dev/null?width=1280&height=720&fps=30&fourcc=MJPG").open()
     assert caplog.text == ""
+
+
+def test_controls_stand_in_the_address_or_in_features(driver, monkeypatch):
+    applied = []
+
+    class Device:
+        def __init__(self, path):
+            assert str(path) == "/dev/null"
+
+        def capability(self):
+            return Capability("uvcvideo", "Acme 4K", "usb-1", True)
+
+        def close(self):
+            applied.append("closed")
+
+    def apply(device, wanted, camera):
+        applied.append((dict(wanted), camera))
+        if wanted.get("gain") == 200:
+            raise CameraUnavailable("top: camera.features.gain: expected 0 to 100")
+        return dict(wanted)
+
+    monkeypatch.setattr(v4l2, "V4l2Device", Device)
+    monkeypatch.setattr(v4l2.v4l2_controls, "apply", apply)
+    address = "v4l2:///dev/null?exposure=80&focus=10"
+    settings = CameraSettings(name="top", source=address, features={"sharpness": 3})
+    camera = make_source(settings)
+    camera.open()
+    assert applied == [({"sharpness": 3, "exposure": 80, "focus": 10}, "top"), "closed"]
+    about = camera.description
+    assert (about.driver, about.model) == ("V4L2 uvcvideo", "Acme 4K")
+    assert about.features == {"sharpness": 3, "exposure": 80, "focus": 10}
+    with pytest.raises(CameraUnavailable, match="expected 0 to 100"):
+        source("v4l2:///dev/null?gain=200").open()
+    assert driver.released == 1
+
+
+def test_controls_of_a_driver_without_are_refused(driver):
+    with pytest.raises(CameraUnavailable, match="expected a camera with controls"):
+        source("v4l2:///dev/null?gain=20").open()
+    assert driver.released == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [("gain=-1", "gain: expected a whole number"), ("gian=1", "did you mean gain"),
+     ("gain=3", "gain: also stands in camera.features")],
+)  # fmt: skip
+def test_wrong_controls_of_an_address_are_one_line(query, line):
+    with pytest.raises(ConfigError, match=line):
+        make_source(CameraSettings(source=f"v4l2:///dev/null?{query}", features={"gain": 5}))

@@ -19,7 +19,7 @@ class BlockIds:
         self._is_long = False
 
     def frame_id(self, block_id: int | None) -> int:
-        """Return the number of the frame; None for one that came without, which follows the last."""
+        """Return the number of the frame; one that came without (None) follows the last."""
         self._frame_id += self._steps(block_id)
         if block_id is not None:
             self._last = block_id
