@@ -134,7 +134,9 @@ def _cameras() -> Iterator[Finding]:
         detail = f"v4l2://{path}" if is_readable else "no permission; add the user to group video"
         yield Finding("camera", "ok" if is_readable else "problem", detail)
     if not nodes:
-        yield Finding("camera", "absent", "no /dev/video*; file://, rtsp:// and test:// work")
+        yield Finding(
+            "camera", "absent", "no /dev/video*; edge-doctor cameras searches all drivers"
+        )
 
 
 def _state(folder: Path) -> Finding:
