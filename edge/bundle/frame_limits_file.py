@@ -29,8 +29,12 @@ def read_frame_limits(bundle: Bundle) -> FrameLimits | None:
 
 
 def for_any_size(bundle: Bundle) -> Bundle:
-    """Return the same bundle for frames of any size and colour; other limits stay."""
-    return replace(bundle, recipe=bundle.recipe.model_copy(update={"frames": None}))
+    """Return the same bundle for views of any size and colour, such as golden pictures.
+
+    It has no geometry; other limits stay.
+    """
+    recipe = bundle.recipe.model_copy(update={"frames": None, "geometry": None})
+    return replace(bundle, recipe=recipe)
 
 
 def without_limits(bundle: Bundle) -> Bundle:
@@ -38,4 +42,5 @@ def without_limits(bundle: Bundle) -> Bundle:
     names = {frames_file(), *(frames_file(name) for name in bundle.thresholds.products)}
     files = {name: digest for name, digest in bundle.manifest.files.items() if name not in names}
     manifest = bundle.manifest.model_copy(update={"files": files})
-    return replace(for_any_size(bundle), manifest=manifest)
+    recipe = bundle.recipe.model_copy(update={"frames": None})
+    return replace(bundle, recipe=recipe, manifest=manifest)
