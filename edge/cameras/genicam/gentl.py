@@ -51,13 +51,10 @@ def start_session(wanted: Wanted) -> GentlSession:
         producer = gentl_producer.acquire(path, wanted.where)
         is_kept = False
         try:
-            found = producer.devices()
-            chosen = [each for each in found if wanted.name in names(each)]
-            if chosen:
-                session = _connected(producer, chosen, wanted)
+            session = _connected(producer, wanted, others)
+            if session is not None:
                 is_kept = True
                 return session
-            others += [f"{serial(each)} ({text(each, 'model')})" for each in found]
         finally:
             if not is_kept:
                 gentl_producer.release(producer)
@@ -68,22 +65,31 @@ def start_session(wanted: Wanted) -> GentlSession:
     )
 
 
-def _connected(producer: Producer, chosen: list[Any], wanted: Wanted) -> GentlSession:
+def _connected(producer: Producer, wanted: Wanted, others: list[str]) -> GentlSession | None:
+    """Open the camera if the producer has it; otherwise add those it has to `others`."""
     failure = importlib.import_module("genicam.gentl").GenericException
-    if len(chosen) > 1:
-        ids = ", ".join(text(each, "id_") for each in chosen)
-        raise CameraUnavailable(
-            f"{wanted.where}: expected one camera with this name, found {ids}; write one of these "
-            f"ids instead"
-        )
-    device = chosen[0]
+
+    def choose(found: list[Any]) -> Any:
+        chosen = [each for each in found if wanted.name in names(each)]
+        if len(chosen) > 1:
+            ids = ", ".join(text(each, "id_") for each in chosen)
+            raise CameraUnavailable(
+                f"{wanted.where}: expected one camera with this name, found {ids}; write one of "
+                f"these ids instead"
+            )
+        if not chosen:
+            others.extend(f"{serial(each)} ({text(each, 'model')})" for each in found)
+        return chosen[0] if chosen else None
+
     try:
-        acquirer = producer.connect(device)
+        device, acquirer = producer.connect(choose)
     except failure as error:
         raise CameraUnavailable(
             f"{wanted.where}: the camera was found but cannot be opened: {one_line(error)}; end "
             f"other programs that have it"
         ) from None
+    if device is None:
+        return None
     session = GentlSession(producer, acquirer, wanted)
     try:
         session.set_up(device)

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,28 +29,45 @@ class Producer:
         self.path = path
         self._harvester = harvester
         self._users = 0
+        self._connected = 0
 
     def devices(self) -> list[Any]:
         """Return what there is to know of each camera that the producer finds now."""
         with _using:
-            harvester = self._harvester
-            if self._users <= 1:
-                # Looks for everything anew, which takes every camera out of use.
-                harvester.update()
-            else:
-                self._look_again()
-            return list(harvester.device_info_list)
+            return self._search()
 
-    def connect(self, device: Any) -> Any:
-        """Open a camera."""
+    def connect(self, choose: Callable[[list[Any]], Any]) -> tuple[Any, Any]:
+        """Search and open in one step, since a search makes what others have found stale.
+
+        Args:
+            choose: takes what was found; returns one of it, or None.
+
+        Returns:
+            What was chosen, and the open camera; None and None when nothing was.
+        """
         with _using:
-            return self._harvester.create(device)
+            device = choose(self._search())
+            if device is None:
+                return None, None
+            acquirer = self._harvester.create(device)
+            self._connected += 1
+            return device, acquirer
 
     def disconnect(self, acquirer: Any) -> None:
         """Close a camera; what fails then does not matter."""
         failure = importlib.import_module("genicam.gentl").GenericException
-        with _using, suppress(failure, AttributeError):
-            acquirer.destroy()
+        with _using:
+            self._connected -= 1
+            with suppress(failure, AttributeError):
+                acquirer.destroy()
+
+    def _search(self) -> list[Any]:
+        if self._connected:
+            self._look_again()
+        else:
+            # Looks for everything anew, which takes every camera out of use.
+            self._harvester.update()
+        return list(self._harvester.device_info_list)
 
     def _look_again(self) -> None:
         """Search the interfaces that are known, and leave the cameras that are in use alone."""

@@ -23,6 +23,8 @@ from edge.config.camera import CameraSettings, FeatureValue
 from edge.errors import CameraUnavailable
 
 _BUFFERS = 8
+# How long somebody who asks for counts waits for a read to end.
+_COUNT_S = 0.5
 # A camera that counts no frames says so with the greatest number.
 _NO_BLOCK = 2**64 - 1
 # A loss has to be known after two seconds, so GigE cameras get less patience than pylon's own.
@@ -224,16 +226,19 @@ class PylonSession:
             access.write("TriggerSoftware", True)
 
     def counts(self) -> dict[str, int]:
-        """Return what the driver counted in this session."""
-        with self._using:
+        """Return what the driver counted in this session; nothing while it hangs."""
+        if not self._using.acquire(timeout=_COUNT_S):
+            return {}
+        try:
             if self._access is None:
                 return {}
-            try:
-                grabber = self._features(self._camera.GetStreamGrabberNodeMap())
-            except self.failure:
-                return {}
+            grabber = self._features(self._camera.GetStreamGrabberNodeMap())
             found = {ours: grabber.number(theirs) for ours, theirs in _COUNTS.items()}
             return {ours: int(count) for ours, count in found.items() if count}
+        except self.failure:
+            return {}
+        finally:
+            self._using.release()
 
     def release(self) -> None:
         """Stop the camera and give it back."""

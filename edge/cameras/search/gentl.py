@@ -30,20 +30,30 @@ def search() -> list[FoundCamera]:
             found.append(FoundCamera("", path.name, problem=str(error)))
             continue
         try:
-            found += [_looked_at(producer, path, each) for each in producer.devices()]
+            # Opening one searches anew, which makes the others stale: their names come first.
+            known = [(text(each, "id_"), *_named(path, each)) for each in producer.devices()]
+            found += [_looked_at(producer, *each) for each in known]
         finally:
             gentl_producer.release(producer)
     return found
 
 
-def _looked_at(producer: Producer, path: Path, device: Any) -> FoundCamera:
+def _named(path: Path, device: Any) -> tuple[str, str]:
+    """Return address and name."""
     address = f"gentl://{quote(serial(device), safe='')}?cti={quote(str(path))}"
-    name = title((text(device, "vendor"), text(device, "model"), serial(device)))
+    return address, title((text(device, "vendor"), text(device, "model"), serial(device)))
+
+
+def _looked_at(producer: Producer, device_id: str, address: str, name: str) -> FoundCamera:
     gentl = importlib.import_module("genicam.gentl")
     genapi = importlib.import_module("genicam.genapi")
     acquirer = None
     try:
-        acquirer = producer.connect(device)
+        _, acquirer = producer.connect(
+            lambda found: next((each for each in found if text(each, "id_") == device_id), None)
+        )
+        if acquirer is None:
+            return FoundCamera(address, name, problem="went away during the search")
         nodes = acquirer.remote_device.node_map
         access = GenApiFeatures(
             nodes.get_node, lambda: nodes.nodes, genapi.GenericException, snake, name

@@ -110,6 +110,29 @@ def test_cameras_share_a_producer_and_come_and_go_on_their_own() -> None:
         assert first.read().fault is None
 
 
+def test_cameras_of_one_producer_are_opened_at_the_same_time() -> None:
+    sources = [source_of(f"gentl://{i}?cti={CTI}") for i in range(3)]
+    for _ in range(3):
+        failed: list[str] = []
+
+        def open_one(source, failed=failed) -> None:
+            try:
+                source.open()
+            except CameraUnavailable as error:
+                failed.append(str(error))
+
+        threads = [threading.Thread(target=open_one, args=(source,)) for source in sources]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(STALL_S)
+        assert failed == []
+        ids = [source.read().acquisition.device_id for source in sources]
+        for source in sources:
+            source.close()
+        assert ids == ["0", "1", "2"]
+
+
 def test_producers_of_the_environment_are_searched(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv(gentl_producer.PATHS, f"{tmp_path}{os.pathsep}{CTI.parent}")
     with opened("gentl://VikyTL_DEV_blue") as source:
