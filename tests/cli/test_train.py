@@ -44,3 +44,24 @@ def test_fresh_deletes_nothing_that_is_no_run(tmp_path: Path) -> None:
     done = edge_train("--data", "parts", "--out", "parts", "--fresh", folder=tmp_path)
     assert (done.returncode, done.stderr) == (10, "error: --out parts: is not a run; not deleted\n")
     assert (tmp_path / "parts" / "1.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "code", "problem"),
+    [
+        ("inp-former", "rotate: 45\n", 2, "g.yaml:1: rotate: input should be 0, 90, 180 or 270"),
+        ("promptmad", None, 2, "g.yaml: no such file"),
+        ("mavis", "ignore:\n- file: gone.png\n", 2, "gone.png: cannot be read"),
+        ("types", "rotate: 90\n", 2, "--geometry: expected with --method inp-former or "),
+    ],
+)
+def test_a_geometry_file_with_a_mistake_is_told_in_one_line(
+    tmp_path: Path, method: str, text: str | None, code: int, problem: str
+) -> None:
+    if text is not None:
+        (tmp_path / "g.yaml").write_text(text)
+    arguments = ("--method", method, "--data", "no-such-data", "--geometry", "g.yaml", "--out", "r")
+    done = edge_train(*arguments, folder=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert problem in done.stderr
+    assert done.stderr.count("\n") == 1
