@@ -17,8 +17,15 @@ def make_source(settings: CameraSettings) -> FrameSource:
         ConfigError: for an unknown scheme, an unknown key (naming the nearest) or a wrong value.
     """
     address = Address.parse(settings.source)
+    kind = _kind(address)
+    if settings.features and not kind.has_features:
+        schemes = ", ".join(f"{scheme}://" for scheme, kind in _KINDS.items() if kind.has_features)
+        raise address.query.problem(
+            f"camera.features: {address.scheme}:// has no features to set, only {schemes} have; "
+            f"remove them"
+        )
     try:
-        return _kind(address).make(address, settings)
+        return kind.make(address, settings)
     except (ValueError, RuntimeError) as error:
         # What the libraries of paths and network addresses refuse: NUL, [, an unknown user.
         raise address.query.problem(f"not an address: {' '.join(str(error).split())}") from None
@@ -48,6 +55,7 @@ class _Kind:
 
     make: Callable[[Address, CameraSettings], FrameSource]
     is_live: Callable[[Address], bool]
+    has_features: bool = False
 
 
 def _kind(address: Address) -> _Kind:
@@ -138,11 +146,11 @@ def _has_rate(address: Address) -> bool:
 
 _KINDS = {
     "file": _Kind(_file, lambda _: False),
-    "v4l2": _Kind(_v4l2, lambda _: True),
+    "v4l2": _Kind(_v4l2, lambda _: True, has_features=True),
     "rtsp": _Kind(_rtsp, lambda _: True),
-    "genicam": _Kind(_genicam, lambda _: True),
-    "pylon": _Kind(_pylon, lambda _: True),
-    "gentl": _Kind(_gentl, lambda _: True),
+    "genicam": _Kind(_genicam, lambda _: True, has_features=True),
+    "pylon": _Kind(_pylon, lambda _: True, has_features=True),
+    "gentl": _Kind(_gentl, lambda _: True, has_features=True),
     "replay": _Kind(_replay, lambda _: False),
     "csi": _Kind(_csi, lambda _: True),
     "gst": _Kind(_gst, lambda _: True),

@@ -171,3 +171,9 @@ def test_what_libraries_refuse_is_one_line_about_the_address(source: str) -> Non
     with pytest.raises(ConfigError, match=r"camera address .*: not an address: .+") as caught:
         make_source(CameraSettings(source=source))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["file:///data", "rtsp://host/path", "test://conveyor"])
+def test_features_of_a_camera_without_any_are_refused(address):
+    with pytest.raises(ConfigError, match=r"camera\.features: .* only v4l2://, genicam://, pylon"):
+        source(address, features={"Gain": 4})
