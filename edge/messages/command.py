@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from edge.messages.identity import Identity, now, rfc3339
 from edge.messages.payload import Payload, head
+from edge.printable_text import escaped
 
 MAX_BYTES = 16 * 1024
 Status = Literal["accepted", "in_progress", "done", "rejected", "failed", "expired"]
@@ -101,7 +102,7 @@ def read_command(data: bytes) -> Command:
         return Command.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = escaped(".".join(str(part) for part in first["loc"]))
         raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from edge.printable_text import escaped_lines
 from tests.fuzz.doors import Door, make_door
 from tests.fuzz.mutation import MAX_BYTES, Mutator
 
@@ -158,7 +159,7 @@ def _feed(door: Door, data: bytes, report: Report) -> None:
 def _check_message(error: Exception, data: bytes, report: Report) -> None:
     """A refusal says something, and nothing in it moves a terminal's cursor or direction."""
     text = str(error)
-    if not text.strip() or any(not (c.isprintable() or c == "\n") for c in text):
+    if not text.strip() or text != escaped_lines(text):
         what = f"message of {type(error).__name__}: {text!r}"
         report.findings.append(Finding(report.door, what[:500], data))
 
