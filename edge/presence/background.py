@@ -38,12 +38,18 @@ class Background:
         self._belt: Sampled | None = None
         self._limit = np.zeros(0, np.float32)
         self._gain = 1.0
+        self._level = np.float32(1)
         self._count = 0
 
     @property
     def is_learned(self) -> bool:
         """True once the belt is known."""
         return self._belt is not None
+
+    @property
+    def light(self) -> float:
+        """The light of the last frame, as a factor on the learned one."""
+        return self._gain
 
     def learn(self, sample: Sampled) -> None:
         """Take a frame of the belt. Parts may pass if each place is empty most of the time."""
@@ -70,6 +76,7 @@ class Background:
 
     def _set(self, belt: Sampled, limit: NDArray[np.float32]) -> None:
         self._belt = belt.astype(np.float32)
+        self._level = self._belt[1].mean()
         self._limit = np.ascontiguousarray(limit, np.float32)
 
     def difference(self, sample: Sampled) -> tuple[NDArray[np.float32], Mask] | None:
@@ -85,7 +92,8 @@ class Background:
             return None
         self._gain = gain
         difference = sample - belt * np.float32(gain)
-        apart = np.abs(difference) > self._limit
+        # More light makes grain and noise stronger, too.
+        apart = np.abs(difference) > self._limit * np.float32(max(1.0, gain))
         return difference[1] + difference[0] + difference[2], apart[0] | apart[1] | apart[2]
 
     def update(self, sample: Sampled, is_empty: NDArray[np.bool_]) -> None:
@@ -97,6 +105,8 @@ class Background:
         if self._count % _UPDATE_EVERY == 0:
             share = np.where(is_empty, np.float32(_UPDATE_SHARE), np.float32(0))
             belt += share * (sample / np.float32(self._gain) - belt)
+            # Light and belt are known as a product only: one of them is held, or both creep away.
+            belt *= self._level / belt[1].mean()
 
     def absorb(self, sample: Sampled, start: int, end: int) -> None:
         """Take what lies between these cells for belt from now on."""
@@ -112,7 +122,8 @@ class Background:
             return 1.0
 
         def agreeing(gain: float) -> Mask:
-            return np.asarray(np.abs(seen - np.float32(gain) * known) < limit)
+            apart = np.abs(seen - np.float32(gain) * known)
+            return np.asarray(apart < limit * np.float32(max(1.0, gain)))
 
         is_belt = agreeing(self._gain)
         if np.count_nonzero(is_belt) > _STILL_AGREEING * seen.size:
