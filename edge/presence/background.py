@@ -131,7 +131,10 @@ class Background:
         # It changed at once. Parts may hide much of the belt, so each of these may be the light.
         guesses = np.quantile(seen / known, _QUANTILES).tolist()
         likely = [g for g in guesses if np.count_nonzero(agreeing(g)) > _AGREEING * seen.size]
-        return min(likely, key=lambda g: abs(g - self._gain)) if likely else self._gain
+        if not likely:
+            return self._gain
+        is_belt = agreeing(min(likely, key=lambda g: abs(g - self._gain)))
+        return _ratio(seen[is_belt], known[is_belt])
 
 
 def _ratio(seen: NDArray[np.float32], known: NDArray[np.float32]) -> float:
