@@ -84,6 +84,8 @@ class Frame:
         earlier: the result of an archived frame; None for new ones.
         trigger: what it was taken for; None where every frame is a part.
         is_missing: no frame came for `trigger`; `fault` says so, and `frame_id` is no new one.
+        is_optional: a part whose picture by this camera did not come is judged by its other views.
+        others: the other cameras' frames of the same part, in the order of the station file.
     """
 
     camera: str
@@ -99,6 +101,8 @@ class Frame:
     earlier: EarlierResult | None = None
     trigger: Trigger | None = None
     is_missing: bool = False
+    is_optional: bool = False
+    others: tuple[Frame, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.pixels_bgr is None) == (self.fault is None):

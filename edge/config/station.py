@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from edge.config.archive import ArchiveSettings
 from edge.config.camera import CameraSettings
@@ -17,6 +18,7 @@ from edge.config.reader import Settings, read_settings
 from edge.config.trigger import TriggerSettings
 from edge.config.trust import TrustSettings
 from edge.config.values import FilePath, Name, Seconds
+from edge.config.views import MAX_CAMERAS, ViewBundle, ViewSettings, check_views
 from edge.errors import ConfigError
 from edge.redaction import redacted_address
 
@@ -70,10 +72,14 @@ class EngineSettings(Settings):
 
 
 class RecipeSettings(Settings):
-    """A bundle and, if it serves several products, the one that is inspected."""
+    """A bundle and, if it serves several products, the one that is inspected.
+
+    `views`: bundles of cameras that are not judged by the recipe's own, by name of the camera.
+    """
 
     bundle: FilePath
     product: Name | None = None
+    views: dict[Name, ViewBundle] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -102,16 +108,23 @@ class StationConfig(Settings):
     Either `bundle` (with `product`, if the bundle serves several) or `recipes`, of which `recipe`
     is active at the first start. `language` is that of the findings in results. `place` is a
     file by edge-calibrate: lens, rectification and scale of the camera's place.
+
+    Either `camera`, or `cameras` that give several views of each part; the worst view decides.
+    Then `camera`, `place` and, unless they are written, `bundle` and `product` are those of the
+    first of them. They need a trigger that the station hears of: it says which frames belong
+    together.
     """
 
     node: Name
     station: Name
     language: Language = "en"
+    cameras: tuple[ViewSettings, ...] = Field(default=(), max_length=MAX_CAMERAS)
     bundle: FilePath | None = None
     product: Name | None = None
     recipes: dict[Name, RecipeSettings] = Field(default_factory=dict)
     recipe: Name | None = None
-    camera: CameraSettings
+    # Required, unless `cameras` stand for it.
+    camera: CameraSettings = Field(default=cast("CameraSettings", None))
     place: FilePath | None = None
     trigger: TriggerSettings = TriggerSettings()
     part: PartSettings = PartSettings()
@@ -122,6 +135,57 @@ class StationConfig(Settings):
     commands: CommandSettings = CommandSettings()
     trust: TrustSettings = TrustSettings()
     health_interval_s: float = Field(default=30.0, gt=0)
+
+    @field_validator("cameras")
+    @classmethod
+    def _fit_together(cls, cameras: tuple[ViewSettings, ...]) -> tuple[ViewSettings, ...]:
+        if cameras:
+            check_views(cameras)
+        return cameras
+
+    @field_validator("bundle", "product", "place")
+    @classmethod
+    def _of_the_first_camera(cls, value: Any, info: ValidationInfo) -> Any:
+        if not info.data.get("cameras"):
+            return value
+        own = getattr(info.data["cameras"][0], str(info.field_name))
+        if value is not None and own is not None:
+            raise ValueError("the first camera has one of its own; write it once")
+        if value is not None and info.field_name == "place":
+            raise ValueError("with cameras, each has a place of its own; write it there")
+        return own if value is None else value
+
+    @field_validator("camera", mode="before")
+    @classmethod
+    def _camera_or_cameras(cls, value: Any, info: ValidationInfo) -> Any:
+        if "cameras" not in info.data:  # they are wrong, which is said already
+            return CameraSettings(source="none://") if value is None else value
+        cameras = info.data["cameras"]
+        if value is None and not cameras:
+            raise PydanticKnownError("missing")
+        if value is not None and cameras:
+            raise ValueError("expected one of camera and cameras, got both")
+        return cameras[0] if cameras else value
+
+    @model_validator(mode="after")
+    def _views_have_names(self) -> StationConfig:
+        names = [camera.name for camera in self.cameras]
+        for recipe, settings in self.recipes.items():
+            for view in settings.views:
+                if view not in names[1:]:
+                    listed = ", ".join(names[1:]) or "no further camera"
+                    raise ValueError(
+                        f"recipes.{recipe}.views: expected {listed}, got {view}; the first camera "
+                        "is judged by the recipe's own bundle"
+                    )
+        for camera in self.cameras:
+            if camera.recipe is not None and camera.recipe not in self.recipes:
+                known = ", ".join(self.recipes) or "none"
+                raise ValueError(
+                    f"cameras: {camera.name}: expected a recipe of the station ({known}), got "
+                    f"{camera.recipe}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _bundle_or_recipes(self) -> StationConfig:
@@ -145,6 +209,11 @@ class StationConfig(Settings):
     def _one_way_to_know_a_part(self) -> StationConfig:
         if self.part.by == "presence" and not self.trigger.is_free:
             raise ValueError("part: presence needs trigger: free; a trigger says what is a part")
+        if self.cameras and (self.trigger.is_free or self.trigger.is_in_camera):
+            raise ValueError(
+                "cameras need a trigger that all of them share: interval, software, or encoder "
+                f"with counts; got {self.trigger.by}, which is for one camera"
+            )
         if self.part.by == "presence" and self.camera.buffer == "latest":
             raise ValueError("camera.buffer: latest would lose parts; use auto with part: presence")
         return self
@@ -178,6 +247,8 @@ def with_overrides(
     """
     changes: dict[str, Any] = {}
     if camera is not None:
+        if config.cameras:
+            raise ConfigError("--camera: the station has several cameras; change the station file")
         if "://" not in camera:
             raise ConfigError(
                 f"--camera: expected an address such as file:///data, got "
@@ -185,6 +256,10 @@ def with_overrides(
             )
         changes["camera"] = config.camera.model_copy(update={"source": camera})
     if bundle is not None:
+        if any(view.bundle is not None or view.recipe is not None for view in config.cameras):
+            raise ConfigError(
+                "--bundle: cameras have bundles of their own; change the station file"
+            )
         changes |= {"bundle": bundle.resolve(), "product": None, "recipes": {}, "recipe": None}
     if mqtt is not None:
         changes["mqtt"] = config.mqtt.model_copy(update=parse_broker(mqtt, "--mqtt"))

@@ -56,6 +56,7 @@ def info_payload(
     recipes: Sequence[str] = (),
     commands: Sequence[str] = (),
     camera: Mapping[str, Any] | None = None,
+    cameras: Sequence[Payload] | None = None,
     place: Mapping[str, Any] | None = None,
 ) -> Payload:
     """Give the birth certificate.
@@ -67,6 +68,7 @@ def info_payload(
         recipes: names that `prepare_recipe` takes.
         commands: names that the station obeys.
         camera: what it is and how it is set; None when it does not say.
+        cameras: the same for each, by name; None for a station with one camera.
         place: lens, rectification and scale of the camera's place; None without a place file.
     """
     schemas = {kind: schema(kind)["$id"] for kind in KINDS}
@@ -81,6 +83,7 @@ def info_payload(
         "camera": dict(camera) if camera else None,
         "place": dict(place) if place else None,
         "schemas": schemas,
+        **_cameras(cameras),
     }
 
 
@@ -93,6 +96,7 @@ def state_payload(
     model: ModelInfo | None = None,
     threshold: float | None = None,
     camera: Mapping[str, Any] | None = None,
+    cameras: Sequence[Payload] | None = None,
     revision: str | None = None,
     audit: Mapping[str, Any] | None = None,
     outbox: Mapping[str, Any] | None = None,
@@ -108,6 +112,7 @@ def state_payload(
         model: what judges, once it is loaded.
         threshold: the score from which a part fails.
         camera: name, connected and whatever else is known; no credentials in its address.
+        cameras: the same for each; None for a station with one camera.
         revision: of the configuration; commands may make it their condition.
         delivery: `proven` while our own messages come back from the broker, `unproven` while they
             do not, None before either is known.
@@ -129,6 +134,7 @@ def state_payload(
         "audit": dict(audit) if audit else None,
         "outbox": dict(outbox) if outbox else None,
         "delivery": delivery,
+        **_cameras(cameras),
     }
 
 
@@ -169,6 +175,7 @@ def health_payload(
     mqtt: Mapping[str, Any],
     host: Mapping[str, Any],
     triggers: Mapping[str, int] | None = None,
+    cameras: Sequence[Payload] | None = None,
 ) -> Payload:
     """Give the periodic numbers.
 
@@ -179,6 +186,7 @@ def health_payload(
         latency_ms: p50, p95, p99 of capture to verdict.
         drops: frames dropped by reason.
         triggers: `TriggerQueue.counts`; None where every frame is a part.
+        cameras: the same as `camera` for each; None for a station with one.
         mqtt: `Publisher.stats`.
         host: memory_rss_bytes, disk_free_bytes, temperature_c and whatever else is known.
     """
@@ -192,6 +200,7 @@ def health_payload(
         "triggers": None if triggers is None else dict(triggers),
         "mqtt": dict(mqtt),
         "host": dict(host),
+        **_cameras(cameras),
     }
 
 
@@ -267,6 +276,10 @@ def rounded(value: float | None, digits: int) -> float | None:
 def significant(value: float | None) -> float | None:
     """Keep seven digits, all that a float32 holds, so that no comparison changes its outcome."""
     return float(f"{value:.7g}") if value is not None and math.isfinite(value) else None
+
+
+def _cameras(cameras: Sequence[Payload] | None) -> Payload:
+    return {} if cameras is None else {"cameras": list(cameras)}
 
 
 def _finite(value: Any) -> Any:

@@ -6,7 +6,9 @@ millimetres appear only with a scale.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from edge.config.station import Language
 from edge.messages.finding import wording
@@ -14,6 +16,14 @@ from edge.messages.identity import Identity, ModelInfo, rfc3339
 from edge.messages.payload import Payload, head, model_of, recipe_of, rounded, significant
 from edge.result import Inspection, Region
 from edge.trigger import Trigger
+
+
+class ViewResult(NamedTuple):
+    """What one camera of several says of the part."""
+
+    inspection: Inspection
+    model: ModelInfo
+    is_optional: bool
 
 
 def result_payload(
@@ -27,13 +37,15 @@ def result_payload(
     trigger: Trigger | None = None,
     captured_ns: int = 0,
     is_late: bool = False,
+    views: Sequence[ViewResult] = (),
 ) -> Payload:
     """Describe one inspected part; the outbox adds `msg_id` and `seq`, which order it.
 
     `language` is that of the regions' findings. `job_id` and `triggered_at`: the run that the part
     belongs to, and when a command announced it, where one did. `trigger`, `captured_ns` (monotonic
     clock, of the frame) and `is_late`: what announced the part, and whether the verdict came after
-    its deadline.
+    its deadline. `views`: each view by itself, where the part has several; `inspection` and `model`
+    are those of the view that decides.
     """
     times = inspection.times
     payload: Payload = {
@@ -65,6 +77,9 @@ def result_payload(
         "defects": _defects(inspection, language),
         "views": [_view(inspection)],
     }
+    if views:
+        payload["view"] = inspection.camera
+        payload["views"] = [_judged_view(view, language) for view in views]
     if inspection.detail:
         payload["detail"] = inspection.detail
     if job_id is not None:
@@ -107,6 +122,27 @@ def _view(inspection: Inspection) -> Payload:
         "height": height,
         "mm_per_px": significant(inspection.mm_per_px),
     }
+
+
+def _judged_view(view: ViewResult, language: Language) -> Payload:
+    """Describe one view of several, with what is said of it alone."""
+    inspection = view.inspection
+    payload = {
+        **_view(inspection),
+        "capture": rfc3339(inspection.captured_at),
+        "is_optional": view.is_optional,
+        "recipe": recipe_of(view.model),
+        "model": model_of(view.model),
+        "product_id": view.model.product_id,
+        "result": inspection.verdict.value,
+        "evaluation": inspection.verdict.evaluation,
+        "reason": inspection.reason.value,
+        "score": significant(inspection.score),
+        "threshold": significant(inspection.threshold),
+        "p_value": significant(inspection.p_value),
+        "defects": _defects(inspection, language),
+    }
+    return {**payload, "detail": inspection.detail} if inspection.detail else payload
 
 
 def _defects(inspection: Inspection, language: Language) -> list[Payload]:

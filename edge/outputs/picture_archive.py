@@ -50,9 +50,12 @@ class PictureArchive(QueuedSink):
         self._bytes = sum(size for _, size in self._files)
 
     def decided(self, decided: Decided) -> None:
-        """Queue the picture of a part that the settings keep."""
-        if decided.frame.pixels_bgr is not None and self._keeps(decided.inspection):
-            self.later(partial(self._save, decided.kept()))
+        """Queue the picture of a part that the settings keep, with all its views."""
+        if not self._keeps(decided.inspection):
+            return
+        for view in decided.views or (decided,):
+            if view.frame.pixels_bgr is not None:
+                self.later(partial(self._save, view.kept()))
 
     def _keeps(self, inspection: Inspection) -> bool:
         if inspection.reason is Reason.OVERRUN:

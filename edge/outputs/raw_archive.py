@@ -61,7 +61,7 @@ class RawArchive(QueuedSink):
         drops: counts (raw_archive, REASON): `overrun`, `disk`, `stopped`, or `unstored`: the outbox
             gave the result up.
         states: publishes the alert.
-        describe_camera: tells what the camera says of itself, if it does.
+        describe_camera: tells what a camera, by its name, says of itself, if it does.
 
     Raises:
         ConfigError: the folder cannot be made.
@@ -73,12 +73,12 @@ class RawArchive(QueuedSink):
         settings: ArchiveSettings,
         drops: DropCounts,
         states: StateBoard,
-        describe_camera: Callable[[], CameraDescription | None] = lambda: None,
+        describe_camera: Callable[[str], CameraDescription | None] = lambda _: None,
     ):
         super().__init__("raw_archive", drops, size=QUEUE_SIZE + _CHORES)
         assert settings.raw is not None  # noqa: S101 - who asks for this archive has set it
         self._raw, self._root = settings.raw, settings.path
-        self._station = _station(config)
+        self._config = config
         self._states = states
         self._describe_camera = describe_camera
         self._awaited: OrderedDict[_View, Decided] = OrderedDict()
@@ -105,13 +105,13 @@ class RawArchive(QueuedSink):
         if monotonic() >= self._prune_s:
             self._prune_s = monotonic() + PRUNE_S
             self.later(partial(self._tried, self._prune))
-        if frame.pixels_bgr is None or frame.earlier is not None:
+        if frame.earlier is not None or not _pictures(decided):
             return
         if inspection.reason is Reason.OVERRUN or not self._may_keep(inspection):
             return  # encoding pictures would slow a station that is too slow already
         with self._changed:
             if len(self._tasks) + len(self._awaited) >= QUEUE_SIZE:
-                self._drops.add(self.name, "overrun")
+                self._drops.add(self.name, "overrun", len(_pictures(decided)))
             else:
                 moment = rfc3339(inspection.captured_at)
                 self._awaited[inspection.camera, inspection.frame_id, moment] = decided
@@ -122,7 +122,9 @@ class RawArchive(QueuedSink):
         views = [(view["camera"], view["frame_id"], moment) for view in payload["views"]]
         decided = self._taken(views)
         if decided is not None and self._is_chosen(decided.inspection, payload):
-            self.later(partial(self._tried, partial(self._write, decided, payload)))
+            for view in _pictures(decided):
+                result = _result_of(view, payload) if decided.views else payload
+                self.later(partial(self._tried, partial(self._write, view, result)))
 
     def _taken(self, views: list[_View]) -> Decided | None:
         """Remove and return the part that is awaited for these views."""
@@ -221,7 +223,7 @@ class RawArchive(QueuedSink):
     def _record(self, decided: Decided, payload: Payload, name: str, picture: bytes) -> Payload:
         frame = decided.frame
         width, height = frame.size_wh
-        description = self._describe_camera()
+        description = self._describe_camera(frame.camera)
         return {
             "schema": SCHEMA,
             "picture": {
@@ -231,7 +233,7 @@ class RawArchive(QueuedSink):
                 "height": height,
             },
             "captured_at": frame.captured_at.astimezone(timezone.utc).isoformat(),
-            **self._station,
+            **_station(self._config, frame.camera),
             "camera_says": description.as_dict() if description else None,
             "acquisition": asdict(frame.acquisition) if frame.acquisition else None,
             "result": payload,
@@ -254,9 +256,29 @@ def encode_frame(pixels_bgr: NDArray[np.uint8]) -> bytes:
     return data.tobytes()
 
 
-def _station(config: StationConfig) -> Payload:
-    """What is the same for every frame: settings, and what the camera was told."""
-    camera = config.camera
+def _pictures(decided: Decided) -> list[Decided]:
+    """The views of a part that have a picture."""
+    views = decided.views or (decided,)
+    return [view for view in views if view.frame.pixels_bgr is not None]
+
+
+def _result_of(view: Decided, payload: Payload) -> Payload:
+    """The result of a part with what one view says in front, so that labels are the view's own."""
+    camera = view.inspection.camera
+    own = next(each for each in payload["views"] if each["camera"] == camera)
+    names = (
+        "product_id", "recipe", "model", "result", "evaluation", "reason", "score", "threshold",
+        "p_value", "defects", "detail",
+    )  # fmt: skip
+    part = {name: value for name, value in payload.items() if name != "detail"}
+    said = {name: own[name] for name in names if name in own}
+    return {**part, **said, "view": camera, "part_result": payload["result"]}
+
+
+def _station(config: StationConfig, name: str) -> Payload:
+    """What is the same for every frame of a camera: settings, and what the camera was told."""
+    cameras = {camera.name: camera for camera in config.cameras}
+    camera = cameras.get(name, config.camera)
     return {
         "camera": {
             "name": camera.name,

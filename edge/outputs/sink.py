@@ -28,6 +28,8 @@ class Decided:
         job_id: `cmd_id` of the command that began the job, None for the run of the process itself.
         triggered_at: when a trigger or a command announced this part, UTC; None without one.
         is_late: the verdict came after the deadline of its trigger: what moves parts rejects it.
+        views: each view by itself, in the order of the station file; empty for a station with one
+            camera. The fields above are those of the view that decides.
     """
 
     inspection: Inspection
@@ -37,10 +39,11 @@ class Decided:
     job_id: str | None = None
     triggered_at: datetime | None = None
     is_late: bool = False
+    views: tuple[Decided, ...] = ()
 
     def kept(self) -> Decided:
         """Return a copy that stays valid while the next parts are inspected."""
-        if self.anomaly_map is None:
+        if self.anomaly_map is None or self.views:  # the maps of several views are copies already
             return self
         return replace(self, anomaly_map=self.anomaly_map.copy())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
 from edge.mqtt.credentials import read_login, tls_context
-from edge.station.acquisition.triggered_capture import triggered_source
+from edge.station.acquisition.acquire import make_sources
 from edge.station.capture.presence_selector import make_selector
 from edge.station.recipes.recipes import Recipes
 
@@ -16,7 +16,7 @@ def check_station(config: StationConfig) -> None:
     Raises:
         EdgeError: the first thing that is wrong.
     """
-    triggered_source(config.camera, config.trigger)
+    make_sources(config)
     make_selector(config.part, DropCounts(), is_live=False)
     if config.mqtt.broker == "external":
         read_login(config.mqtt)

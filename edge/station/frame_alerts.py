@@ -38,6 +38,9 @@ class FrameAlerts(ResultSink):
 
     def decided(self, decided: Decided) -> None:
         """Count a part; what waits in no queue is done in the inspecting thread."""
+        if decided.views:  # an alert tells of the camera that a person must go to
+            unusable = [view for view in decided.views if view.inspection.reason in _UNUSABLE]
+            decided = (unusable or [decided])[0]
         inspection, recipe = decided.inspection, decided.model.recipe_sha256
         if inspection.reason in _UNJUDGED:
             return

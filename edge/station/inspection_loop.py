@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import partial
 
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
-from edge.inspection.inspector import without_score
+from edge.inspection.inspector import Inspected, without_score
 from edge.messages.identity import ModelInfo
 from edge.outputs.dispatcher import ResultDispatcher
 from edge.outputs.sink import Decided
-from edge.result import Inspection, Reason, Verdict
+from edge.result import Reason, Verdict
 from edge.station.acquisition.missing import missing_frame
 from edge.station.capture.mailbox import Mailbox
 from edge.station.commands.jobs import Job, JobControl
+from edge.station.judging import judge_part
 from edge.station.recipes.changeover import Changeover
 from edge.station.recipes.recipes import LoadedRecipe
 from edge.triggers.queue import TriggerQueue
@@ -63,7 +62,8 @@ class InspectionLoop:
         self._results = results
         self._is_live = is_live
         self._triggers = triggers
-        self._model: ModelInfo | None = None  # of the newest recipe, for parts without one
+        # Of the newest recipe, by camera, for parts without one.
+        self._models: Mapping[str, ModelInfo] | None = None
 
     def step(self) -> bool:
         """Inspect the next frame, or wait for it a while; False when none will ever come.
@@ -79,17 +79,9 @@ class InspectionLoop:
         if prepared is None or job is None:
             self._unwanted(frame)
             return True
-        self._model = prepared.model
+        self._models = prepared.models(frame.camera)
         frame = job.named(frame)
-        if frame.is_missing:
-            self._deliver(frame, _no_frame(frame), None, prepared, job)
-            return True
-        if frame.is_repeat:
-            inspection = without_score(frame, Verdict.UNDECIDED, Reason.REPEATED_FRAME, _REPEATED)
-            self._deliver(frame, inspection, None, prepared, job)
-            return True
-        inspection, anomaly_map = prepared.inspector.inspect(frame)
-        self._deliver(frame, inspection, anomaly_map, prepared, job)
+        self._deliver(frame, partial(_inspect, prepared), prepared, job)
         return True
 
     def refused(self, frame: Frame) -> None:
@@ -98,17 +90,15 @@ class InspectionLoop:
         if prepared is None or job is None:
             self._unwanted(frame)
             return
-        if frame.is_missing:
-            self._deliver(frame, _no_frame(frame), None, prepared, job)
-            return
         waiting = len(self._mailbox)
-        log.warning(
-            "frame refused reason=overrun camera=%s sequence=%d waiting=%d",
-            frame.camera, frame.frame_id, waiting,
-        )  # fmt: skip
+        if not frame.is_missing:
+            log.warning(
+                "frame refused reason=overrun camera=%s sequence=%d waiting=%d",
+                frame.camera, frame.frame_id, waiting,
+            )  # fmt: skip
         detail = f"{waiting} frames were waiting; the line is faster than the inspection"
-        inspection = without_score(frame, Verdict.UNDECIDED, Reason.OVERRUN, detail)
-        self._deliver(frame, inspection, None, prepared, job)
+        judge = partial(_unjudged, Verdict.UNDECIDED, Reason.OVERRUN, detail)
+        self._deliver(frame, judge, prepared, job)
 
     def dropped(self, frames: Sequence[Frame]) -> None:
         """Give the triggers of frames that an abort threw away their results."""
@@ -128,27 +118,24 @@ class InspectionLoop:
 
     def _give_up(self, frame: Frame, why: str) -> None:
         prepared = self._changeover.current
-        model = prepared.model if prepared is not None else self._model
-        if frame.trigger is None or model is None:
+        models = prepared.models(frame.camera) if prepared is not None else self._models
+        if frame.trigger is None or models is None:
             return
-        inspection = without_score(frame, Verdict.ERROR, Reason.NOT_JUDGED, why)
-        self._send(Decided(inspection, frame, None, model, triggered_at=frame.trigger.at))
+        without = replace(frame, is_missing=False)  # what is missing is the judgement
+        judge = partial(_unjudged, Verdict.ERROR, Reason.NOT_JUDGED, why)
+        self._send(replace(judge_part(without, judge, models), triggered_at=frame.trigger.at))
 
     def _may_take(self) -> bool:
         """Wait until a job wants a frame that waits in a file, and every output has room for it."""
         return self._results.wait_for_room(TAKE_S) and self._jobs.wait(TAKE_S)
 
     def _deliver(
-        self,
-        frame: Frame,
-        inspection: Inspection,
-        anomaly_map: NDArray[np.float32] | None,
-        prepared: LoadedRecipe,
-        job: Job,
+        self, frame: Frame, judge: Callable[[Frame], Inspected], prepared: LoadedRecipe, job: Job
     ) -> None:
-        """Give a result to the outputs, unless its job was aborted meanwhile."""
+        """Judge a part and give its result to the outputs, unless its job was aborted meanwhile."""
+        decided = judge_part(frame, judge, prepared.models(frame.camera))
         triggered_at = frame.trigger.at if frame.trigger is not None else job.triggered_at
-        decided = Decided(inspection, frame, anomaly_map, prepared.model, job.id, triggered_at)
+        decided = replace(decided, job_id=job.id, triggered_at=triggered_at)
         with self._jobs.delivery(job) as is_wanted:
             if is_wanted:
                 self._send(decided)
@@ -168,5 +155,19 @@ class InspectionLoop:
         self._results.decided(decided)
 
 
-def _no_frame(frame: Frame) -> Inspection:
-    return without_score(frame, Verdict.ERROR, Reason.NO_FRAME, frame.fault or "")
+def _inspect(prepared: LoadedRecipe, frame: Frame) -> Inspected:
+    if frame.is_missing:
+        return _no_frame(frame)
+    if frame.is_repeat:
+        return _unjudged(Verdict.UNDECIDED, Reason.REPEATED_FRAME, _REPEATED, frame)
+    return prepared.of(frame.camera).inspector.inspect(frame)
+
+
+def _unjudged(verdict: Verdict, reason: Reason, detail: str, frame: Frame) -> Inspected:
+    if frame.is_missing:
+        return _no_frame(frame)
+    return Inspected(without_score(frame, verdict, reason, detail), None)
+
+
+def _no_frame(frame: Frame) -> Inspected:
+    return Inspected(without_score(frame, Verdict.ERROR, Reason.NO_FRAME, frame.fault or ""), None)

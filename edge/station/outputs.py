@@ -12,7 +12,7 @@ from edge.errors import PublishError
 from edge.messages.command import Answer
 from edge.messages.identity import Identity
 from edge.messages.payload import Payload
-from edge.messages.result_payload import result_payload
+from edge.messages.result_payload import ViewResult, result_payload
 from edge.messages.state_board import StateBoard
 from edge.mqtt.publisher import Publisher
 from edge.outputs.callbacks import CommitSignal, ResultCallback
@@ -35,7 +35,7 @@ def make_sinks(
     states: StateBoard,
     finish: Callable[[str, Answer], None],
     on_result: Callable[[Payload], None] | None,
-    describe_camera: Callable[[], CameraDescription | None],
+    describe_camera: Callable[[str], CameraDescription | None],
 ) -> list[ResultSink]:
     """List the sinks of a station in the order in which they hear of a result.
 
@@ -49,7 +49,7 @@ def make_sinks(
         states: publishes alerts about the frames.
         finish: takes the outcome of a single job.
         on_result: gets every stored result; None when nobody asked for them.
-        describe_camera: tells what the camera says of itself, for records of frames.
+        describe_camera: tells what a camera says of itself, for records of frames.
 
     Raises:
         ConfigError: the folder of the archive cannot be written.
@@ -97,6 +97,10 @@ def payload_maker(config: StationConfig, identity: Identity) -> Callable[[Decide
             trigger=decided.frame.trigger,
             captured_ns=decided.frame.captured_ns,
             is_late=decided.is_late,
+            views=[
+                ViewResult(view.inspection, view.model, view.frame.is_optional)
+                for view in decided.views
+            ],
         )
 
     return describe

@@ -54,33 +54,49 @@ class StateReport:
         self._revision = config.revision
         self._began = time.monotonic()
         self._lock = threading.Lock()
-        self._camera = CameraState()
+        cameras = config.cameras
+        self._optional = {camera.name: camera.optional for camera in cameras} or {
+            config.camera.name: False
+        }
+        self._cameras = {name: CameraState() for name in self._optional}
         self._outbox: Payload | None = None
         self._is_halted = self._is_born = False
         self._delivery: str | None = None
         self._model: ModelInfo | None = None
-        self._described: CameraDescription | None = None
+        self._described: list[CameraDescription | None] = []
 
     def update(self) -> None:
         """Renew the state and, when recipe or camera is another one, the birth certificate."""
         with self._lock:  # so that an older state cannot overtake a newer one
             prepared = self._changeover.current
             model = prepared.model if prepared else None
-            known = (model, self._camera.description)
+            known = (model, [camera.description for camera in self._cameras.values()])
             if not self._is_born or known != (self._model, self._described):
                 self._is_born = True
                 self._model, self._described = known
                 self._states.put("info", self._info(model))
             self._states.put("state", self.state())
 
-    def camera_changed(self, camera: CameraState) -> None:
-        """Note that the camera came, went or ended."""
-        self._camera = camera
-        if camera.connected:
+    def camera_changed(self, name: str, camera: CameraState) -> None:
+        """Note that a camera came, went or ended."""
+        with self._lock:
+            self._cameras = {**self._cameras, name: camera}
+            lost = {
+                each: state.detail
+                for each, state in self._cameras.items()
+                if state.detail and not state.connected
+            }
+        if lost:
+            needed = any(not self._optional[each] for each in lost)
+            severity = "critical" if needed else "error"
+            self._states.raise_alert("camera_lost", severity, "; ".join(lost.values()))
+        elif camera.connected:
             self._states.clear_alert("camera_lost")
-        elif camera.detail:
-            self._states.raise_alert("camera_lost", "critical", camera.detail)
         self.update()
+
+    def camera_says(self, name: str) -> CameraDescription | None:
+        """Return what a camera says of itself, if it does."""
+        return self._cameras[name].description
 
     def numbering(self, going_on: Continuity) -> None:
         """Note which outbox gives the numbers, and how they went on."""
@@ -106,7 +122,7 @@ class StateReport:
 
     def state(self) -> Payload:
         """Return the state as it is now."""
-        prepared, camera = self._changeover.current, self._camera
+        prepared, camera = self._changeover.current, self._needed
         state, mode, detail = self._condition(prepared)
         return state_payload(
             self._identity,
@@ -116,6 +132,9 @@ class StateReport:
             model=prepared.model if prepared else None,
             threshold=prepared.bundle.thresholds.score.value if prepared else None,
             camera={"name": self._config.camera.name, "connected": camera.connected},
+            cameras=self._listed(
+                {name: {"connected": each.connected} for name, each in self._cameras.items()}
+            ),
             revision=self._revision_with(prepared),
             outbox=self._outbox,
             delivery=self._delivery,
@@ -124,7 +143,7 @@ class StateReport:
 
     def health(
         self,
-        camera: CameraState,
+        cameras: Mapping[str, CameraState],
         summary: Summary,
         drops: Mapping[tuple[str, str], int],
         mqtt: Mapping[str, Any],
@@ -132,20 +151,13 @@ class StateReport:
         triggers: Mapping[str, int] | None = None,
     ) -> None:
         """Renew the periodic numbers."""
-        age_ms = None
-        if camera.last_frame_ns is not None:
-            age_ms = (time.monotonic_ns() - camera.last_frame_ns) / 1e6
+        figures = {name: _figures(camera) for name, camera in cameras.items()}
+        name = self._config.camera.name
         health = health_payload(
             self._identity,
             uptime_s=time.monotonic() - self._began,
-            camera={
-                "name": self._config.camera.name,
-                "connected": camera.connected,
-                "fps": round(camera.fps, 2),
-                "last_frame_age_ms": age_ms,
-                "reconnects": camera.reconnects,
-                "transport": dict(camera.transport),
-            },
+            camera={"name": name, **figures[name]},
+            cameras=self._listed(figures),
             latency_ms={
                 "p50": summary.total.p50,
                 "p95": summary.total.p95,
@@ -159,15 +171,38 @@ class StateReport:
         self._states.put("health", health)
 
     def _info(self, model: ModelInfo | None) -> Payload:
+        said = {
+            name: camera.description.as_dict() if camera.description else None
+            for name, camera in self._cameras.items()
+        }
         return info_payload(
             self._identity,
             model,
             self._software,
             recipes=self._changeover.names,
             commands=self._config.commands.allow,
-            camera=self._camera.description.as_dict() if self._camera.description else None,
+            camera=said[self._config.camera.name],
+            cameras=self._listed({name: {"camera": each} for name, each in said.items()}),
             place=self._changeover.place.as_dict(),
         )
+
+    def _listed(self, cameras: Mapping[str, Payload]) -> list[Payload] | None:
+        """Return an entry per camera; None for a station with one, which is described already."""
+        if not self._config.cameras:
+            return None
+        return [
+            {"name": name, "is_optional": self._optional[name], **what}
+            for name, what in cameras.items()
+        ]
+
+    @property
+    def _needed(self) -> CameraState:
+        """The worst of the cameras without which no part is judged."""
+        needed = [camera for name, camera in self._cameras.items() if not self._optional[name]]
+        away = [camera for camera in needed if not (camera.connected or camera.ended)]
+        lost = [camera for camera in away if camera.detail]
+        ended = [camera for camera in needed if not camera.connected]
+        return (lost or away or ended or needed)[0]
 
     def _revision_with(self, prepared: LoadedRecipe | None) -> str:
         """Return the revision of the station file and of what commands have set since."""
@@ -178,7 +213,7 @@ class StateReport:
 
     def _condition(self, prepared: LoadedRecipe | None) -> tuple[str, str | None, str]:
         """Return state, mode and detail in the words of OPC 40100-1."""
-        camera, preparing = self._camera, self._changeover.preparing
+        camera, preparing = self._needed, self._changeover.preparing
         if self._is_halted:
             return "halted", None, ""
         if not (camera.connected or camera.ended):
@@ -192,3 +227,16 @@ class StateReport:
             mode = "ready"
         set_by = "" if prepared.set_threshold is None else "the threshold was set by command"
         return "operational", mode, "; ".join(filter(None, (detail, set_by)))
+
+
+def _figures(camera: CameraState) -> Payload:
+    age_ms = None
+    if camera.last_frame_ns is not None:
+        age_ms = (time.monotonic_ns() - camera.last_frame_ns) / 1e6
+    return {
+        "connected": camera.connected,
+        "fps": round(camera.fps, 2),
+        "last_frame_age_ms": age_ms,
+        "reconnects": camera.reconnects,
+        "transport": dict(camera.transport),
+    }

@@ -98,7 +98,7 @@ class Station:
             broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port)
             self._cleanup.callback(broker.stop)
             broker.start()
-        camera = acquire.make_camera(config)  # first: a wrong address shows before engines load
+        cameras = acquire.make_sources(config)  # first: wrong addresses show before engines load
         self._mailbox = acquire.acquisition_mailbox(config, self.drops)
         self._build_control()
         self._build_outputs()
@@ -113,7 +113,7 @@ class Station:
         )
         self._capture = acquire.make_capture(
             config,
-            camera,
+            cameras,
             self._triggers,
             self._mailbox,
             self.drops,
@@ -152,7 +152,7 @@ class Station:
             states=self._states,
             finish=self._finish,
             on_result=self._on_result,
-            describe_camera=lambda: self._capture.state.description,
+            describe_camera=self._report.camera_says,
         )
         describe = payload_maker(config, self._identity)
         self._results = ResultDispatcher(sinks, self._outbox, describe, self.drops)
@@ -254,7 +254,7 @@ class Station:
 
     def _report_health(self) -> None:
         self._report.health(
-            self._capture.state,
+            acquire.camera_states(self._config, self._capture),
             self.statistics.summary(),
             self.drops.snapshot(),
             self._publisher.stats if self._publisher else {"connected": False},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 from edge.trigger import Trigger
 from edge.triggers.source import NotTaken
@@ -12,6 +13,19 @@ from edge.triggers.source import NotTaken
 # Ids that are known as used, at some bytes each.
 REMEMBERED = 10_000
 COUNTERS = ("taken", "refused", "no_frame", "late", "unasked")
+
+
+class TriggerLedger(Protocol):
+    """What pairs triggers with frames tells of them."""
+
+    def offer(self, trigger: Trigger, *, is_refusable: bool = True) -> NotTaken | None:
+        """Take a trigger, or say why it is refused."""
+
+    def count(self, what: str, n: int = 1) -> None:
+        """Count `n` more of one of COUNTERS."""
+
+    def close(self) -> None:
+        """Refuse whatever comes from now on."""
 
 
 class TriggerQueue:

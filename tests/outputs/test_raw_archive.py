@@ -55,7 +55,7 @@ def test_a_grey_frame_takes_one_channel() -> None:
 def test_the_record_says_what_was_judged_and_how(tmp_path: Path) -> None:
     config = station(tmp_path, camera=", features: {ExposureTime: 800}")
     camera = CameraDescription("aravis 0.8", serial="S-1", features={"ExposureTime": 799.5})
-    archive = Archive(config, describe_camera=lambda: camera)
+    archive = Archive(config, describe_camera=lambda _: camera)
     archive.sink.start()
     decided = part(7, label="scratch")
     acquisition = Acquisition(device_id="S-1", exposure_us=800.0, pixel_format="Mono8")

@@ -60,7 +60,9 @@ class Made:
             self.mailbox, self.drops, on_change=lambda: None, finish=lambda *_: None
         )
         self.during = lambda: None
-        prepared = SimpleNamespace(model=MODEL, inspector=self)
+        prepared = SimpleNamespace(
+            models=lambda first: {first: MODEL}, of=lambda _: prepared, inspector=self
+        )
         self.changeover = SimpleNamespace(current=prepared, recipe_for=lambda _: prepared)
         self.loop = self.make_loop(is_live=True)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from edge.cameras.factory import is_live
 from edge.cameras.source import FrameSource
@@ -10,6 +11,7 @@ from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
 from edge.station.acquisition.triggered_capture import TriggeredCapture, triggered_source
+from edge.station.acquisition.views_capture import ViewsCapture
 from edge.station.capture.camera_state import CameraState
 from edge.station.capture.capture import Capture, make_mailbox
 from edge.station.capture.mailbox import Mailbox
@@ -20,25 +22,35 @@ from edge.trigger import Trigger
 from edge.triggers.queue import TriggerQueue
 from edge.triggers.source import NotTaken
 
+AnyCapture = Capture | TriggeredCapture | ViewsCapture
 
-def make_camera(config: StationConfig) -> FrameSource:
-    """Return the closed source, armed for the trigger.
+
+def make_sources(config: StationConfig) -> list[FrameSource]:
+    """Return the closed source of each camera, armed for the trigger.
 
     Raises:
-        ConfigError: the address is wrong, or the camera cannot be triggered so.
+        ConfigError: an address is wrong, or a camera cannot be triggered so.
     """
-    return triggered_source(config.camera, config.trigger)
+    cameras = config.cameras or (config.camera,)
+    return [triggered_source(camera, config.trigger) for camera in cameras]
+
+
+def camera_states(config: StationConfig, capture: AnyCapture) -> Mapping[str, CameraState]:
+    """Return the state of each camera now, by its name."""
+    if isinstance(capture, ViewsCapture):
+        return capture.states
+    return {config.camera.name: capture.state}
 
 
 def request_trigger(
-    capture: Capture | TriggeredCapture, arguments: Mapping[str, object]
+    capture: AnyCapture, arguments: Mapping[str, object]
 ) -> Trigger | NotTaken | None:
     """Announce a part by software; None where the station has other triggers or none.
 
     Raises:
         ValueError: one line saying what is wrong with the arguments.
     """
-    return capture.request(arguments) if isinstance(capture, TriggeredCapture) else None
+    return None if isinstance(capture, Capture) else capture.request(arguments)
 
 
 def acquisition_mailbox(config: StationConfig, drops: DropCounts) -> Mailbox:
@@ -71,19 +83,33 @@ def takes_as_they_come(config: StationConfig) -> bool:
 
 def make_capture(
     config: StationConfig,
-    source: FrameSource,
+    sources: Sequence[FrameSource],
     queue: TriggerQueue | None,
     mailbox: Mailbox,
     drops: DropCounts,
     *,
     on_refused: Callable[[Frame], None],
-    on_change: Callable[[CameraState], None],
-) -> Capture | TriggeredCapture:
-    """Return what reads the camera; with a queue of triggers, one frame per trigger.
+    on_change: Callable[[str, CameraState], None],
+) -> AnyCapture:
+    """Return what reads the cameras; with a queue of triggers, one frame of each per trigger.
+
+    `on_change` gets the name and the new state of a camera.
 
     Raises:
         ConfigError: the port of software triggers is taken, or a picture of the belt is no use.
     """
+    if config.cameras and queue is not None:
+        return ViewsCapture(
+            config.cameras,
+            config.trigger,
+            sources,
+            queue,
+            mailbox,
+            drops,
+            on_refused=on_refused,
+            on_change=on_change,
+        )
+    name, (source,) = config.camera.name, sources
     if queue is None:
         return Capture(
             config.camera,
@@ -91,7 +117,7 @@ def make_capture(
             mailbox,
             drops,
             on_refused=on_refused,
-            on_change=on_change,
+            on_change=partial(on_change, name),
             selector=make_selector(config.part, drops, is_live=is_live(config.camera)),
         )
     return TriggeredCapture(
@@ -102,5 +128,5 @@ def make_capture(
         mailbox,
         drops,
         on_refused=on_refused,
-        on_change=on_change,
+        on_change=partial(on_change, name),
     )

@@ -10,9 +10,9 @@ from dataclasses import replace
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
 from edge.station.acquisition.missing import missing_frame
-from edge.station.capture.mailbox import Mailbox
+from edge.station.capture.mailbox import FrameTaker
 from edge.trigger import Kind
-from edge.triggers.queue import TriggerQueue
+from edge.triggers.queue import TriggerLedger
 from edge.triggers.source import TriggerMaker
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class FrameTriggers:
         camera: str,
         source: Kind,
         maker: TriggerMaker,
-        queue: TriggerQueue,
-        mailbox: Mailbox,
+        queue: TriggerLedger,
+        mailbox: FrameTaker,
         drops: DropCounts,
         *,
         on_refused: Callable[[Frame], None],

@@ -16,9 +16,9 @@ from edge.config.trigger import TriggerSettings
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
 from edge.station.acquisition.missing import missing_frame, part_of
-from edge.station.capture.mailbox import Mailbox
+from edge.station.capture.mailbox import FrameTaker
 from edge.trigger import Trigger
-from edge.triggers.queue import TriggerQueue
+from edge.triggers.queue import TriggerLedger
 from edge.triggers.source import NotTaken
 
 # A camera's clock is known to the host within this.
@@ -48,8 +48,8 @@ class Pairing:
         self,
         camera: str,
         settings: TriggerSettings,
-        queue: TriggerQueue,
-        mailbox: Mailbox,
+        queue: TriggerLedger,
+        mailbox: FrameTaker,
         drops: DropCounts,
         *,
         on_refused: Callable[[Frame], None],
@@ -87,6 +87,15 @@ class Pairing:
                 if len(self._awaiting) == 1:
                     self._ask()
         return refusal
+
+    def expect(self, trigger: Trigger) -> None:
+        """Have the picture taken for a trigger that is taken already; returns at once."""
+        with self._changed:
+            self._awaiting.append(trigger)
+            if self._is_closed:
+                self._give_up("the camera has ended")
+            elif len(self._awaiting) == 1:
+                self._ask()
 
     def put(self, frame: Frame, *, wait: bool) -> Frame | None:  # noqa: ARG002
         """Give a frame to the trigger it is for; other frames are counted and dropped."""

@@ -18,13 +18,13 @@ from edge.station.acquisition.frame_triggers import FrameTriggers
 from edge.station.acquisition.pairing import Pairing
 from edge.station.capture.camera_state import CameraState
 from edge.station.capture.capture import Capture, SourceFactory
-from edge.station.capture.mailbox import Mailbox
+from edge.station.capture.mailbox import FrameTaker
 from edge.trigger import Kind, Trigger
 from edge.triggers.encoder import CountFile, EncoderTriggers
 from edge.triggers.hardware import armed
 from edge.triggers.http_door import HttpDoor
 from edge.triggers.interval import IntervalTriggers
-from edge.triggers.queue import TriggerQueue
+from edge.triggers.queue import TriggerLedger
 from edge.triggers.software import SoftwareTriggers
 from edge.triggers.source import Fire, NotTaken, TriggerMaker, TriggerSource
 
@@ -61,6 +61,8 @@ class TriggeredCapture:
         on_refused: gets every frame that a full mailbox refused.
         on_change: gets the new state whenever the camera comes, goes or ends.
         source_factory: makes another source when the driver of the present one is stuck.
+        fire_all: takes what the doors announce, for several cameras; None for this one alone.
+        has_doors: triggers of software and of the host come in here.
 
     Raises:
         ConfigError: the port of software triggers is taken.
@@ -71,18 +73,21 @@ class TriggeredCapture:
         camera: CameraSettings,
         trigger: TriggerSettings,
         source: FrameSource,
-        queue: TriggerQueue,
-        mailbox: Mailbox,
+        queue: TriggerLedger,
+        mailbox: FrameTaker,
         drops: DropCounts,
         *,
         on_refused: Callable[[Frame], None],
         on_change: Callable[[CameraState], None],
         source_factory: SourceFactory | None = None,
+        fire_all: Fire | None = None,
+        has_doors: bool = True,
     ):
         self._camera = camera
         self._trigger = trigger
         self._queue = queue
         self._on_change = on_change
+        self._fire_all = fire_all
         self._make = source_factory or (lambda settings: triggered_source(settings, trigger))
         maker = TriggerMaker(trigger, uuid7)
         is_fired = isinstance(source, TriggeredSource) and not trigger.is_in_camera
@@ -114,7 +119,10 @@ class TriggeredCapture:
             source_factory=self._replace,
             silence=self._pairing.silence_s if is_fired or trigger.is_in_camera else None,
         )
-        self._software, self._sources = self._doors(maker)
+        self._software: SoftwareTriggers | None = None
+        self._sources: Sequence[TriggerSource] = ()
+        if has_doors:
+            self._software, self._sources = self._doors(maker)
 
     def open(self) -> None:
         """Open the camera for the first time; raises as `Capture.open`."""
@@ -166,6 +174,12 @@ class TriggeredCapture:
         """
         return None if self._software is None else self._software.request(arguments)
 
+    def expect(self, trigger: Trigger) -> None:
+        """Have the picture taken for a trigger that all cameras have in common."""
+        if not isinstance(self._pairing, Pairing):
+            raise TypeError("the camera triggers itself")
+        self._pairing.expect(trigger)
+
     def _doors(
         self, maker: TriggerMaker
     ) -> tuple[SoftwareTriggers | None, Sequence[TriggerSource]]:
@@ -183,6 +197,8 @@ class TriggeredCapture:
 
     @property
     def _offer(self) -> Fire:
+        if self._fire_all is not None:
+            return self._fire_all
         if not isinstance(self._pairing, Pairing):
             raise TypeError("the camera triggers itself")
         return self._pairing.offer

@@ -144,8 +144,7 @@ class Changeover:
         except BaseException:
             with suppress(PublishError):
                 self._selected.restore(before)
-            if self.current is None or prepared.engine is not self.current.engine:
-                prepared.close()
+            prepared.close(kept=self.current)
             raise
 
     def _set_threshold(self, value: float) -> None:
@@ -165,5 +164,5 @@ class Changeover:
                     raise EdgeError("the station is stopping")
         name = prepared.name if prepared else None
         log.info("recipe active recipe=%s before=%s", name, old.name if old else None)
-        if old is not None and (prepared is None or old.engine is not prepared.engine):
-            old.close()
+        if old is not None:
+            old.close(kept=prepared)

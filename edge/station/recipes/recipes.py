@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge.bundle.frame_limits_file import read_frame_limits
@@ -14,6 +14,7 @@ from edge.bundle.manifest import MANIFEST
 from edge.bundle.signature import read_trust
 from edge.bundle.store import Bundle, open_bundle, sha256
 from edge.config.station import RecipeSettings, StationConfig
+from edge.config.views import ViewBundle, ViewSettings
 from edge.engines.load import engine_key, load_engine, load_types_engine
 from edge.engines.protocol import Engine
 from edge.errors import BundleError
@@ -37,6 +38,8 @@ class LoadedRecipe:
         inspector: inspects frames with these engines.
         model: describes the recipe in payloads.
         set_threshold: the threshold that a command has set; None for the bundle's own.
+        views: what judges the views of further cameras, by name of the camera. Those of the same
+            bundle share its engines.
     """
 
     name: str
@@ -47,12 +50,31 @@ class LoadedRecipe:
     inspector: Inspector
     model: ModelInfo
     set_threshold: float | None = None
+    views: Mapping[str, LoadedRecipe] = field(default_factory=dict)
 
-    def close(self) -> None:
-        """Free the engines."""
-        self.engine.close()
-        if self.types_engine is not None:
-            self.types_engine.close()
+    def of(self, camera: str) -> LoadedRecipe:
+        """Return what judges the frames of a camera."""
+        return self.views.get(camera, self)
+
+    def models(self, first: str) -> dict[str, ModelInfo]:
+        """Return what describes the judge of each camera, by its name; `first` names the first."""
+        return {first: self.model} | {name: view.model for name, view in self.views.items()}
+
+    @property
+    def each(self) -> tuple[LoadedRecipe, ...]:
+        """What judges each of the cameras, the first one first."""
+        return (self, *self.views.values())
+
+    def close(self, kept: LoadedRecipe | None = None) -> None:
+        """Free the engines, but not those that `kept` goes on with."""
+        engines = self._engines if kept is None else self._engines - kept._engines  # noqa: SLF001
+        for engine in engines:
+            engine.close()
+
+    @property
+    def _engines(self) -> set[Engine]:
+        engines = [engine for one in self.each for engine in (one.engine, one.types_engine)]
+        return {engine for engine in engines if engine is not None}
 
 
 class Recipes:
@@ -72,7 +94,8 @@ class Recipes:
     def __init__(self, config: StationConfig):
         self._config = config
         self._trust = read_trust(config.trust)
-        self.place_file = PlaceFile() if config.place is None else read_place(config.place)
+        self.place_file = _place_file(config.place)
+        self._places = {view.name: _place_file(view.place) for view in config.cameras[1:]}
         self.all: Mapping[str, RecipeSettings] = config.recipes
         self.first = config.recipe or ""
         self._opened: Bundle | None = None
@@ -88,26 +111,54 @@ class Recipes:
             self.first = config.product or bundle.recipe.product
 
     def load(self, name: str, running: LoadedRecipe | None = None) -> LoadedRecipe:
-        """Make a recipe ready; the engines of `running` are taken over if its bundle is the same.
+        """Make a recipe ready; the engines of `running` are taken over for the same bundles.
 
         Raises:
-            BundleError: the bundle cannot be used, or does not serve the product.
-            EngineError: the engine does not load, or does not decide as the trained model.
+            BundleError: a bundle cannot be used, or does not serve the product.
+            EngineError: an engine does not load, or does not decide as the trained model.
         """
-        began = time.perf_counter()
-        wanted = self.all[name]
-        whole = self._open(wanted, running)
-        bundle = self._for_product(name, whole, wanted)
+        loaded = [*running.each] if running is not None else []
         with ExitStack() as undo:
-            if running is not None and running.whole.id == whole.id:
-                engine, types_engine = running.engine, running.types_engine
-            else:
-                engine = undo.enter_context(load_engine(whole, self._config.engine))
-                types_engine = undo.enter_context(load_types_engine(whole, self._config.engine))
-                # The golden verdicts are those of the threshold for all products alike.
-                Inspector(whole, engine, self._config.decision, types_engine).self_test()
-            inspector = self._inspector(bundle, engine, types_engine)
+            recipe = self._load(name, self.all[name], self.place_file, loaded, undo)
+            views: dict[str, LoadedRecipe] = {}
+            for view in self._config.cameras[1:]:
+                known = [*loaded, recipe, *views.values()]
+                by, wanted = self._judged_by(view, name)
+                views[view.name] = self._load(by, wanted, self._places[view.name], known, undo)
             undo.pop_all()
+        return replace(recipe, views=views)
+
+    def _judged_by(self, view: ViewSettings, recipe: str) -> tuple[str, RecipeSettings]:
+        """Return the recipe of a further camera, by name and settings, while `recipe` is active."""
+        own: ViewBundle | None = self.all[recipe].views.get(view.name)
+        if own is None and view.bundle is not None:
+            own = ViewBundle(bundle=view.bundle, product=view.product)
+        if own is not None:
+            return recipe, RecipeSettings(bundle=own.bundle, product=own.product)
+        name = view.recipe or recipe
+        return name, self.all[name]
+
+    def _load(
+        self,
+        name: str,
+        wanted: RecipeSettings,
+        place: PlaceFile,
+        loaded: Sequence[LoadedRecipe],
+        undo: ExitStack,
+    ) -> LoadedRecipe:
+        """Load what judges one camera; what is `loaded` lends its engines to the same bundle."""
+        began = time.perf_counter()
+        whole = self._open(wanted, loaded)
+        bundle = self._for_product(name, whole, wanted)
+        lender = next((one for one in loaded if one.whole.id == whole.id), None)
+        if lender is not None:
+            engine, types_engine = lender.engine, lender.types_engine
+        else:
+            engine = undo.enter_context(load_engine(whole, self._config.engine))
+            types_engine = undo.enter_context(load_types_engine(whole, self._config.engine))
+            # The golden verdicts are those of the threshold for all products alike.
+            Inspector(whole, engine, self._config.decision, types_engine).self_test()
+        inspector = Inspector(bundle, engine, self._config.decision, types_engine, place.place)
         log.info(
             "recipe prepared recipe=%s product=%s bundle=%s version=%s id=%s signed_by=%s ms=%.0f",
             name, bundle.product, bundle.manifest.name, bundle.manifest.version, bundle.id[:12],
@@ -123,32 +174,45 @@ class Recipes:
         return LoadedRecipe(name, bundle, whole, engine, types_engine, inspector, model)
 
     def with_threshold(self, prepared: LoadedRecipe, value: float) -> LoadedRecipe:
-        """Return a recipe that decides by another threshold, on the same engines."""
-        bundle = prepared.bundle.with_threshold(value)
-        inspector = self._inspector(bundle, prepared.engine, prepared.types_engine)
-        return replace(prepared, bundle=bundle, inspector=inspector, set_threshold=value)
+        """Return a recipe that decides by another threshold, on the same engines.
 
-    def _inspector(self, bundle: Bundle, engine: Engine, types_engine: Engine | None) -> Inspector:
-        place = self.place_file.place
-        return Inspector(bundle, engine, self._config.decision, types_engine, place)
+        It holds for every view that is judged by the recipe's own bundle and product.
+        """
+        judges = (prepared.whole.id, prepared.bundle.product)
+        views = {
+            camera: self._at(view, value, self._places[camera])
+            if (view.whole.id, view.bundle.product) == judges
+            else view
+            for camera, view in prepared.views.items()
+        }
+        return replace(self._at(prepared, value, self.place_file), views=views)
 
-    def _open(self, wanted: RecipeSettings, running: LoadedRecipe | None) -> Bundle:
+    def _at(self, one: LoadedRecipe, threshold: float, place: PlaceFile) -> LoadedRecipe:
+        bundle, decision = one.bundle.with_threshold(threshold), self._config.decision
+        inspector = Inspector(bundle, one.engine, decision, one.types_engine, place.place)
+        return replace(one, bundle=bundle, inspector=inspector, set_threshold=threshold)
+
+    def _open(self, wanted: RecipeSettings, loaded: Sequence[LoadedRecipe]) -> Bundle:
         """Open a bundle, unless it has been verified and is not exchanged on the disk since."""
         opened, self._opened = self._opened, None
-        if opened is None and running is not None and _is_at(running.whole, wanted.bundle):
-            opened = running.whole
-        return opened or open_bundle(wanted.bundle, self._trust)
+        known = (one.whole for one in loaded if _is_at(one.whole, wanted.bundle))
+        return opened or next(known, None) or open_bundle(wanted.bundle, self._trust)
 
     def _for_product(self, name: str, bundle: Bundle, wanted: RecipeSettings) -> Bundle:
         if wanted.product is not None:
             return bundle.for_product(wanted.product)
-        if self._config.recipes and bundle.thresholds.products:
+        is_open = self._config.recipes or wanted is not self.all[name]
+        if is_open and bundle.thresholds.products:
             served = ", ".join(bundle.thresholds.products)
             raise BundleError(
                 f"recipe {name}: bundle {bundle.folder} serves {served}; write which: "
                 f"{name}: {{bundle: PATH, product: NAME}}"
             )
         return bundle
+
+
+def _place_file(path: Path | None) -> PlaceFile:
+    return PlaceFile() if path is None else read_place(path)
 
 
 def _is_at(bundle: Bundle, folder: Path) -> bool:
