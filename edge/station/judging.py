@@ -1,4 +1,4 @@
-"""The verdict on a part, of one view or of several: the worst view decides (docs/adr/0034)."""
+"""The verdict on a part, of one view or of several: the worst view decides (docs/adr/0035)."""
 
 from __future__ import annotations
 

@@ -311,7 +311,7 @@ def test_a_changeover_exchanges_all_views(line, fast_bundle, other_bundle) -> No
     }
     one = line(
         view("top"), view("left"), view("right", recipe="a"),
-        bundle=None, recipes=recipes, recipe="a",
+        recipes=recipes, recipe="a",
     )  # fmt: skip
     one.trigger()
     one.wait(1)
