@@ -18,6 +18,8 @@ _MIN_BELT_CELLS = 40
 _UPDATE_EVERY, _UPDATE_SHARE = 4, 0.08
 # Share of cells that must agree before the light is believed without knowing where the belt is.
 _AGREEING, _STILL_AGREEING = 0.2, 0.05
+# How often the light is corrected within one frame, and the share that is exact enough.
+_ROUNDS, _EXACT = 5, 0.01
 _QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 # Green cells that the light is read from; some hundred are enough.
 _LOOKED_AT = np.s_[1, ::3, ::3]
@@ -125,16 +127,22 @@ class Background:
             apart = np.abs(seen - np.float32(gain) * known)
             return np.asarray(apart < limit * np.float32(max(1.0, gain)))
 
-        is_belt = agreeing(self._gain)
-        if np.count_nonzero(is_belt) > _STILL_AGREEING * seen.size:
-            return _ratio(seen[is_belt], known[is_belt])
+        def refined(gain: float) -> float:
+            for _ in range(_ROUNDS):
+                is_belt = agreeing(gain)
+                before, gain = gain, _ratio(seen[is_belt], known[is_belt])
+                if abs(gain - before) < _EXACT * before:
+                    break
+            return gain
+
+        if np.count_nonzero(agreeing(self._gain)) > _STILL_AGREEING * seen.size:
+            return refined(self._gain)
         # It changed at once. Parts may hide much of the belt, so each of these may be the light.
         guesses = np.quantile(seen / known, _QUANTILES).tolist()
         likely = [g for g in guesses if np.count_nonzero(agreeing(g)) > _AGREEING * seen.size]
         if not likely:
             return self._gain
-        is_belt = agreeing(min(likely, key=lambda g: abs(g - self._gain)))
-        return _ratio(seen[is_belt], known[is_belt])
+        return refined(min(likely, key=lambda g: abs(g - self._gain)))
 
 
 def _ratio(seen: NDArray[np.float32], known: NDArray[np.float32]) -> float:
