@@ -16,13 +16,13 @@ from pathlib import Path
 
 from edge.bundle.signature import read_trust
 from edge.bundle.store import open_bundle
-from edge.cameras.address import redacted
 from edge.cameras.factory import make_source
 from edge.config.station import CameraSettings, DecisionSettings, read_station
 from edge.engines.load import load_engine, load_types_engine
 from edge.errors import ConfigError, EdgeError
 from edge.frame import GOOD, Frame
 from edge.inspection.inspector import Inspector
+from edge.redaction import redacted
 from edge.result import Verdict
 from edge.toolchain.quantization.calibration_set import freeze_calibration_set
 

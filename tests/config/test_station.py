@@ -125,7 +125,7 @@ def test_commands_are_allowed_by_name(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_limits_of_commands_are_in_range(tmp_path: Path, value: str) -> None:
     (found,) = problems(tmp_path, f"{GOOD}commands: {{{value}}}\n")
-    assert f"commands.{value.split(':')[0]}: " in found
+    assert f"commands.{value.split(':', maxsplit=1)[0]}: " in found
 
 
 def test_the_revision_follows_every_setting(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""GObject introspection for tests: Debian's PyGObject is not on the path of a virtual environment."""
+"""GObject introspection for tests: Debian's PyGObject is not on a virtual environment's path."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from edge.bundle.manifest import GraphFile, ParityRecord
 from edge.bundle.store import Bundle
-from edge.data.golden_pictures import read_golden
+from edge.data.golden_pictures import GoldenPicture
 from edge.data.image_set import read_image_set, read_pixels
 from edge.errors import ParityError
 from edge.methods.run import read_model, read_record
@@ -38,7 +38,8 @@ def check(bundle: Bundle, run: Path, types_run: Path | None = None) -> None:
     """Both forms judge and name as the trained model, and broken ones are refused."""
     record = read_record(run)
     types = None if types_run is None else read_types_run(types_run, record)
-    pictures = read_golden(run)
+    # Packing adds a picture that fails where the run has none.
+    pictures = [GoldenPicture(bundle.path(i.file), i.label) for i in bundle.golden().images]
     reference = reference_outcomes(read_model(run, record), bundle.recipe, pictures, types)
     threshold = bundle.thresholds.score.value
 

@@ -15,6 +15,7 @@ from edge.cli.bench import app
 from edge.config.station import EngineSettings
 from edge.diagnostics.stage_timing import STAGES
 from edge.engines.available import available_engines
+from edge.engines.cache_trust import make_seal, seal_path
 from edge.engines.onnx.engine import physical_cores
 from edge.engines.verified import PARITY, DeviceParity, EnginePart
 from tests.support.bundles import DEMO_BUNDLE, edit_json, make_bundle, sign
@@ -54,7 +55,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     place = tmp_path_factory.mktemp("engines") / "old"
     place.mkdir()
-    (place / PARITY).write_text(record.model_dump_json(by_alias=True))
+    data = record.model_dump_json(by_alias=True).encode()
+    (place / PARITY).write_bytes(data)
+    seal_path(place / PARITY).write_bytes(make_seal(data))
     return place.parent
 
 

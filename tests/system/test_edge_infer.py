@@ -182,7 +182,8 @@ def test_a_lost_camera_is_reopened_and_told(station: Station, broker: BrokerProc
     assert "camera lost" in done.stderr
     assert done.stderr.count("camera connected") == 2
     alerts = [json.loads(m.payload) for m in listener.of("alert")]
-    assert [(a["code"], a["state"]) for a in alerts] == [
+    # The conveyor's plates are not the bundle's product, which another alert tells.
+    assert [(a["code"], a["state"]) for a in alerts if a["code"] != "unlike_product"] == [
         ("camera_lost", "raised"), ("camera_lost", "cleared"),
     ]  # fmt: skip
     ids = [json.loads(m.payload)["part"]["id"] for m in listener.of("result")]
@@ -266,8 +267,10 @@ def test_two_processes_do_not_share_a_station(station: Station) -> None:
     first.terminate()
     first.communicate(timeout=10)
     assert second.returncode == 6
-    assert second.stderr.count("\n") <= 2
-    assert "s1" in second.stderr
+    told = [line for line in second.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1, second.stderr
+    assert "s1" in told[0]
+    assert "Traceback" not in second.stderr
 
 
 def test_a_closed_pipe_is_no_crash(station: Station) -> None:

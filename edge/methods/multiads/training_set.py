@@ -102,9 +102,12 @@ def plan(request: Request, target: ImageSet, good: Sequence[Sample]) -> Training
     sets: list[ImageSet] = []
     chosen: list[tuple[Sample, ...]] = []
     own: tuple[Sample, ...] = ()
-    folders = [check_masks(read_image_set(folder)) for folder in request.data]
+    own_folder = request.target or request.data[-1]
     # The target as it is seen, through its geometry.
-    folders = [target if images.train == target.train else images for images in folders]
+    folders = [
+        target if folder == own_folder else check_masks(read_image_set(folder))
+        for folder in request.data
+    ]
     if wanted and target not in folders:
         folders.append(target)
     for images in folders:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
-from edge.bundle.values import InsidePath, Sha256
 from edge.bundle.store import sha256
+from edge.bundle.values import InsidePath, Sha256
 from edge.config.reader import Settings
 from edge.data.frames import InputShape, network_inputs
 from edge.errors import DataError

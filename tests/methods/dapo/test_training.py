@@ -117,7 +117,7 @@ def test_another_word_changes_nothing_of_what_was_said(dapo_run: Path) -> None:
 
 
 def test_a_run_builds_a_bundle_with_a_type_by_its_word(dapo_run: Path, tmp_path: Path) -> None:
-    options = PackOptions(added_types=("bent pin",))
+    options = PackOptions(alpha=0.5, added_types=("bent pin",))
     bundle = pack_bundle(dapo_run, tmp_path / "b", options, lambda _: None)
     assert bundle.manifest.method == "dapo"
     assert bundle.graph.file == "models/dapo.fp32.onnx"
@@ -133,7 +133,7 @@ def test_a_run_builds_a_bundle_with_a_type_by_its_word(dapo_run: Path, tmp_path:
 def test_its_int8_graphs_judge_and_name_as_the_run(
     dapo_run: Path, plates: Path, tmp_path: Path
 ) -> None:
-    options = PackOptions(int8=calibration_set(plates, tmp_path / "set"))
+    options = PackOptions(alpha=0.5, int8=calibration_set(plates, tmp_path / "set"))
     check(pack_bundle(dapo_run, tmp_path / "b", options, lambda _: None), dapo_run)
 
 

@@ -245,7 +245,8 @@ def test_a_checkpoint_becomes_a_bundle_that_judges_like_the_published_code(
     assert record.origin is not None
     assert record.origin.name == "model.pth"
     assert (record.data.train_images, record.data.held_out_images) == (0, 40)
-    pack_bundle(run, tmp_path / "bundle", PackOptions(), lambda _: None)
+    # The weights are random: only a low threshold rejects anything.
+    pack_bundle(run, tmp_path / "bundle", PackOptions(alpha=0.5), lambda _: None)
     bundle = open_bundle(tmp_path / "bundle")
     state = torch.load(checkpoint, weights_only=True)
     assert "imported" in (tmp_path / "bundle" / "card.md").read_text()
@@ -327,7 +328,7 @@ def test_a_run_judging_by_prototypes_becomes_a_bundle(
     from edge.toolchain.packing.pack import PackOptions, pack_bundle
 
     reuse_run(run, plates, tmp_path / "zero", no_bar, is_zero_shot=True)
-    options = PackOptions(alpha=0.1)
+    options = PackOptions(alpha=0.5)
     bundle = pack_bundle(tmp_path / "zero", tmp_path / "bundle", options, lambda _: None)
     assert bundle.manifest.parity[0].passed
     assert "imported from" in (bundle.folder / "card.md").read_text()

@@ -283,8 +283,9 @@ def test_a_plan_keeps_test_pictures_apart(request_: Request, plates: Path) -> No
     rows = {p.sample.label: p.row for p in training_set.train}
     assert rows[GOOD] == 0
     assert sorted(rows.values()) == list(range(1 + len(training_set.vocabulary)))
+    bare = read_image_set(plates / "train" / "good")
     with pytest.raises(TrainingError, match="no defect with a mask"):
-        plan(Request((plates / "train" / "good",)), target, good)
+        plan(Request((plates / "train" / "good",)), bare, bare.train)
 
 
 def test_target_types_keep_the_folders_names(request_: Request, plates: Path) -> None:
@@ -301,7 +302,9 @@ def test_target_types_keep_the_folders_names(request_: Request, plates: Path) ->
 
 def test_a_finished_run_judges_as_it_was_calibrated(typed_run: Path, plates: Path) -> None:
     names = {path.name for path in typed_run.iterdir()}
-    assert names == {"run.yaml", "model.safetensors", "calibration.json", "golden", "log.jsonl"}
+    assert names == {
+        "run.yaml", "model.safetensors", "calibration.json", "frames.npz", "golden", "log.jsonl"
+    }  # fmt: skip
     record, calibration = read_record(typed_run), read_calibration(typed_run)
     assert record.adapters is not None
     assert record.adapters.products == ("plates",)

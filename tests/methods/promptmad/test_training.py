@@ -293,7 +293,7 @@ def prompt_run(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_its_int8_graphs_judge_as_the_run(prompt_run: Path, tiles: Path, tmp_path: Path) -> None:
-    options = PackOptions(alpha=0.2, int8=calibration_set(tiles, tmp_path / "set"))
+    options = PackOptions(alpha=0.5, int8=calibration_set(tiles, tmp_path / "set"))
     check(pack_bundle(prompt_run, tmp_path / "b", options, lambda _: None), prompt_run)
 
 
@@ -305,7 +305,7 @@ def test_a_run_becomes_a_bundle_that_decides_the_same(
     assert record.refiner is not None
     assert record.model.refiner.steps == record.refiner.steps
     assert {p.name for p in run.iterdir()} == {
-        "run.yaml", "model.safetensors", "calibration.json", "golden", "log.jsonl"
+        "run.yaml", "model.safetensors", "calibration.json", "frames.npz", "golden", "log.jsonl"
     }  # fmt: skip
     stages = [json.loads(line)["stage"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert list(dict.fromkeys(stages)) == ["reconstruction", "segmentor", "denoiser"]
@@ -320,7 +320,7 @@ def test_a_run_becomes_a_bundle_that_decides_the_same(
         scores = [float(detector(frame).score) for _ in range(2)]
     assert scores[0] == scores[1]
     assert scores[0] == pytest.approx(calibration.scores[0], abs=1e-4)
-    bundle = pack_bundle(run, tmp_path / "bundle", PackOptions(alpha=0.2), lambda _: None)
+    bundle = pack_bundle(run, tmp_path / "bundle", PackOptions(alpha=0.5), lambda _: None)
     assert bundle.manifest.method == "promptmad"
     assert bundle.manifest.parity[0].passed
     assert bundle.recipe.defect_types == ()

@@ -75,7 +75,10 @@ def packed(
     write_run(folder / "run", detector, plates)
     good = read_image_set(plates).train
     pictures = ((read_pixels(sample.path), sample.path.name) for sample in good[20:28])
-    options = PackOptions(int8=freeze_calibration_set(folder / "set", pictures, "plates"))
+    # At a lower threshold the small DINOv2 rejects nothing.
+    alpha = 0.5 if request.param is dinov2 else None
+    frozen = freeze_calibration_set(folder / "set", pictures, "plates")
+    options = PackOptions(alpha=alpha, int8=frozen)
     bundle = pack_bundle(folder / "run", folder / "bundle", options, lambda _: None)
     shape = InputShape(SIZE_WH)
     inputs = [network_inputs(read_pixels(sample.path), shape) for sample in good[28:36]]
