@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +10,7 @@ from edge.outputs import outbox_writer
 from edge.outputs.outbox import Outbox
 from tests.mqtt.conftest import on_one_broker
 from tests.support.brokers import wait_until
+from tests.support.small_disk import small_file_system
 
 pytestmark = on_one_broker
 
@@ -31,17 +28,7 @@ def listener(broker, listen):
 @pytest.fixture
 def disk():
     """A file system of 1 MiB, which only root can make; it is full while `filler` is there."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small file system")
-    folder = Path(tempfile.mkdtemp(prefix="edge-disk-"))  # pytest cannot remove a mount
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    if is_mounted:
-        yield folder
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
-    if not is_mounted:
-        pytest.skip("this container may not mount a small file system")
+    yield from small_file_system("1m")
 
 
 def fill(folder):

@@ -7,7 +7,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edge.outputs import number_mark, outbox_clock
 from edge.outputs.outbox import Outbox, outbox_path
 from edge.result import Verdict
 from tests.support.mqtt_results import make_payload
+from tests.support.small_disk import small_file_system
 
 
 @pytest.fixture
@@ -360,18 +360,7 @@ def test_every_commit_of_a_result_is_flushed_and_a_removal_is_not(open_outbox):
 @pytest.fixture
 def small_disk():
     """A file system of 8 MiB, which only root can make."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small file system")
-    folder = Path(tempfile.mkdtemp(prefix="edge-disk-"))  # pytest cannot remove a mount
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
-    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    if is_mounted:
-        yield folder
-        # Lazily: a failed test may have left a file open.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
-    if not is_mounted:
-        pytest.skip("this container may not mount a small file system")
+    yield from small_file_system("8m")
 
 
 def append_until_full(outbox, limit=100_000):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +27,7 @@ from edge.picture_file import decode_picture
 from edge.result import Reason
 from tests.support.archives import Archive, names, part, record, station, write_archive
 from tests.support.sinks import Gate
+from tests.support.small_disk import small_file_system
 
 GREY = np.repeat(np.arange(48 * 64, dtype=np.uint16).reshape(48, 64, 1) % 251, 3, 2).astype(
     np.uint8
@@ -300,17 +298,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 1 MiB, which only root can make."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small file system")
-    folder = Path(tempfile.mkdtemp(prefix="edge-disk-"))  # pytest cannot remove a mount
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    if is_mounted:
-        yield folder
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
-    if not is_mounted:
-        pytest.skip("this container may not mount a small file system")
+    yield from small_file_system("1m")
 
 
 def settle(archive: Archive) -> None:

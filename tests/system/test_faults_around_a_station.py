@@ -7,13 +7,13 @@ import os
 import pty
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.brokers import BrokerProcess, Listener, wait_until
+from tests.support.small_disk import small_file_system
 from tests.system.conftest import Station, results
 
 
@@ -87,17 +87,7 @@ def test_closed_standard_streams_are_no_fault(station: Station, closed: str) -> 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 64 kB, which only root can make."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small file system")
-    folder = Path(tempfile.mkdtemp(prefix="edge-disk-"))  # pytest cannot remove a mount
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", str(folder)]
-    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    if is_mounted:
-        yield folder
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
-    if not is_mounted:
-        pytest.skip("this container may not mount a small file system")
+    yield from small_file_system("64k")
 
 
 def start_once(station: Station, folder: Path) -> str:
