@@ -23,6 +23,8 @@ from edge.config.camera import CameraSettings, FeatureValue
 from edge.errors import CameraUnavailable
 
 _BUFFERS = 8
+# A camera that exposes or reads out takes no trigger for so long at most.
+_READY_S = 0.5
 # How long somebody who asks for counts waits for a read to end.
 _COUNT_S = 0.5
 # A camera that counts no frames says so with the greatest number.
@@ -220,10 +222,16 @@ class PylonSession:
                 self._access.read_again("Width")
 
     def fire(self) -> None:
-        """Execute TriggerSoftware."""
+        """Execute TriggerSoftware once the camera takes it: one that comes earlier is ignored."""
         access = self._access
-        if access is not None:
-            access.write("TriggerSoftware", True)
+        if access is None:
+            return
+        if self._camera.CanWaitForFrameTriggerReady():
+            limit_ms = int(_READY_S * 1000)
+            self._camera.WaitForFrameTriggerReady(
+                limit_ms, self._pylon.TimeoutHandling_ThrowException
+            )
+        access.write("TriggerSoftware", True)
 
     def counts(self) -> dict[str, int]:
         """Return what the driver counted in this session; nothing while it hangs."""
