@@ -24,7 +24,7 @@ from edge.errors import CameraUnavailable
 
 _BUFFERS = 8
 # A camera that exposes or reads out takes no trigger for so long at most.
-_READY_S = 0.5
+_READY_MS = 500
 # How long somebody who asks for counts waits for a read to end.
 _COUNT_S = 0.5
 # A camera that counts no frames says so with the greatest number.
@@ -227,10 +227,8 @@ class PylonSession:
         if access is None:
             return
         if self._camera.CanWaitForFrameTriggerReady():
-            limit_ms = int(_READY_S * 1000)
-            self._camera.WaitForFrameTriggerReady(
-                limit_ms, self._pylon.TimeoutHandling_ThrowException
-            )
+            fails = self._pylon.TimeoutHandling_ThrowException
+            self._camera.WaitForFrameTriggerReady(_READY_MS, fails)
         access.write("TriggerSoftware", True)
 
     def counts(self) -> dict[str, int]:
