@@ -7,9 +7,9 @@ DEMO_VENV ?= .venv-demo
 TOOLS_VENV ?= .venv-tools
 # The build of torch that the numbers in docs/ were made with; CPU builds do.
 TORCH ?= torch==2.13.0
-# Test processes, each with one thread for torch; a file's tests stay in one process, and files in
-# their order: the last ones are short.
-TEST_JOBS ?= 2
+# Test processes, each with one thread for torch. Many tests wait for brokers and cameras, so that
+# two cores carry three. A file's tests stay in one process, and files in their order.
+TEST_JOBS ?= 3
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo demo-bundle test test-full fuzz check build clean lock sbom
