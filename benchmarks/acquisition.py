@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.cameras.genicam.aravis import AravisSource
+from edge.cameras.genicam.aravis_buffers import BufferReader
+from edge.cameras.genicam.session import Received, Session, SessionSource
 from edge.config.station import StationConfig
 from edge.frame import Frame
 from edge.station.acquisition import acquire
@@ -142,15 +143,22 @@ def measure(config: StationConfig, folder: Path, parts: int) -> dict[str, Any]:
 def receptions() -> dict[int, float]:
     """Note for each GigE frame how long it took from exposure to complete, milliseconds by id."""
     taken: dict[int, float] = {}
-    make = AravisSource._frame  # noqa: SLF001
+    completed: dict[int | None, int] = {}
+    read, make = BufferReader.received, SessionSource._frame  # noqa: SLF001
 
-    def noted(source: AravisSource, connection: Any, buffer: Any, now_ns: int) -> Frame | None:
-        frame = make(source, connection, buffer, now_ns)
-        if frame is not None:
-            taken[frame.frame_id] = (now_ns - frame.captured_ns) / 1e6
+    def noted(reader: BufferReader, buffer: Any, now_ns: int) -> Received | None:
+        received = read(reader, buffer, now_ns)
+        if received is not None:
+            completed[received.device_ns] = now_ns
+        return received
+
+    def framed(source: SessionSource, session: Session, received: Received) -> Frame:
+        frame = make(source, session, received)
+        taken[frame.frame_id] = (completed.pop(received.device_ns) - frame.captured_ns) / 1e6
         return frame
 
-    AravisSource._frame = noted  # type: ignore[method-assign]  # noqa: SLF001
+    BufferReader.received = noted  # type: ignore[method-assign]
+    SessionSource._frame = framed  # type: ignore[method-assign]  # noqa: SLF001
     return taken
 
 

@@ -50,6 +50,7 @@ class GentlSession:
     """An open camera; `set_up` starts it."""
 
     failure: type[Exception] = _Failure
+    holds_camera = True
 
     def __init__(self, producer: Producer, acquirer: Any, wanted: Wanted):
         self.description = CameraDescription(driver="")

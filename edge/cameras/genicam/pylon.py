@@ -6,8 +6,6 @@ import importlib
 import importlib.metadata
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -18,8 +16,9 @@ from edge.cameras.address import Address
 from edge.cameras.description import CameraDescription
 from edge.cameras.genicam import chunks, features, pixel_formats
 from edge.cameras.genicam.genapi_features import GenApiFeatures, camel, one_line
+from edge.cameras.genicam.pylon_devices import Wanted, choose, library, serial, user_name
 from edge.cameras.genicam.session import Received, SessionSource, incomplete, unusable
-from edge.config.camera import CameraSettings, FeatureValue
+from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable
 
 _BUFFERS = 8
@@ -38,21 +37,6 @@ _COUNTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the address and the station file ask for: camera's name here, name there, features."""
-
-    camera: str
-    name: str
-    buffers: int
-    features: Mapping[str, FeatureValue]
-
-    @property
-    def where(self) -> str:
-        """Start of every message."""
-        return f"{self.camera}: pylon://{self.name}"
-
-
 class PylonSource(SessionSource):
     """A Basler camera that is opened by its serial number or user name; another one is refused."""
 
@@ -69,20 +53,6 @@ class PylonSource(SessionSource):
         wanted = Wanted(settings.name, name, buffers, settings.features)
         start = partial(start_session, wanted)
         return cls(settings.name, f"pylon://{name}", start, settings.stall_timeout_s)
-
-
-def library() -> Any:
-    """Return pypylon's module `pylon`.
-
-    Raises:
-        CameraUnavailable: it is not installed; says what to install.
-    """
-    try:
-        return importlib.import_module("pypylon.pylon")
-    except ImportError:
-        raise CameraUnavailable(
-            "pylon: expected the package pypylon, found none; pip install 'edge-inspection[pylon]'"
-        ) from None
 
 
 def start_session(wanted: Wanted) -> PylonSession:
@@ -116,39 +86,10 @@ def start_session(wanted: Wanted) -> PylonSession:
     return session
 
 
-def choose(found: Any, wanted: Wanted) -> Any:
-    """Return the camera with this serial number or user name.
-
-    Raises:
-        CameraUnavailable: none has it, or several have.
-    """
-    chosen = [each for each in found if wanted.name in {serial(each), user_name(each)}]
-    if len(chosen) == 1:
-        return chosen[0]
-    shown = ", ".join(f"{serial(each)} ({each.GetModelName()})" for each in chosen or found)
-    if chosen:
-        raise CameraUnavailable(
-            f"{wanted.where}: expected one camera with this name, found {shown}; write a serial "
-            f"number"
-        )
-    raise CameraUnavailable(
-        f"{wanted.where}: expected a camera with this serial number or user name, found "
-        f"{shown or 'no camera'}; check power, cable and network address"
-    )
-
-
-def serial(info: Any) -> str:
-    """Return the serial number of a camera that was found."""
-    return str(info.GetSerialNumber()) if info.IsSerialNumberAvailable() else ""
-
-
-def user_name(info: Any) -> str:
-    """Return the name that somebody has written into a camera; empty without one."""
-    return str(info.GetUserDefinedName()) if info.IsUserDefinedNameAvailable() else ""
-
-
 class PylonSession:
     """An open camera; `set_up` starts it."""
+
+    holds_camera = True
 
     def __init__(self, pylon: Any, camera: Any, wanted: Wanted):
         self.failure: type[Exception] = pylon.GenericException

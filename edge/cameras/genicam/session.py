@@ -26,6 +26,9 @@ _ASK_S = 0.4
 _READ_PATIENCE = 0.8
 # Searching a network alone takes a second.
 _LEAST_OPEN_S = 2.0
+# A camera that answers is free at once, also for another program. A longer wait would hold up
+# whoever stops the station.
+_RELEASE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Session(Protocol):
     failure: type[Exception]
     description: CameraDescription
     is_triggered: bool
+
+    @property
+    def holds_camera(self) -> bool:
+        """The camera can be opened again only after `release`."""
 
     def pop(self, wait_s: float) -> Received | None:
         """Return the next buffer, None when none came in time or after `release`."""
@@ -113,7 +120,10 @@ class SessionSource:
     def transport_counts(self) -> Mapping[str, int]:
         """Incomplete frames, missing packets and the like, since the source was made."""
         session = self._session
-        return dict(self._counts + Counter(session.counts() if session is not None else {}))
+        total = Counter({"incomplete_frames": 0})
+        total.update(self._counts)
+        total.update(session.counts() if session is not None else {})
+        return total
 
     @property
     def is_triggered(self) -> bool:
@@ -195,17 +205,19 @@ class SessionSource:
             ) from None
 
     def close(self) -> None:
-        """Give the camera back in a thread of its own, since that takes long when it is gone."""
+        """Give the camera back, and wait for that only as long as a camera needs that answers."""
         self._is_closed.set()
         with self._changing:
             session, self._session = self._session, None
         if session is None:
             return
-        self._counts += Counter(session.counts())
-        self._releasing = threading.Thread(
+        self._counts.update(session.counts())
+        releasing = threading.Thread(
             target=session.release, name=f"release-{self._camera}", daemon=True
         )
-        self._releasing.start()
+        releasing.start()
+        releasing.join(_RELEASE_S)
+        self._releasing = releasing if session.holds_camera else None
 
     def _closed(self) -> CameraUnavailable:
         return CameraUnavailable(f"{self._where}: the camera is closed")

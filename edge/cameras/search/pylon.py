@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from edge.cameras.genicam.genapi_features import GenApiFeatures, camel, one_line
-from edge.cameras.genicam.pylon import library, serial, user_name
+from edge.cameras.genicam.pylon_devices import library, serial, user_name
 from edge.cameras.search.found import FoundCamera, feature_formats, title
 
 

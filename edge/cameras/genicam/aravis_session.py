@@ -1,4 +1,4 @@
-"""One connection to a camera through Aravis: set up, watched, taken down."""
+"""An open camera of Aravis: set up, watched, taken down."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 from edge.cameras.description import CameraDescription
 from edge.cameras.genicam import features, pixel_formats
+from edge.cameras.genicam.aravis_buffers import BufferReader, chunk_parser
 from edge.cameras.genicam.aravis_devices import Found, Transport, absent, aravis, choose, search
 from edge.cameras.genicam.aravis_features import AravisFeatures
+from edge.cameras.genicam.session import Received
 from edge.cameras.introspection import system_library
 from edge.config.camera import FeatureValue
 from edge.errors import CameraUnavailable
@@ -25,7 +27,6 @@ _HEARTBEAT_MS = 3000
 # 0.3 s, and an answer that takes longer than 1.2 s is none.
 _ASK_S = 0.3
 _ANSWER_S = 1.2
-_CHUNKS = ("ExposureTime", "LineStatusAll", "FrameID")
 DRIVER_COUNTS = {
     "missing_packets": "n_missing_packets",
     "resent_packets": "n_resent_packets",
@@ -57,18 +58,24 @@ class Wanted:
     features: Mapping[str, FeatureValue]
 
 
-class Connection:
-    """An open camera that sends frames. Made by `connect`; `release` gives it back."""
+class DriverError(Exception):
+    """What Aravis says of a camera, in one line."""
+
+
+class AravisSession:
+    """An open camera that sends frames. Made by `start_session`; `release` gives it back."""
+
+    failure: type[Exception] = DriverError
 
     def __init__(self, wanted: Wanted, library: Any, failure: type[Exception], camera: Any):
-        self.library = library
-        self.failure = failure
+        self._library = library
+        self._failure = failure
         self.description = CameraDescription(driver="")
         self.is_triggered = False
         self._camera = camera
         self._device = camera.get_device()
         self._stream: Any = None
-        self._parser: Any = None
+        self._buffers: BufferReader | None = None
         self._wanted = wanted
         self._is_gige = bool(camera.is_gv_device())
         self._is_lost = threading.Event()
@@ -85,10 +92,15 @@ class Connection:
         is_silent = asked_at is not None and time.monotonic() - asked_at > _ANSWER_S
         return is_silent or self._is_lost.is_set()
 
+    @property
+    def holds_camera(self) -> bool:
+        """One that is gone is not given back: another session need not wait for that."""
+        return not self.is_lost
+
     def set_up(self, found: Found | None) -> None:
         """Check that this is the camera, set it, and start it."""
         wanted = self._wanted
-        access = AravisFeatures(self.library, self.failure, self._device, wanted.camera)
+        access = AravisFeatures(self._library, self._failure, self._device, wanted.camera)
         serial = self._camera.get_device_serial_number() or (found.serial if found else "")
         user_name = access.text("DeviceUserID")
         self._check_identity(found, serial, user_name)
@@ -111,43 +123,36 @@ class Connection:
         )
         self._start(access)
 
-    def pop(self, wait_s: float) -> Any:
-        """Return the next buffer, None when none came in time; give it back with `push`."""
+    def pop(self, wait_s: float) -> Received | None:
+        """Return the next frame, None when none came in time or after `release`."""
+        self.ask()
         with self._using:
-            stream = self._stream
-            return None if stream is None else stream.timeout_pop_buffer(int(wait_s * 1e6))
-
-    def push(self, buffer: Any) -> None:
-        """Give a buffer back to be filled again."""
-        with self._using:
-            if self._stream is not None:
-                self._stream.push_buffer(buffer)
-
-    def chunk(self, buffer: Any, *names: str) -> float | None:
-        """Return the first of these numbers that the camera sent with the frame."""
-        parser = self._parser
-        for name in names if parser is not None else ():
-            read = parser.get_float_value if "Exposure" in name else parser.get_integer_value
+            stream, buffers = self._stream, self._buffers
+            buffer = None if stream is None else stream.timeout_pop_buffer(int(wait_s * 1e6))
+            if buffer is None or buffers is None:
+                return None
             try:
-                return float(read(buffer, name))
-            except self.failure:
-                continue
-        return None
+                return buffers.received(buffer, time.monotonic_ns())
+            finally:
+                stream.push_buffer(buffer)
+
+    def ask(self) -> None:
+        """Raise when the camera does not answer any more; a thread of its own asks it."""
+        if self.is_lost:
+            raise DriverError("it does not answer any more, or another program took it")
 
     def fire(self) -> None:
         """Execute TriggerSoftware."""
         camera = self._camera
         if camera is None:
-            raise CameraUnavailable(f"{self._wanted.camera}: the camera is closed")
+            raise DriverError("the camera is closed")
         try:
             camera.execute_command("TriggerSoftware")
-        except self.failure as error:
-            raise CameraUnavailable(
-                f"{self._wanted.camera}: the trigger did not reach the camera: {_text(error)}"
-            ) from None
+        except self._failure as error:
+            raise DriverError(_text(error)) from None
 
     def counts(self) -> dict[str, int]:
-        """Return what the driver counted on this connection."""
+        """Return what the driver counted in this session."""
         with self._using:
             stream = self._stream
             if stream is None:
@@ -167,7 +172,7 @@ class Connection:
         with self._using:
             camera, device, handler = self._camera, self._device, self._handler
             is_started = self._stream is not None
-            self._camera = self._device = self._stream = self._parser = None
+            self._camera = self._device = self._stream = self._buffers = None
         if device is None:
             return
         device.disconnect(handler)
@@ -178,7 +183,7 @@ class Connection:
                 camera.stop_acquisition()
             if self._is_gige and device.is_controller():
                 device.leave_control()
-        except self.failure:
+        except self._failure:
             return
 
     def _check_identity(self, found: Found | None, serial: str, user_name: str) -> None:
@@ -201,37 +206,28 @@ class Connection:
             self._device.write_register(_HEARTBEAT, _HEARTBEAT_MS)
             if self._wanted.packet_size is not None:
                 self._camera.gv_set_packet_size(self._wanted.packet_size)
-        except self.failure as error:
+        except self._failure as error:
             raise self._unavailable("setting heartbeat and packet size", error) from None
 
     def _start(self, access: AravisFeatures) -> None:
         camera, wanted = self._camera, self._wanted
         try:
-            if wanted.features.get("ChunkModeActive") is not False:
-                self._send_chunks(access)
+            has_chunks = wanted.features.get("ChunkModeActive") is not False
+            parser = chunk_parser(camera, access) if has_chunks else None
             stream = camera.create_stream(None, None)
             size = camera.get_payload()
             for _ in range(wanted.buffers):
-                stream.push_buffer(self.library.Buffer.new_allocate(size))
+                stream.push_buffer(self._library.Buffer.new_allocate(size))
             camera.start_acquisition()
-        except self.failure as error:
+        except self._failure as error:
             raise self._unavailable("starting the stream", error) from None
+        self._buffers = BufferReader(self._library, self._failure, wanted.camera, parser)
         self._stream = stream
         if self._is_gige:
             self._watch = threading.Thread(
                 target=self._keep_asking, name=f"watch-{wanted.camera}", daemon=True
             )
             self._watch.start()
-
-    def _send_chunks(self, access: AravisFeatures) -> None:
-        """Have the camera send what it knows of a frame, as far as it can."""
-        selector = access.find("ChunkSelector")
-        if access.find("ChunkModeActive") is None or selector is None:
-            return
-        chunks = [name for name in _CHUNKS if name in selector.entries]
-        if chunks:
-            self._camera.set_chunks(",".join(chunks))
-            self._parser = self._camera.create_chunk_parser()
 
     def _keep_asking(self) -> None:
         """Ask the camera who controls it, until it is lost or released."""
@@ -240,7 +236,7 @@ class Connection:
             self._asked_at = time.monotonic()
             try:
                 control = device.read_register(_CONTROL)
-            except self.failure:
+            except self._failure:
                 self._is_lost.set()
                 return
             self._asked_at = None
@@ -253,7 +249,7 @@ class Connection:
         )
 
 
-def connect(wanted: Wanted) -> Connection:
+def start_session(wanted: Wanted) -> AravisSession:
     """Find the camera, open it, set it and start it; may take long when the camera hangs.
 
     Raises:
@@ -273,21 +269,21 @@ def connect(wanted: Wanted) -> Connection:
             f"{wanted.camera}: genicam://{wanted.name}: the camera was found but cannot be opened: "
             f"{_text(error)}; check that its address is of this network"
         ) from None
-    connection = Connection(wanted, library, failure, camera)
+    session = AravisSession(wanted, library, failure, camera)
     del camera
     try:
-        connection.set_up(chosen)
+        session.set_up(chosen)
     except CameraUnavailable as error:
         # Taken down elsewhere, since that may take longer than we may. The traceback would hold the
         # device, which then went on in the background.
         error.with_traceback(None)
-        threading.Thread(target=connection.release, name="release", daemon=True).start()
+        threading.Thread(target=session.release, name="release", daemon=True).start()
         raise error from None
-    return connection
+    return session
 
 
 def _set(event: threading.Event) -> Any:
-    """Return a callback that sets `event`; it must not hold the connection, which holds it."""
+    """Return a callback that sets `event`; it must not hold the session, which holds it."""
 
     def lost(_device: object) -> None:
         event.set()
