@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from edge.errors import ConfigError
 from edge.triggers.source import Fire, TriggerMaker
+from edge.triggers.trigger_thread import TriggerThread
 
 log = logging.getLogger(__name__)
 POLL_S = 0.001
@@ -39,7 +40,7 @@ class CountFile:
         return int(self._path.read_text(encoding="ascii"))
 
 
-class EncoderTriggers:
+class EncoderTriggers(TriggerThread):
     """Announces a part each `counts_per_trigger` counts of way forward.
 
     A belt that goes back and forth announces no place twice: only way beyond the furthest place so
@@ -59,12 +60,11 @@ class EncoderTriggers:
         maker: TriggerMaker,
         poll_s: float = POLL_S,
     ):
+        super().__init__()
         self._counts = counts
         self._distance = counts_per_trigger
         self._maker = maker
         self._poll_s = poll_s
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._next = 0
         self._is_failing = False
 
@@ -80,17 +80,7 @@ class EncoderTriggers:
             raise ConfigError(
                 f"trigger.counts: expected a file with a whole number, got {error}"
             ) from None
-        self._thread = threading.Thread(
-            target=self._run, args=(fire,), name="encoder triggers", daemon=True
-        )
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> bool:
-        """End; False when the thread did not end in time."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-        return self._thread is None or not self._thread.is_alive()
+        self._begin("encoder triggers", partial(self._run, fire))
 
     def _run(self, fire: Fire) -> None:
         while not self._stop.wait(self._poll_s):

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,8 +17,8 @@ from edge.cameras.description import DescribedSource
 from edge.cameras.factory import is_live
 from edge.cameras.source import TriggeredSource
 from edge.config.camera import CameraSettings
-from edge.errors import CameraError, CameraUnavailable, ConfigError
-from tests.support.genicam import STALL_S, opened, source_of
+from edge.errors import CameraUnavailable, ConfigError
+from tests.support.genicam import STALL_S, fire_three_times, opened, source_of
 from tests.support.gige_camera import GigeCamera, camera_port
 from tests.support.gobject import gobject_or_skip
 
@@ -125,28 +124,7 @@ def test_a_camera_that_another_program_has_is_refused_and_freed_by_its_close(cam
 
 def test_software_triggers_give_one_frame_each_and_waiting_is_no_fault(camera) -> None:
     with opened("genicam://S42", 0.5, TriggerMode=True, TriggerSource="Software") as source:
-        frames = []
-
-        def read() -> None:
-            with suppress(CameraError):
-                while True:
-                    frames.append(source.read())
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        time.sleep(1)
-        assert frames == []
-        for count in (1, 2, 3):
-            source.fire()
-            deadline = time.monotonic() + STALL_S
-            while len(frames) < count:
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-        time.sleep(0.2)
-        assert len(frames) == 3
-        source.close()
-        reader.join(STALL_S)
-        assert not reader.is_alive()
+        fire_three_times(source)
     with pytest.raises(CameraUnavailable, match="closed"):
         source.fire()
 

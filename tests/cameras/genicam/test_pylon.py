@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from edge.cameras.factory import is_live
 from edge.cameras.source import TriggeredSource
 from edge.config.camera import CameraSettings
 from edge.errors import CameraUnavailable, ConfigError
-from tests.support.genicam import STALL_S, opened, source_of
+from tests.support.genicam import fire_three_times, opened, source_of
 from tests.support.pylon import OTHER, SERIAL
 
 ADDRESS = f"pylon://{SERIAL}"
@@ -107,30 +106,7 @@ def test_buffers_that_fail_are_faults_and_are_counted() -> None:
 
 def test_software_triggers_give_one_frame_each_and_waiting_is_no_fault() -> None:
     with opened(ADDRESS, 0.5, **SMALL, TriggerMode=True, TriggerSource="Software") as source:
-        frames, errors = [], []
-
-        def read() -> None:
-            try:
-                while True:
-                    frames.append(source.read())
-            except CameraUnavailable as error:
-                errors.append(str(error))
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        time.sleep(1)
-        assert frames == []
-        for count in (1, 2, 3):
-            source.fire()
-            deadline = time.monotonic() + STALL_S
-            while len(frames) < count:
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-        time.sleep(0.2)
-        assert len(frames) == 3
-        source.close()
-        reader.join(STALL_S)
-        assert errors == [f"top: {ADDRESS}: the camera is closed"]
+        fire_three_times(source)
     with pytest.raises(CameraUnavailable, match="closed"):
         source.fire()
 
