@@ -166,7 +166,10 @@ def _problem(
         what = "missing; this key has no default"
     else:
         message = item["msg"].removeprefix("Value error, ")
-        what = f"{message[0].lower()}{message[1:]}, got {_shown(item['input'])}"
+        what = f"{message[0].lower()}{message[1:]}"
+        # A rule about several keys names them; all of the section would be no help.
+        if not (item["type"] == "value_error" and isinstance(item["input"], dict)):
+            what += f", got {_shown(item['input'])}"
     return line, f"{name}:{line}: {dotted}: {what}"
 
 

@@ -164,3 +164,8 @@ def test_trusted_keys_are_files_beside_the_station_file_or_keys_themselves(tmp_p
     assert not read_station(write(tmp_path, station)).trust.require_signature
     with pytest.raises(ConfigError, match="require_signature needs public_keys"):
         read_station(write(tmp_path, station + "trust: {require_signature: true}\n"))
+
+
+def test_a_rule_about_several_keys_does_not_repeat_the_file(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, f"{GOOD}recipe: lid\n")
+    assert found.endswith("recipe names one of recipes; with bundle, leave it out")
