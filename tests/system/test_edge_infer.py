@@ -152,8 +152,10 @@ def test_a_signal_stops_within_two_seconds_whatever_is_stuck(
     station: Station, sign: signal.Signals, fault: str
 ) -> None:
     camera = f"test://conveyor?fps=20{fault}"
-    # The camera must still hang when the signal comes, however late that is on a busy machine.
-    text = station.file.read_text().replace("camera: {", "camera: {stall_timeout_s: 60, ")
+    # The camera must still hang when the signal comes, however late that is on a busy machine, and
+    # no frame before that may be superseded.
+    settings = "camera: {stall_timeout_s: 60, buffer: every, "
+    text = station.file.read_text().replace("camera: {", settings)
     station.file.write_text(text)
     process = station.start("--camera", camera, "--json")
     assert process.stdout is not None
@@ -172,6 +174,8 @@ def test_a_signal_stops_within_two_seconds_whatever_is_stuck(
 
 def test_a_lost_camera_is_reopened_and_told(station: Station, broker: BrokerProcess) -> None:
     listener = Listener(broker.port)
+    text = station.file.read_text().replace("camera: {", "camera: {buffer: every, ")
+    station.file.write_text(text)
     done = station.run(
         "--camera", "test://conveyor?fps=20&parts=30&fault=lost:10:1.5",
         "--mqtt", f"mqtt://127.0.0.1:{broker.port}",
