@@ -183,6 +183,28 @@ def test_the_self_test_refuses_an_engine_that_decides_otherwise(bundle: Bundle) 
         Inspector(bundle, FakeEngine(0.0), DecisionSettings()).self_test()
 
 
+@pytest.mark.parametrize(
+    ("share", "is_taken"), [(0.9, True), (-0.9, True), (1.1, False), (-1.1, False)]
+)
+def test_the_self_test_allows_the_tolerance_and_no_more(
+    bundle: Bundle, share: float, is_taken: bool
+) -> None:
+    """Verdicts agree in all cases: only the scores tell that the engine computes otherwise."""
+
+    class ShiftedEngine(FakeEngine):
+        def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            image = bundle.test_pictures()[len(self.seen)]
+            self.answer = image.score + share * bundle.golden().score_tolerance
+            return super().run(inputs)
+
+    inspector = Inspector(bundle, ShiftedEngine(), DecisionSettings())
+    if is_taken:
+        inspector.self_test()
+    else:
+        with pytest.raises(EngineLoadError, match="golden picture .*: expected score"):
+            inspector.self_test()
+
+
 def test_the_engine_sees_rgb_at_network_size(bundle: Bundle) -> None:
     engine = FakeEngine()
     blue = np.zeros((100, 50, 3), np.uint8)
