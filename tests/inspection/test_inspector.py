@@ -201,7 +201,7 @@ def test_the_self_test_allows_the_tolerance_and_no_more(
     if is_taken:
         inspector.self_test()
     else:
-        with pytest.raises(EngineLoadError, match="golden picture .*: expected score"):
+        with pytest.raises(EngineLoadError, match=r"golden picture .*: expected score"):
             inspector.self_test()
 
 
