@@ -104,8 +104,8 @@ def new_branches(
     """
     found = _new_scorers(settings, features)
     found |= {name: scorer for name, scorer in (scorers or {}).items() if name in found}
-    count = 1 if isinstance(found[INP_FORMER], PrototypeDistance) else len(features.channels)
-    own, size_hw = torch.full((count,), 1 / count), features.grid_hw
+    count = _own_maps(found, features)
+    own, size_hw = torch.full((count,), 1 / max(1, count)), features.grid_hw
     if HEAD in found:
         own = torch.tensor([0.5 / count] * count + [0.5])
         size_hw = _size_of(found[HEAD])
@@ -131,15 +131,15 @@ def _new_scorers(settings: ModelSettings, features: Features) -> dict[str, nn.Mo
     """Scorers of all branches in the order of their maps, with nothing fitted."""
     net, wanted, grid_hw = settings.inp_former, settings.branches, features.grid_hw
     channels, positions = sum(features.channels), grid_hw[0] * grid_hw[1]
-    is_zero_shot = net.judge_by == "prototypes"
-    found: dict[str, nn.Module] = {
-        INP_FORMER: PrototypeDistance(grid_hw)
-        if is_zero_shot
-        else ReconstructionDistance(GroupDistance(features.channels), grid_hw, net.map_centring)
-    }
+    found: dict[str, nn.Module] = {}
+    if net.judge_by == "prototypes":
+        found[INP_FORMER] = PrototypeDistance(grid_hw)
+    elif net.judge_by == "reconstruction":
+        distance = GroupDistance(features.channels)
+        found[INP_FORMER] = ReconstructionDistance(distance, grid_hw, net.map_centring)
     if settings.refiner is not None:
         found[HEAD] = ReconstructionMask(settings.refiner, channels, grid_hw)
-    elif net.head is not None and not is_zero_shot:
+    elif net.head is not None and net.judge_by == "reconstruction":
         found[HEAD] = ResidualHead(channels, grid_hw, net.head)
     if wanted.memory:
         around = Neighbourhood(grid_hw, wanted.memory_neighbourhood)
@@ -150,6 +150,13 @@ def _new_scorers(settings: ModelSettings, features: Features) -> dict[str, nn.Mo
         if kinds:
             found[name] = new_probe(features, kinds, wanted.probe_neighbourhood)
     return found
+
+
+def _own_maps(found: Mapping[str, nn.Module], features: Features) -> int:
+    """How many maps INP-Former itself has."""
+    if INP_FORMER not in found:
+        return 0
+    return 1 if isinstance(found[INP_FORMER], PrototypeDistance) else len(features.channels)
 
 
 def new_probe(features: Features, kinds: int, neighbourhood: int) -> DefectProbe:

@@ -231,13 +231,12 @@ class BranchList(nn.Module):
     def forward(self, features: PatchFeatures) -> Tensor:
         """Return the maps of all branches before they are normalized, (B, K, H, W)."""
         own = [branch(features) for branch in self if branch.name in RECONSTRUCTION]
-        own = [self._resized(grids) for grids in own]
-        first = torch.cat(own, 1) if len(own) > 1 else own[0]
+        maps = [self._resized(grids) for grids in own]
         values = [branch(features) for branch in self if branch.name not in RECONSTRUCTION]
-        if not values:
-            return first
-        grids = torch.stack(values, 1).reshape(-1, len(values), *self.grid_hw)
-        return torch.cat([first, self._resized(grids)], 1)
+        if values:
+            grids = torch.stack(values, 1).reshape(-1, len(values), *self.grid_hw)
+            maps.append(self._resized(grids))
+        return torch.cat(maps, 1) if len(maps) > 1 else maps[0]
 
     def normalized(self, maps: Tensor) -> Tensor:
         """Bring maps (B, K, h, w) to the scale of good parts: 0 is their median, 1 is rare."""
@@ -259,9 +258,10 @@ def fusion_weights(reconstruction: Tensor, shares: Sequence[float]) -> Tensor:
     """Weights of all maps, of sum 1, (K,).
 
     Args:
-        reconstruction: weights of the maps of RECONSTRUCTION; they keep their proportions.
+        reconstruction: weights of the maps of RECONSTRUCTION, (0,) where it judges by nothing; they
+            keep their proportions.
         shares: weight of each other branch relative to theirs together.
     """
-    own = reconstruction / reconstruction.sum()
+    own = reconstruction / reconstruction.sum() if len(reconstruction) else reconstruction
     weights = torch.cat([own, torch.tensor(list(shares), dtype=own.dtype)])
     return weights / weights.sum()

@@ -88,9 +88,10 @@ class Detector(Network):
         It is the very tensor of the reconstruction's distance, if there is one: the exported graph
         then computes the sums of squares that both need only once.
         """
-        own = self.branches[INP_FORMER].scorer
-        if isinstance(own, ReconstructionDistance):
-            return own.distance.groups
+        if INP_FORMER in self.branches:
+            own = self.branches[INP_FORMER].scorer
+            if isinstance(own, ReconstructionDistance):
+                return own.distance.groups
         return GroupDistance(self.features.channels).groups
 
     @property

@@ -36,6 +36,7 @@ class InpFormerNet(Settings):
     Attributes:
         judge_by: a token's anomaly value is its distance to its `reconstruction`, or to the nearest
             of the picture's `prototypes` (zero-shot, for products that nothing was trained on).
+            `nothing` leaves INP-Former out of the graph: the other branches judge alone.
         head: hidden channels of INP-Former++'s residual head; None builds none.
         map_centring: share, 0..1, of a distance map's mean over the frame that is subtracted from
             it. A frame that is reconstructed worse everywhere then scores lower than a frame with
@@ -48,7 +49,7 @@ class InpFormerNet(Settings):
     mlp_ratio: int
     prototypes: int = Field(default=6, ge=1)
     norm_eps: float = Field(default=1e-6, gt=0)
-    judge_by: Literal["reconstruction", "prototypes"] = "reconstruction"
+    judge_by: Literal["reconstruction", "prototypes", "nothing"] = "reconstruction"
     head: tuple[int, int] | None = None
     map_centring: float = Field(default=0, ge=0, le=1)
 
@@ -159,7 +160,10 @@ class ModelSettings(Settings):
     def _fits(self) -> ModelSettings:
         if self.refiner is not None and self.inp_former.head is not None:
             raise ValueError("refiner: expected a refiner or a residual head, found both")
-        if self.refiner is not None and self.inp_former.judge_by == "prototypes":
+        judge_by = self.inp_former.judge_by
+        if judge_by == "nothing" and not (self.branches.memory or self.branches.position_dims):
+            raise ValueError("judge_by: nothing: expected branches.memory or position_dims")
+        if self.refiner is not None and judge_by != "reconstruction":
             raise ValueError("refiner: expected judge_by: reconstruction, which it reads")
         step = self.backbone.stride
         if min(self.size_wh) < step or any(side % step for side in self.size_wh):
