@@ -23,7 +23,7 @@ def hold_out_parts(images: ImageSet, seed: int) -> Split:
             are the same.
     """
     samples = images.train
-    _check_orientation(images)
+    check_orientation(images)
     pairs = twins([sample.path for sample in samples])
     first = joined(len(samples), pairs)
     if len(samples) > 1 and len(set(first)) == 1:
@@ -77,7 +77,12 @@ def _place(images: ImageSet, sample: Sample) -> str:
     return f"{part}/{sample.label}/{sample.path.name}"
 
 
-def _check_orientation(images: ImageSet) -> None:
+def check_orientation(images: ImageSet) -> None:
+    """Refuse good pictures of which some lie and others stand; several sizes are named.
+
+    Raises:
+        DataError: a picture is unreadable, or some lie and others stand.
+    """
     sizes = [picture_size(sample.path) for sample in images.train]
     lying = [s for s, (width, height) in zip(images.train, sizes, strict=True) if width > height]
     standing = [s for s, (width, height) in zip(images.train, sizes, strict=True) if width < height]
