@@ -100,7 +100,7 @@ def fit_positions(tokens: Tensor, dims: int) -> PositionStatistics:
     """Return statistics of (n, N, C) half-precision unit tokens in `dims` principal components."""
     flat = tokens.flatten(0, 1)
     some = flat[:: max(1, len(flat) // CANDIDATES)].float()
-    basis = _principal(some - some.mean(0))[0][:, :dims].contiguous()
+    basis = principal(some - some.mean(0))[0][:, :dims].contiguous()
     z = torch.stack([picture.float() @ basis for picture in tokens])
     mean = z.mean(0)
     centred = (z - mean).transpose(0, 1).double()
@@ -114,7 +114,7 @@ def fit_image(image: ImageStatistics, pooled: Tensor) -> ImageStatistics:
     """Return statistics of (n, 2C) pooled features, in as many components as `image` has."""
     centre = pooled.mean(0)
     scale = pooled.std(0) + 1e-3 * centre.abs() + 1e-3
-    directions, variances = _principal((pooled - centre) / scale)
+    directions, variances = principal((pooled - centre) / scale)
     dims = min(image.dims, len(pooled) - 1)
     average = variances.sum() / len(variances)
     basis, gain = torch.zeros_like(image.basis), torch.zeros_like(image.gain)
@@ -123,7 +123,7 @@ def fit_image(image: ImageStatistics, pooled: Tensor) -> ImageStatistics:
     return image.changed(centre=centre, scale=scale, basis=basis, gain=gain, rest_gain=1 / average)
 
 
-def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
+def principal(centred: Tensor) -> tuple[Tensor, Tensor]:
     """Principal directions (C, C) and variances (C,) of (n, C) centred rows, strongest first."""
     covariance = centred.T.double() @ centred.double() / max(1, len(centred) - 1)
     values, vectors = torch.linalg.eigh(covariance)
