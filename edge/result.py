@@ -103,7 +103,8 @@ class Inspection:
     """The whole record of one part, before it gets a sequence number.
 
     `score`, `threshold` and `p_value` are None when no score was computed. `p_value` is the
-    conformal p-value: (1 + calibration scores at least as high) / (1 + calibration scores).
+    conformal p-value: (1 + calibration scores at least as high) / (1 + calibration scores), where
+    every score, or every part of several scores, counts once.
     `is_replayed`: the frame came from an archive.
     """
 

@@ -1,15 +1,23 @@
-"""Split-conformal arithmetic: a threshold with a stated false-reject rate, and p-values.
+"""Conformal arithmetic: a threshold with a stated false-reject rate, and p-values.
 
 With n exchangeable calibration scores of good parts, the rank-th smallest as threshold rejects a
 fresh good part with probability at most alpha when rank = ceil((n + 1)(1 - alpha)). That rank
 exists only for alpha >= 1 / (n + 1).
+
+Several pictures of one part are not independent. Where the part of each score is known, every part
+has weight one, and its pictures share it: the threshold is the smallest score up to which the
+weights reach (G + 1)(1 - alpha) of G parts. A picture of a fresh part, drawn at random from its
+pictures, is then rejected with probability at most alpha (Lee, Barber and Willett 2023,
+hierarchical conformal prediction). One odd part has weight 1 / G, however many pictures show it.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from itertools import accumulate
 
 
 def smallest_alpha(n: int) -> float:
@@ -28,6 +36,39 @@ def rank(n: int, alpha: float) -> int:
     if result > n:
         raise ValueError(f"{n} scores support rates from {smallest_alpha(n):.4g}, not {alpha:.4g}")
     return max(result, 1)
+
+
+def part_weights(parts: Sequence[Hashable]) -> list[float]:
+    """Weight of each score: one over the number of scores of its part."""
+    counts = Counter(parts)
+    return [1 / counts[part] for part in parts]
+
+
+def rank_of_parts(parts: Sequence[Hashable], alpha: float) -> int:
+    """As `rank`, where every part counts once and its scores share its weight.
+
+    Args:
+        parts: part of each calibration score, in the ascending order of the scores.
+        alpha: false-reject rate.
+
+    Raises:
+        ValueError: when the parts cannot support alpha.
+    """
+    groups = len(set(parts))
+    if alpha < smallest_alpha(groups) - 1e-12:
+        raise ValueError(
+            f"{groups} parts support rates from {smallest_alpha(groups):.4g}, not {alpha:.4g}"
+        )
+    wanted = min((groups + 1) * (1 - alpha), groups) - 1e-9
+    for place, reached in enumerate(accumulate(part_weights(parts)), 1):
+        if reached >= wanted:
+            return place
+    return len(parts)
+
+
+def parts_above(parts: Sequence[Hashable]) -> tuple[float, ...]:
+    """For each of the ascending scores: how many parts have it or a higher one, by weight."""
+    return tuple(accumulate(reversed(part_weights(parts))))[::-1]
 
 
 def upper_bound(n: int, alpha: float, confidence: float = 0.95) -> float:
@@ -68,7 +109,12 @@ def _binomial(n: int, i: int, x: float) -> float:
     return math.exp(choose + i * math.log(x) + (n - i) * math.log1p(-x))
 
 
-def p_value(sorted_scores: Sequence[float], score: float) -> float:
-    """(1 + calibration scores at least as high) / (1 + n); `sorted_scores` ascend."""
-    at_least = len(sorted_scores) - bisect_left(sorted_scores, score)
-    return (1 + at_least) / (1 + len(sorted_scores))
+def p_value(sorted_scores: Sequence[float], score: float, above: Sequence[float] = ()) -> float:
+    """(1 + calibration scores at least as high) / (1 + n); `sorted_scores` ascend.
+
+    With `above`, as from parts_above, parts are counted in place of scores.
+    """
+    place = bisect_left(sorted_scores, score)
+    if above:
+        return (1 + (above[place] if place < len(above) else 0)) / (1 + above[0])
+    return (1 + len(sorted_scores) - place) / (1 + len(sorted_scores))

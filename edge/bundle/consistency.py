@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edge.bundle.conformal import is_bound_of_parts, rank
+from edge.bundle.conformal import is_bound_of_parts, rank, rank_of_parts
 from edge.bundle.manifest import Golden, GraphFile, Manifest, Recipe, Threshold
 from edge.bundle.values import MAX_TOLERANCE
 
 Scores = Sequence[float]
+# The method whose scores count one by one; those of the others count by parts.
+BY_SCORE = "split-conformal"
 
 
-def check_threshold(threshold: Threshold, scores: Scores) -> None:
+def check_threshold(threshold: Threshold, scores: Scores, parts: Sequence[int] = ()) -> None:
     """Check that a threshold is the calibration score that its rate asks for.
 
     Raises:
@@ -21,7 +23,18 @@ def check_threshold(threshold: Threshold, scores: Scores) -> None:
         raise ValueError(f"n: expected {len(scores)} as there are scores, found {threshold.n}")
     if threshold.groups > threshold.n:
         raise ValueError(f"groups: expected at most n = {threshold.n}, found {threshold.groups}")
-    expected = rank(threshold.n, threshold.alpha)
+    if bool(parts) == (threshold.method == BY_SCORE):
+        raise ValueError(
+            f"method: {threshold.method} does not go with scores "
+            f"{'of numbered parts' if parts else 'without parts'}"
+        )
+    if parts and threshold.groups != len(set(parts)):
+        raise ValueError(
+            f"groups: expected {len(set(parts))} as there are parts, found {threshold.groups}"
+        )
+    expected = (
+        rank_of_parts(parts, threshold.alpha) if parts else rank(threshold.n, threshold.alpha)
+    )
     if threshold.rank != expected:
         raise ValueError(
             f"rank: expected {expected} for alpha {threshold.alpha:g}, found {threshold.rank}"

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
 from edge.bundle.contents import MAX_DOCUMENT_BYTES, Contents
-from edge.bundle.manifest import Recipe
+from edge.bundle.manifest import BUNDLE_SCHEMA, Recipe
 from edge.bundle.strict_json import not_finite, parse_json
 from edge.bundle.values import MAX_SCORES, Score
 from edge.config.reader import Settings, parse_settings
-from edge.errors import BundleCorrupt, ConfigError
+from edge.errors import BundleCorrupt, BundleIncompatible, ConfigError
 
 Document = TypeVar("Document", bound=Settings)
 
 
-class _Scores(Settings):
-    """Calibration scores of good parts, ascending."""
+class GoodScores(Settings):
+    """Calibration scores of good parts, ascending.
+
+    `parts` numbers the part of each score; () where every score counts on its own.
+    """
 
     scores: tuple[Score, ...] = Field(min_length=1, max_length=MAX_SCORES)
+    parts: tuple[Annotated[int, Field(ge=0, lt=MAX_SCORES)], ...] = Field(
+        default=(), max_length=MAX_SCORES
+    )
 
 
 def read_document(contents: Contents, name: str, model: type[Document]) -> Document:
@@ -69,15 +75,40 @@ def read_recipe(contents: Contents, name: str) -> Recipe:
     return recipe
 
 
-def read_scores(contents: Contents, name: str) -> tuple[float, ...]:
-    """Read calibration scores, which ascend.
+def read_scores(contents: Contents, name: str) -> GoodScores:
+    """Read calibration scores, which ascend, and their parts.
 
     Raises:
-        BundleCorrupt: as `read_document`, or they do not ascend.
+        BundleCorrupt: as `read_document`, they do not ascend, or not every score has a part.
     """
-    scores = read_document(contents, name, _Scores).scores
-    if list(scores) != sorted(scores):
+    found = read_document(contents, name, GoodScores)
+    if list(found.scores) != sorted(found.scores):
         raise BundleCorrupt(
             f"{contents.folder / name}: expected ascending calibration scores; rebuild the bundle"
         )
-    return scores
+    if found.parts and len(found.parts) != len(found.scores):
+        raise BundleCorrupt(
+            f"{contents.folder / name}: expected the part of each of {len(found.scores)} scores, "
+            f"found {len(found.parts)}; rebuild the bundle"
+        )
+    return found
+
+
+def check_schema(folder: Path, text: bytes) -> None:
+    """Check that bundle.json is of the schema that is read here.
+
+    Raises:
+        BundleCorrupt: it is no JSON object.
+        BundleIncompatible: it follows another schema.
+    """
+    try:
+        schema = parse_json(text).get("schema")
+    except AttributeError:
+        raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object") from None
+    except ValueError as error:
+        raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object: {error}") from None
+    if schema != BUNDLE_SCHEMA:
+        raise BundleIncompatible(
+            f"bundle {folder}: expected schema {BUNDLE_SCHEMA}, found {schema}; rebuild the bundle "
+            "with this version of edge-inspection, or install the version that made it"
+        )

@@ -195,20 +195,25 @@ class Threshold(Settings):
     """Score from which a part fails, with its evidence; fails when score > value.
 
     Attributes:
+        method: `split-conformal`: parts were held out, and every score counts once.
+            `cross-conformal`: every part was held out once from one of several trainings, and
+            every part counts once, however many scores it has (docs/adr/0036).
         value: the rank-th smallest calibration score.
         alpha: false-reject rate the threshold stands for.
         n: calibration scores; `groups`: independent parts they come from.
+        left_out: parts whose scores do not count, by the word of whoever built the bundle.
         bound95: with 95 % confidence over the draw of the calibration parts, the false-reject rate
             is at most this, counting groups as the independent units.
     """
 
-    method: Literal["split-conformal"]
+    method: Literal["split-conformal", "cross-conformal"]
     value: Score
     alpha: float = Field(gt=0, lt=1)
     n: int = Field(ge=1, le=MAX_SCORES)
     groups: int = Field(ge=1)
     rank: int = Field(ge=1)
     bound95: float = Field(gt=0, lt=1)
+    left_out: tuple[Words, ...] = Field(default=(), max_length=MAX_SCORES)
 
 
 class ProductThresholds(Settings):

@@ -11,12 +11,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.conformal import parts_above
 from edge.bundle.consistency import check_golden, check_graphs, check_threshold
 from edge.bundle.contents import MAX_DOCUMENT_BYTES, Contents, read_file
-from edge.bundle.documents import parse_document, read_document, read_recipe, read_scores
+from edge.bundle.documents import (
+    GoodScores,
+    check_schema,
+    parse_document,
+    read_document,
+    read_recipe,
+    read_scores,
+)
 from edge.bundle.golden_maps import read_maps
 from edge.bundle.manifest import (
-    BUNDLE_SCHEMA,
     MANIFEST,
     Golden,
     GoldenImage,
@@ -28,7 +35,6 @@ from edge.bundle.manifest import (
 )
 from edge.bundle.onnx_file import check_onnx
 from edge.bundle.signature import Trust, check_signature
-from edge.bundle.strict_json import parse_json
 from edge.errors import BundleCorrupt, BundleError, BundleIncompatible
 from edge.picture_file import decode_picture
 
@@ -47,7 +53,8 @@ NO_TRUST = Trust()
 class Bundle:
     """A verified bundle. `id` is the SHA-256 of bundle.json, which holds every other hash.
 
-    `scores` are the calibration scores of good parts, ascending; `product_scores` are those of the
+    `scores` are the calibration scores of good parts, ascending; `above` counts the parts from each
+    of them on, where parts count (see conformal.parts_above). `product_scores` are those of the
     single products, for a bundle that serves several. `product` is the one that `thresholds`,
     `scores` and `recipe` are of, None for all parts alike. `own_pictures`: see OwnPictures.
     `signed_by`: who signed it, by a key that was trusted on opening; None for nobody.
@@ -59,10 +66,11 @@ class Bundle:
     recipe: Recipe
     thresholds: Thresholds
     scores: tuple[float, ...]
-    product_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    product_scores: Mapping[str, GoodScores] = field(default_factory=dict)
     product: str | None = None
     own_pictures: tuple[str, ...] = ()
     signed_by: str | None = None
+    above: tuple[float, ...] = ()
 
     def for_product(self, name: str) -> Bundle:
         """Return the same bundle and graph with the threshold, scores and quality of one product.
@@ -84,7 +92,8 @@ class Bundle:
             self,
             recipe=self.recipe.model_copy(update=changes),
             thresholds=self.thresholds.model_copy(update={"score": own.score}),
-            scores=self.product_scores[name],
+            scores=self.product_scores[name].scores,
+            above=parts_above(self.product_scores[name].parts),
             product=name,
         )
 
@@ -206,7 +215,7 @@ def open_bundle(folder: Path, trust: Trust = NO_TRUST) -> Bundle:
         raise BundleError(f"bundle {folder}: {what}; make one with edge-build RUN --out BUNDLE")
     folder = folder.resolve()
     text = read_file(folder, MANIFEST, MAX_DOCUMENT_BYTES)
-    _check_schema(folder, text)
+    check_schema(folder, text)
     manifest = parse_document(folder / MANIFEST, text, Manifest)
     signed_by = check_signature(folder, text, trust)
     contents = Contents(folder, manifest.files)
@@ -219,13 +228,15 @@ def open_bundle(folder: Path, trust: Trust = NO_TRUST) -> Bundle:
     thresholds = read_document(contents, THRESHOLDS, Thresholds)
     recipe = read_recipe(contents, RECIPE)
     _agree(folder, "", check_graphs, manifest, recipe)
+    good = read_scores(contents, thresholds.scores_file)
     bundle = Bundle(
         folder=folder,
         id=hashlib.sha256(text).hexdigest(),
         manifest=manifest,
         recipe=recipe,
         thresholds=thresholds,
-        scores=read_scores(contents, thresholds.scores_file),
+        scores=good.scores,
+        above=parts_above(good.parts),
         product_scores={
             name: read_scores(contents, own.scores_file)
             for name, own in thresholds.products.items()
@@ -233,7 +244,7 @@ def open_bundle(folder: Path, trust: Trust = NO_TRUST) -> Bundle:
         own_pictures=_own_pictures(contents),
         signed_by=signed_by,
     )
-    _check_numbers(bundle)
+    _check_numbers(bundle, good)
     return bundle
 
 
@@ -255,14 +266,16 @@ def _check_graph(contents: Contents, name: str) -> None:
         raise BundleCorrupt(f"bundle {contents.folder}: {name}: {error}") from None
 
 
-def _check_numbers(bundle: Bundle) -> None:
+def _check_numbers(bundle: Bundle, good: GoodScores) -> None:
     """Check every number that follows from others."""
     folder, thresholds, golden = bundle.folder, bundle.thresholds, bundle.golden()
-    _agree(folder, f"{THRESHOLDS}: score.", check_threshold, thresholds.score, bundle.scores)
+    score = thresholds.score
+    _agree(folder, f"{THRESHOLDS}: score.", check_threshold, score, good.scores, good.parts)
     for name, own in thresholds.products.items():
         where = f"{THRESHOLDS}: products.{name}.score."
-        _agree(folder, where, check_threshold, own.score, bundle.product_scores[name])
-    _agree(folder, f"{GOLDEN}: ", check_golden, golden, thresholds.score)
+        theirs = bundle.product_scores[name]
+        _agree(folder, where, check_threshold, own.score, theirs.scores, theirs.parts)
+    _agree(folder, f"{GOLDEN}: ", check_golden, golden, score)
     for file in (golden.maps_file, *(image.file for image in golden.images)):
         if file not in bundle.manifest.files:
             bundle.contents.read(file)  # says that it is not listed
@@ -279,17 +292,3 @@ def _own_pictures(contents: Contents) -> tuple[str, ...]:
     if OWN_PICTURES not in contents.hashes and not contents.holds(OWN_PICTURES):
         return ()
     return read_document(contents, OWN_PICTURES, OwnPictures).pictures
-
-
-def _check_schema(folder: Path, text: bytes) -> None:
-    try:
-        schema = parse_json(text).get("schema")
-    except AttributeError:
-        raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object") from None
-    except ValueError as error:
-        raise BundleCorrupt(f"bundle {folder}: bundle.json is not a JSON object: {error}") from None
-    if schema != BUNDLE_SCHEMA:
-        raise BundleIncompatible(
-            f"bundle {folder}: expected schema {BUNDLE_SCHEMA}, found {schema}; rebuild the bundle "
-            "with this version of edge-inspection, or install the version that made it"
-        )

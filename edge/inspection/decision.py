@@ -33,7 +33,7 @@ def decide(
         quality_problem: why the frame does not look like a frame, or None.
         undecided_p: p-value below which a part that would pass becomes undecided.
     """
-    p = p_value(bundle.scores, score)
+    p = p_value(bundle.scores, score, bundle.above)
     if score > bundle.thresholds.score.value:
         return Decision(Verdict.FAIL, Reason.SCORE_ABOVE_THRESHOLD, p, quality_problem or "")
     if quality_problem is not None:
