@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.grey_picture import solid
 from edge.picture_damage.check import find_damage
 from edge.picture_header import check_header
 from edge.quiet_opencv import quiet_opencv
@@ -106,7 +107,7 @@ def check_whole(data: bytes) -> tuple[int, int]:
 
 def encode_picture(pixels_bgr: NDArray[np.uint8]) -> bytes:
     """Encode (H, W, 3) uint8 BGR without loss, as PNG."""
-    _, data = cv2.imencode(".png", pixels_bgr)
+    _, data = cv2.imencode(".png", solid(pixels_bgr))
     return data.tobytes()
 
 

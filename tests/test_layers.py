@@ -16,7 +16,7 @@ EDGE = ROOT / "edge"
 
 # Rooms, bottom first: each may import those on the levels below its own, and itself.
 LEVELS = (
-    ("printable_text", "trigger"),
+    ("grey_picture", "printable_text", "trigger"),
     (
         "errors",
         "frame",
@@ -67,7 +67,7 @@ LIBRARIES = {
     "onnxscript": {"toolchain"},
     "onnxruntime": {"engines", "toolchain"},
     "cv2": {
-        "picture_file", "quiet_opencv", "inspection", "cameras", "outputs", "data",
+        "grey_picture", "picture_file", "quiet_opencv", "inspection", "cameras", "outputs", "data",
         "evaluation", "methods", "diagnostics", "geometry",
     },
     "simplejpeg": {"picture_damage"},

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.grey_picture import solid
+
 # Side of the small grey pictures that are compared; sensor noise averages out in their cells.
 SIDE = 32
 # Grey levels that two small pictures may differ by, as a root mean square and at most, to count as
@@ -54,6 +56,6 @@ class SeenPictures:
 
 def _small(pixels_bgr: NDArray[np.uint8]) -> Small:
     """Shrink to SIDE x SIDE grey levels around their mean, in one row."""
-    grey = cv2.cvtColor(pixels_bgr, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(solid(pixels_bgr), cv2.COLOR_BGR2GRAY).astype(np.float32)
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).reshape(-1)
     return np.asarray(small - small.mean(), np.float32)

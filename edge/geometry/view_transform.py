@@ -17,6 +17,7 @@ from edge.geometry.points import Points, as_points
 from edge.geometry.rectification import Rectification
 from edge.geometry.region import Inside, Size
 from edge.geometry.rotation import Rotation
+from edge.grey_picture import as_bgr, plane_of, solid
 
 Image = NDArray[np.uint8]
 # Fewer pixels show nothing of a part.
@@ -160,7 +161,9 @@ class ViewTransform:
             FrameUnfit: the frame has another size than the geometry is made for, or the part is
                 not found in it.
         """
-        geometry, image = self._geometry, frame
+        geometry, grey = self._geometry, plane_of(frame)
+        # Every step takes one channel as well as three.
+        image = frame if grey is None else grey
         steps: list[Step] = []
 
         def take(step: Step) -> None:
@@ -179,11 +182,12 @@ class ViewTransform:
         whole_wh = size_of(image)
         if geometry.region is not None:
             take(self._crop(whole_wh))
+        image = image if grey is None else as_bgr(image)
         hidden = self._hidden_of(whole_wh)
         if hidden is None:
             return View(image, None, tuple(steps))
         seen, seen_levels, filled = hidden
-        pixels = np.asarray(cv2.copyTo(image, seen_levels, filled.copy()), np.uint8)
+        pixels = np.asarray(cv2.copyTo(solid(image), seen_levels, filled.copy()), np.uint8)
         return View(pixels, seen, tuple(steps), image)
 
     def _crop(self, size_wh: Size) -> Crop:

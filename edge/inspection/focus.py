@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.grey_picture import solid
+
 BINS = 32
 # Grey levels 0..4 hold no structure above the noise; from 251 on a sensor is at its end.
 DARK, SATURATED = 4, 251
@@ -47,6 +49,7 @@ class FrameAid:
 
 def measure_aid(pixels_bgr: NDArray[np.uint8]) -> FrameAid:
     """Measure one frame, (H, W, 3) uint8 BGR of any size."""
+    pixels_bgr = solid(pixels_bgr)
     grey = cv2.cvtColor(pixels_bgr, cv2.COLOR_BGR2GRAY)
     counts = np.bincount(grey.ravel(), minlength=256).reshape(BINS, -1).sum(1)
     brightest = pixels_bgr.max(axis=2)

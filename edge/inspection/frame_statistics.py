@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.grey_picture import plane_of
+
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -70,9 +72,11 @@ class FrameStatistics:
 def measure(pixels_bgr: Image) -> FrameStatistics:
     """Measure one frame, (H, W, 3) uint8 BGR of any size."""
     height, width = pixels_bgr.shape[:2]
-    rows = pixels_bgr[_spread(height, width)]
-    columns = cv2.transpose(pixels_bgr[:, _spread(width, height), 1])
-    grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY)
+    plane = plane_of(pixels_bgr)
+    green = pixels_bgr[:, :, 1] if plane is None else plane
+    columns = cv2.transpose(green[:, _spread(width, height)])
+    rows = (pixels_bgr if plane is None else plane)[_spread(height, width)]
+    grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY) if plane is None else rows
     mean, deviation = cv2.meanStdDev(grey)
     shares = cv2.calcHist([grey], [0], None, [GREY_BINS], [0, 256]).ravel() / grey.size
     small = _small(rows)
@@ -98,10 +102,15 @@ def _spread(count: int, length: int) -> NDArray[np.intp]:
 
 
 def _small(rows: Image) -> Floats:
-    """Average over CELLS x CELLS cells; some columns at both sides are left out for even cells."""
+    """Average over CELLS x CELLS cells; some columns at both sides are left out for even cells.
+
+    One channel is repeated afterwards.
+    """
     spare = rows.shape[1] % CELLS if rows.shape[1] > CELLS else 0
     even = rows[:, spare // 2 : rows.shape[1] - (spare - spare // 2)]
     small = cv2.resize(even, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+    if small.ndim == 2:
+        small = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
     return np.asarray(small, np.float32)
 
 

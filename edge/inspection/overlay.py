@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.grey_picture import solid
 from edge.result import Inspection, Verdict
 
 Image = NDArray[np.uint8]
@@ -30,7 +31,7 @@ def draw_overlay(
     upsampled so that the text stays readable.
     """
     zoom = max(1, -(-MIN_SIDE // max(pixels_bgr.shape[:2])))
-    frame = cv2.resize(pixels_bgr, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
+    frame = cv2.resize(solid(pixels_bgr), None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
     heat = frame.copy()
     if anomaly_map is not None and inspection.threshold:
         heat = draw_heat(frame, anomaly_map, inspection.threshold)

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.grey_picture import plane_of
+
 Image = NDArray[np.uint8]
 
 
 def shrink(pixels: Image, size_wh: tuple[int, int]) -> Image:
-    """Resize (H, W, 3) uint8 to `size_wh`; the aspect ratio is not kept, nothing is cropped.
+    """Resize (H, W) or (H, W, 3) uint8 to `size_wh`; aspect ratios are not kept, nothing is cropped.
 
     Halved by averaging while that fits, then bilinear over the last factor below two: every source
     pixel counts, so that fine texture does not turn into moire, at a seventh of the cost of one
@@ -30,9 +32,14 @@ def shrink(pixels: Image, size_wh: tuple[int, int]) -> Image:
 def to_network(pixels_bgr: Image, size_wh: tuple[int, int], out: Image) -> None:
     """Write the network input of one view into `out`, (H, W, 3) uint8 RGB of `size_wh`.
 
-    Colour order and range are all that happens here; normalisation is part of the graph.
+    Colour order and range are all that happens here; normalisation is part of the graph. A grey
+    picture is shrunk in one channel and repeated at the small size: the same levels, sooner.
     """
-    cv2.cvtColor(shrink(pixels_bgr, size_wh), cv2.COLOR_BGR2RGB, dst=out)
+    plane = plane_of(pixels_bgr)
+    if plane is None:
+        cv2.cvtColor(shrink(pixels_bgr, size_wh), cv2.COLOR_BGR2RGB, dst=out)
+    else:
+        cv2.cvtColor(shrink(plane, size_wh), cv2.COLOR_GRAY2RGB, dst=out)
 
 
 @lru_cache(maxsize=64)

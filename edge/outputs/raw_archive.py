@@ -28,6 +28,7 @@ from edge.config.archive import ArchiveSettings
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
 from edge.errors import ConfigError, WriteError
+from edge.grey_picture import plane_of
 from edge.messages.identity import rfc3339
 from edge.messages.payload import Payload, encode
 from edge.messages.state_board import StateBoard
@@ -248,11 +249,13 @@ def is_in_share(key: str, share: float) -> bool:
 
 def encode_frame(pixels_bgr: NDArray[np.uint8]) -> bytes:
     """Encode (H, W, 3) uint8 BGR as PNG, quickly; a grey picture takes one channel."""
-    blue, green, red = cv2.split(pixels_bgr)
-    is_grey = np.array_equal(blue, green) and np.array_equal(green, red)
-    _, data = cv2.imencode(
-        PICTURE, blue if is_grey else pixels_bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )
+    grey = plane_of(pixels_bgr)
+    if grey is None:
+        blue, green, red = cv2.split(pixels_bgr)
+        if np.array_equal(blue, green) and np.array_equal(green, red):
+            grey = blue
+    picture = pixels_bgr if grey is None else grey
+    _, data = cv2.imencode(PICTURE, picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return data.tobytes()
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from edge.geometry.frame_unfit import FrameUnfit
 from edge.geometry.geometry import Geometry
+from edge.geometry.lens import Lens
 from edge.geometry.place import Place
 from edge.geometry.rectification import Rectification
 from edge.geometry.region import Region
 from edge.geometry.teaching import teach_alignment
 from edge.geometry.view_transform import ViewTransform
+from edge.grey_picture import as_bgr
 from edge.picture_file import encode_picture
 from tests.support.geometry_pictures import moved_part, part_picture
 
@@ -121,6 +124,42 @@ def test_a_part_that_lies_elsewhere_gives_the_view_of_the_taught_one() -> None:
     assert np.abs(view.to_frame(point)[0] - expected).max() < 0.5
     difference = np.abs(view.pixels_bgr.astype(int) - of_taught.pixels_bgr)
     assert difference[5:-5, 5:-5].mean() < 8
+
+
+BENT_PLACE = Place(
+    lens=Lens(
+        size_wh=(160, 100), focal_xy_px=(140.0, 141.0), centre_xy_px=(80.5, 49.0),
+        distortion=(-0.3, 0.1, 0.001, -0.002, 0.0),
+    ),
+    rectification=Rectification(
+        points_xy=((3, 2), (150, 8), (155, 95), (1, 90)), size_wh=(150, 96), frame_wh=(160, 100)
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [None, BENT_PLACE], ids=["as it is", "bent"])
+@pytest.mark.parametrize("region", [None, TRIANGLE, RECTANGLE])
+@pytest.mark.parametrize("fill_bgr", [None, (1, 2, 3)])
+def test_a_grey_frame_gives_the_view_that_three_equal_channels_give(
+    place, region, fill_bgr
+) -> None:
+    grey = frame()[..., 0]
+    transform = ViewTransform(Geometry(rotate=90, region=region, fill_bgr=fill_bgr), place)
+    expected = transform.view(np.repeat(grey[..., None], 3, axis=2))
+    view = transform.view(as_bgr(grey))
+    assert np.array_equal(view.pixels_bgr, expected.pixels_bgr)
+    assert view.steps == expected.steps
+
+
+def test_a_part_is_found_and_moved_back_alike_in_a_grey_frame() -> None:
+    grey = cv2.cvtColor(part_picture(), cv2.COLOR_BGR2GRAY)
+    three = np.repeat(grey[..., None], 3, axis=2)
+    alignment = teach_alignment(three, (120, 90, 96, 80), max_shift_px=30)
+    transform = ViewTransform(Geometry(alignment=alignment))
+    moved = moved_part(three, (9.0, -6.0), 3.0)[0]
+    view = transform.view(as_bgr(np.ascontiguousarray(moved[..., 0])))
+    assert np.array_equal(view.pixels_bgr, transform.view(moved).pixels_bgr)
+    assert view.steps
 
 
 def test_the_place_stands_in_for_the_lens_and_the_plane_of_the_training() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import CameraUnavailable
+from edge.grey_picture import as_bgr
 
 Bytes = NDArray[np.uint8]
 # How the bits of pixels lie: one or two bytes each; GigE Vision's packing (the upper 8 bits of two
@@ -154,7 +155,9 @@ def to_bgr(
     height: int,
     stride: int | None = None,
 ) -> Bytes:
-    """Convert one buffer to (height, width, 3) uint8 BGR; the array is new.
+    """Convert one buffer to (height, width, 3) uint8 BGR, which does not change with the buffer.
+
+    Grey pixels are repeated by `edge.grey_picture.as_bgr`, without copies of them.
 
     Args:
         data: pixels as the camera sent them, little-endian.
@@ -175,7 +178,9 @@ def to_bgr(
     levels = _levels(flat, pixel_format, width, height, stride)
     colours = pixel_format.colours
     if colours == "mono":
-        return _cv(cv2.COLOR_GRAY2BGR, levels)
+        # Bytes never change; an array may be the memory of a driver.
+        is_own = isinstance(data, bytes) or not np.may_share_memory(levels, flat)
+        return as_bgr(levels if is_own else levels.copy())
     if colours in _BAYER:
         if width < 2 or height < 2:
             raise ValueError(f"expected at least 2x2 pixels of a pattern, got {width}x{height}")

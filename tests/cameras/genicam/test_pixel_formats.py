@@ -7,6 +7,7 @@ import pytest
 
 from edge.cameras.genicam.pixel_formats import FORMATS, find, to_bgr
 from edge.errors import CameraUnavailable
+from edge.grey_picture import plane_of
 
 WIDTH, HEIGHT = 14, 6
 
@@ -42,6 +43,27 @@ def test_grey_keeps_its_upper_eight_bits(name: str, width: int) -> None:
     got = to_bgr(data, name, width, HEIGHT - 1)
     expected = (values >> (pixel_format.bits - 8)).astype(np.uint8)
     np.testing.assert_array_equal(got, np.dstack([expected] * 3))
+
+
+@pytest.mark.parametrize("name", ["Mono8", "Mono12", "Mono10p"])
+@pytest.mark.parametrize("padding", [0, 6])
+def test_grey_takes_a_third_and_outlives_the_buffer(name: str, padding: int) -> None:
+    pixel_format = find(name, "top")
+    values = np.full((HEIGHT, WIDTH), 2**pixel_format.bits - 1)
+    lines = values if padding else [values]
+    packed = [pack(line, pixel_format.bits, pixel_format.packing) for line in lines]
+    buffer = np.frombuffer(b"".join(line + bytes(padding) for line in packed), np.uint8).copy()
+    stride = len(packed[0]) + padding if padding else None
+    got = to_bgr(buffer, name, WIDTH, HEIGHT, stride)
+    buffer[:] = 0
+    assert got.shape == (HEIGHT, WIDTH, 3)
+    assert (got == 255).all()
+    assert plane_of(got) is not None
+
+
+def test_grey_bytes_are_not_copied() -> None:
+    data = bytes(range(WIDTH * HEIGHT))
+    assert np.shares_memory(to_bgr(data, "Mono8", WIDTH, HEIGHT), np.frombuffer(data, np.uint8))
 
 
 BAYER = [each.name for each in FORMATS if each.demosaicing]

@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 
+from edge.grey_picture import as_bgr
 from edge.station.capture.frozen_picture import MEMORY, MIN_REPEATS, FrozenWatch, RepeatWatch
 
 
@@ -42,6 +43,15 @@ def test_a_picture_is_a_repeat_only_of_itself(shape):
     pictures = [picture(9, spot, shape) for spot in places]
     assert [watch.is_repeat(pixels) for pixels in pictures] == [False] * len(pictures)
     assert [watch.is_repeat(pixels.copy()) for pixels in pictures] == [True] * len(pictures)
+
+
+def test_every_pixel_of_a_grey_picture_counts():
+    watch = RepeatWatch()
+    first = np.zeros((1024, 1280), np.uint8)
+    last = first.copy()
+    last[-1, -1] = 1
+    assert [watch.is_repeat(as_bgr(grey)) for grey in (first, last)] == [False, False]
+    assert [watch.is_repeat(as_bgr(grey.copy())) for grey in (first, last)] == [True, True]
 
 
 def test_another_size_is_another_picture():
