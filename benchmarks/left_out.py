@@ -60,7 +60,8 @@ def measure(name: str, options: argparse.Namespace) -> None:
     for kind in (*sorted({sample.label for sample in own}), NOTHING):
         training_set = [sample for sample in own if sample.label != kind]
         detector, _ = learn_defects(
-            read_model(run, record), training_set, products, options.seed, lambda _: None
+            read_model(run, record), training_set, products, InputShape(record.model.size_wh),
+            options.seed, lambda _: None,
         )
         chosen = [s.is_good or kind in (s.label, NOTHING) for s in others]
         is_defect = np.array([not s.is_good for s in others])[chosen]

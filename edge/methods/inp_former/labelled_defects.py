@@ -5,6 +5,8 @@ the direction that matters; map, score and the calibration of the threshold are 
 Its worth is measured on labelled parts that it was not fitted to, and it is left out where it
 costs.
 
+Pictures without a mask teach, too, by what stands out on them (unmarked_defects).
+
 A probe with half of the fusion weight knows only the labelled kinds and lowers the map of every
 other kind. So the pre-label map is kept, and the larger of the two maps counts (docs/adr/0020).
 """
@@ -34,9 +36,16 @@ from edge.methods.inp_former.probe_fitting import (
     LABELLED_RIDGE,
     PICTURES,
     Cells,
+    Numbers,
     fit_probe,
     labelled_cells,
     probe_of,
+)
+from edge.methods.inp_former.unmarked_defects import (
+    ROUNDS,
+    UnmarkedDefects,
+    read_unmarked,
+    unmarked_units,
 )
 from edge.methods.run_record import ProbeTrial
 from edge.training.feature_cache import extract
@@ -49,24 +58,48 @@ TOLERANCE = 0.01
 
 
 class Labelled(NamedTuple):
-    """Labelled pictures of a product and the cells of their defects."""
+    """Labelled pictures of a product: cells of defects with masks, and pictures without."""
 
     defects: Sequence[Sample]
     cells: Cells
+    unmarked: UnmarkedDefects | None
     shape: InputShape
+
+    def fitted(self, candidate: Detector, left_out: Sequence[int] = ()) -> DefectProbe | None:
+        """A probe like the candidate's, fitted to all parts but some; None without any defect.
+
+        Each round takes the cells of unmarked pictures anew, by what the one before has learned.
+        """
+        unfitted = probe_of(candidate, PROBE)
+        marked = self.cells.where(~torch.isin(self.cells.parts, torch.tensor(left_out).long()))
+        unmarked = self.unmarked and self.unmarked.without(left_out)
+        if unmarked is None or not unmarked.bad:
+            return fit_probe(unfitted, marked, LABELLED_RIDGE) if marked.show_a_defect else None
+        found = unmarked.first_cells(unfitted, candidate.features.grid_hw)
+        probe = None
+        for number in range(1 + ROUNDS):
+            cells = marked.joined(found)
+            if not cells.show_a_defect:
+                break
+            probe = fit_probe(unfitted, cells, LABELLED_RIDGE)
+            if number < ROUNDS:
+                found = unmarked.cells_by(with_probe(candidate, probe))
+        return probe
 
 
 class Trial(NamedTuple):
-    """One picture: branch maps (tiles, K, h, w) of a candidate, and scores of the old detector."""
+    """One picture: branch maps (tiles, K, h, w) of a candidate, and the old detector's score."""
 
     maps: Tensor
-    score_before: Tensor
+    score_before: float
 
 
 def learning_units(defects: Sequence[Sample], products: Products) -> int:
     """How far learn_defects' `advance` counts."""
+    marked = sum(sample.mask is not None for sample in defects)
     shown = min(PICTURES, len(products.train))
-    return 2 * len(defects) + shown + len(products.held_out) + FOLDS + 1
+    tried = len(defects) + len(products.held_out) + FOLDS
+    return marked + shown + unmarked_units(defects, products.held_out) + 1 + tried
 
 
 @torch.no_grad()
@@ -74,17 +107,21 @@ def learn_defects(
     detector: Detector,
     defects: Sequence[Sample],
     products: Products,
+    shape: InputShape,
     seed: int,
     advance: Callable[[int], None],
+    also_good: Sequence[Sample] = (),
 ) -> tuple[Detector, ProbeTrial]:
-    """Fit a probe to labelled defects with masks, unless that costs more than chance explains.
+    """Fit a probe to labelled defects, unless that costs more than chance explains.
 
     Args:
-        detector: of a finished run on whole frames, with calibrated branches; is not changed.
-        defects: labelled pictures with masks.
+        detector: of a finished run with calibrated branches; is not changed.
+        defects: labelled pictures, with masks or without.
         products: the good parts that the detector was fitted to and those held out.
+        shape: network inputs of a picture.
         seed: of the cells that are kept.
-        advance: called as learning_units counts.
+        advance: called as learning_units counts, and once for each of `also_good`.
+        also_good: more good pictures that teach, such as false rejects.
 
     Returns:
         A detector whose score has no scale yet (see calibration.calibrate), or the one given where
@@ -92,32 +129,29 @@ def learn_defects(
 
     Raises:
         DataError: a picture or mask is unreadable.
-        TrainingError: all masks are empty.
+        TrainingError: nothing marks a defect, and nothing stands out.
     """
-    shape = InputShape(detector.settings.size_wh)
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(products.train))[:PICTURES]
-    good = [products.train[int(index)] for index in some]
+    good = [*(products.train[int(index)] for index in some), *also_good]
     candidate = with_label_probe(detector, len({sample.label for sample in defects}))
     unfitted = probe_of(candidate, PROBE)
-    cells = labelled_cells(detector, unfitted, defects, good, shape, seed, advance)
-    if not bool((cells.defect > 0).any()):
-        raise TrainingError(
-            f"--data: expected defects marked white in ground_truth, found {len(defects)} empty "
-            "masks; mark them, or --names-only"
-        )
-    candidate = with_probe(candidate, fit_probe(unfitted, cells, LABELLED_RIDGE))
+    labelled = Labelled(
+        defects,
+        labelled_cells(detector, unfitted, defects, good, shape, seed, advance),
+        read_unmarked(detector, candidate, defects, products.held_out, shape, advance),
+        shape,
+    )
+    probe = labelled.fitted(candidate)
+    if probe is None:
+        raise TrainingError(_nothing_shown(defects))
+    unfitted_candidate, candidate = candidate, with_probe(candidate, probe)
     advance(1)
-    on_good = [_try(candidate, detector, sample, shape, advance) for sample in products.held_out]
-    labelled = Labelled(defects, cells, shape)
-    on_defects = _cross_validated(candidate, unfitted, detector, labelled, advance)
+    on_good = [_try(candidate, detector, each, shape, advance) for each in products.held_out]
+    on_defects = _cross_validated(unfitted_candidate, detector, labelled, advance)
     candidate = with_branch_scales(candidate, torch.cat([each.maps for each in on_good]))
-    before = placements(
-        *(_scores(each.score_before for each in of) for of in (on_good, on_defects))
-    )
-    after = placements(
-        *(_scores(candidate.judge(each.maps).score for each in of) for of in (on_good, on_defects))
-    )
+    before = placements(*(_before(of) for of in (on_good, on_defects)))
+    after = placements(*(_after(candidate, of) for of in (on_good, on_defects)))
     trial = ProbeTrial(
         defects=len(defects),
         auroc_before=round(before.auroc, 4),
@@ -170,35 +204,48 @@ def _try(
 ) -> Trial:
     groups = extract(detector, network_inputs(read_view(sample).pixels_bgr, shape))
     advance(1)
-    return Trial(candidate.branch_maps(groups), detector.judge(detector.branch_maps(groups)).score)
+    before = detector.judge(detector.branch_maps(groups)).score.amax()
+    return Trial(candidate.branch_maps(groups), float(before))
 
 
 def _cross_validated(
-    candidate: Detector,
-    unfitted: DefectProbe,
-    detector: Detector,
-    labelled: Labelled,
-    advance: Callable[[int], None],
+    candidate: Detector, detector: Detector, labelled: Labelled, advance: Callable[[int], None]
 ) -> list[Trial]:
-    """Try the labelled pictures, each with a probe that was not fitted to its part."""
-    cells = labelled.cells
-    parts = sorted({sample.group for sample in labelled.defects})
+    """Try the labelled pictures, each with a probe that was not fitted to its part.
+
+    The candidate's own probe is not fitted.
+    """
+    numbers = Numbers.of(labelled.defects).parts
     found: list[Trial] = []
     for fold in range(FOLDS):
-        numbers = [1 + index for index in range(len(parts)) if index % FOLDS == fold]
-        others = cells.where(~torch.isin(cells.parts, torch.tensor(numbers)))
-        probe = unfitted
-        if bool((others.defect > 0).any()):
-            probe = fit_probe(unfitted, others, LABELLED_RIDGE)
-        without = with_probe(candidate, probe)
+        left_out = [number for number in numbers.values() if (number - 1) % FOLDS == fold]
+        probe = labelled.fitted(candidate, left_out) if left_out else None
+        without = candidate if probe is None else with_probe(candidate, probe)
         found += [
             _try(without, detector, sample, labelled.shape, advance)
             for sample in labelled.defects
-            if parts.index(sample.group) % FOLDS == fold
+            if numbers[sample.group] in left_out
         ]
         advance(1)
     return found
 
 
-def _scores(each: Iterable[Tensor]) -> NDArray[np.float32]:
-    return np.asarray(torch.cat(list(each)), np.float32)
+def _before(trials: Iterable[Trial]) -> NDArray[np.float32]:
+    return np.asarray([each.score_before for each in trials], np.float32)
+
+
+def _after(candidate: Detector, trials: Iterable[Trial]) -> NDArray[np.float32]:
+    """Scores of pictures, the highest of their network inputs."""
+    scores = [float(candidate.judge(each.maps).score.amax()) for each in trials]
+    return np.asarray(scores, np.float32)
+
+
+def _nothing_shown(defects: Sequence[Sample]) -> str:
+    marked = sum(sample.mask is not None for sample in defects)
+    parts = [f"{marked} empty masks"] if marked else []
+    if marked < len(defects):
+        parts.append(f"{len(defects) - marked} pictures whose map is like that of good parts")
+    return (
+        f"--data: expected defects marked white in ground_truth, found {' and '.join(parts)}; mark "
+        "them, or --names-only"
+    )

@@ -7,8 +7,8 @@ all defective ones together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -63,10 +63,33 @@ class Cells:
 
     def where(self, chosen: Tensor) -> Cells:
         """The cells that a (n,) bool mask chooses."""
-        return Cells(
-            self.tokens[chosen], self.kinds[chosen], self.defect[chosen], self.good[chosen],
-            self.parts[chosen],
-        )  # fmt: skip
+        return Cells(*(getattr(self, each.name)[chosen] for each in fields(self)))
+
+    def joined(self, others: Cells) -> Cells:
+        """These cells and others."""
+        pairs = ((getattr(self, each.name), getattr(others, each.name)) for each in fields(self))
+        return Cells(*(torch.cat(pair) for pair in pairs))
+
+    @property
+    def show_a_defect(self) -> bool:
+        """A probe can be fitted to them."""
+        return bool((self.defect > 0).any())
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Numbers of the kinds and of the physical parts of labelled defects, from 1, by name."""
+
+    kinds: Mapping[str, int]
+    parts: Mapping[str, int]
+
+    @classmethod
+    def of(cls, defects: Sequence[Sample]) -> Numbers:
+        """In the order of their names."""
+        return cls(
+            _numbered({sample.label for sample in defects}),
+            _numbered({sample.group for sample in defects}),
+        )
 
 
 class CellCollector:
@@ -116,12 +139,8 @@ class CellCollector:
 
     def cells(self) -> Cells:
         """Everything taken, as one."""
-        return Cells(
-            *(
-                torch.cat([getattr(cells, name) for cells in self._taken])
-                for name in ("tokens", "kinds", "defect", "good", "parts")
-            )
-        )
+        names = [each.name for each in fields(Cells)]
+        return Cells(*(torch.cat([getattr(some, n) for some in self._taken]) for n in names))
 
     def _cover(self, mask: Image) -> NDArray[np.float32]:
         """Share of every cell that a mask (h, w, 1), 0 or 255, covers: (N,)."""
@@ -196,22 +215,19 @@ def labelled_cells(
     seed: int,
     advance: Callable[[int], None],
 ) -> Cells:
-    """Cells of labelled defects and of good pictures; `parts` are physical parts.
+    """Cells of labelled defects with masks and of good pictures; `parts` are physical parts.
 
-    Kinds are numbered in the order of their names. Good pictures are part 0.
+    Good pictures are part 0.
     """
     collector = CellCollector(detector, probe, shape, np.random.default_rng((seed, PICTURES)))
-    kinds = sorted({sample.label for sample in defects})
-    parts = sorted({sample.group for sample in defects})
-    for sample in (*defects, *good):
+    numbers = Numbers.of(defects)
+    for sample in (*(each for each in defects if each.mask), *good):
         pixels = read_view(sample).pixels_bgr
         if sample.is_good:
             collector.take(pixels, None, kind=0, part=0)
         else:
             mask = read_mask(sample, pixels.shape[1::-1])
-            collector.take(
-                pixels, mask, 1 + kinds.index(sample.label), 1 + parts.index(sample.group)
-            )
+            collector.take(pixels, mask, numbers.kinds[sample.label], numbers.parts[sample.group])
         advance(1)
     return collector.cells()
 
@@ -258,3 +274,7 @@ def fit_probe(probe: DefectProbe, cells: Cells, ridge: float) -> DefectProbe:
         optimizer.step(closure)
     folded = weight.detach().T / scale.unsqueeze(1)
     return probe.fitted(folded, bias.detach() - centre @ folded)
+
+
+def _numbered(names: set[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(sorted(names), 1)}

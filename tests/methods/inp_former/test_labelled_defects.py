@@ -48,7 +48,7 @@ def one_type(plates: Path) -> list[Sample]:
 def learned(
     detector: Detector, defects: Sequence[Sample], products: Products
 ) -> tuple[Detector, bool]:
-    found, trial = learn_defects(detector, defects, products, 0, lambda _: None)
+    found, trial = learn_defects(detector, defects, products, SHAPE, 0, lambda _: None)
     return found, trial.is_kept
 
 
@@ -94,7 +94,7 @@ def test_labels_that_cost_are_left_out(
     monkeypatch.setattr(labelled_defects, "fit_probe", inverted)
     monkeypatch.setattr(labelled_defects, "with_branch_scales", without_prelabel_map)
     monkeypatch.setattr(labelled_defects, "SHARE", 4.0)
-    same, trial = learn_defects(detector, with_masks(plates), products, 0, lambda _: None)
+    same, trial = learn_defects(detector, with_masks(plates), products, SHAPE, 0, lambda _: None)
     assert not trial.is_kept
     assert trial.auroc_after < trial.auroc_before
     assert same is detector
@@ -158,7 +158,7 @@ def test_masks_that_mark_nothing_are_an_error(
     cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((128, 160), np.uint8))
     defects = [replace(each, mask=tmp_path / "empty.png") for each in with_masks(plates)[:3]]
     with pytest.raises(TrainingError, match="found 3 empty masks"):
-        learn_defects(detector, defects, products, 0, lambda _: None)
+        learn_defects(detector, defects, products, SHAPE, 0, lambda _: None)
 
 
 def test_labelled_parts_are_tried_with_probes_that_were_not_fitted_to_them(
