@@ -11,8 +11,9 @@ class DropCounts:
     Used keys: (camera, gap) lost in the camera or driver, (capture, abandoned) came from a stuck
     driver too late, (capture, stopped) and (mailbox, closed) came while stopping, (mailbox,
     superseded) replaced by a newer one, (mailbox, overrun) refused by a full queue, (line, stopped)
-    came while none was to be judged, (trigger, unasked) came without a trigger, (line,
-    aborted) taken back by an abort. Of parts on a belt, frames that are no result: (presence,
+    came while none was to be judged, (trigger, unasked) came without a trigger, (views,
+    unmatched) of a further camera that runs freely and no view of a part, (line, aborted) taken
+    back by an abort. Of parts on a belt, frames that are no result: (presence,
     learning), (presence, no_part), (presence, not_best), (presence, unreadable). An output NAME
     counts what it did not deliver: (NAME, overrun) its queue was full, (NAME, stopped) it was left
     over at the stop, (NAME, failed) it raised; (archive, disk) and (raw_archive, disk) the

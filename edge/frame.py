@@ -83,7 +83,8 @@ class Frame:
         acquisition: what the camera says of this capture; None when the source has no such words.
         earlier: the result of an archived frame; None for new ones.
         trigger: what it was taken for; None where every frame is a part.
-        is_missing: no frame came for `trigger`; `fault` says so, and `frame_id` is no new one.
+        is_missing: no frame came for `trigger`, or for the part that another camera saw; `fault`
+            says so, and `frame_id` is no new one.
         is_optional: a part whose picture by this camera did not come is judged by its other views.
         others: the other cameras' frames of the same part, in the order of the station file.
     """

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from edge.config.reader import Settings
-from edge.config.values import FilePath
+from edge.config.values import FilePath, Name
 
 
 class PartSettings(Settings):
@@ -23,10 +23,12 @@ class PartSettings(Settings):
     A part covers at least `min_length` of the view along the belt and `min_cover` across it.
     `length_px`: how long parts are along the belt, in pixels of the frame, to tell touching ones
     apart; without it the length is learned from those that lie alone. `window`: the sharpest frame
-    counts while the part is that near to the middle, as a share of the view.
+    counts while the part is that near to the middle, as a share of the view. `camera`: which of
+    several cameras watches for parts; without it the first.
     """
 
     by: Literal["frame", "presence"] = "frame"
+    camera: Name | None = None
     axis: Literal["horizontal", "vertical"] = "horizontal"
     belt: FilePath | None = None
     learn_frames: int = Field(default=25, ge=5, le=500)

@@ -18,7 +18,7 @@ from edge.config.reader import Settings, read_settings
 from edge.config.trigger import TriggerSettings
 from edge.config.trust import TrustSettings
 from edge.config.values import FilePath, Name, Seconds
-from edge.config.views import MAX_CAMERAS, ViewBundle, ViewSettings, check_views
+from edge.config.views import MAX_CAMERAS, MatchingSettings, ViewBundle, ViewSettings, check_views
 from edge.errors import ConfigError
 from edge.redaction import redacted_address
 
@@ -111,8 +111,8 @@ class StationConfig(Settings):
 
     Either `camera`, or `cameras` that give several views of each part; the worst view decides.
     Then `camera`, `place` and, unless they are written, `bundle` and `product` are those of the
-    first of them. They need a trigger that the station hears of: it says which frames belong
-    together.
+    first of them. A trigger that the station hears of says which frames belong together; for
+    cameras that run freely, `matching` does.
     """
 
     node: Name
@@ -128,6 +128,7 @@ class StationConfig(Settings):
     place: FilePath | None = None
     trigger: TriggerSettings = TriggerSettings()
     part: PartSettings = PartSettings()
+    matching: MatchingSettings = MatchingSettings()
     decision: DecisionSettings = DecisionSettings()
     engine: EngineSettings = EngineSettings()
     mqtt: MqttSettings = MqttSettings()
@@ -209,13 +210,25 @@ class StationConfig(Settings):
     def _one_way_to_know_a_part(self) -> StationConfig:
         if self.part.by == "presence" and not self.trigger.is_free:
             raise ValueError("part: presence needs trigger: free; a trigger says what is a part")
-        if self.cameras and (self.trigger.is_free or self.trigger.is_in_camera):
+        if self.cameras and self.trigger.is_in_camera:
             raise ValueError(
-                "cameras need a trigger that all of them share: interval, software, or encoder "
-                f"with counts; got {self.trigger.by}, which is for one camera"
+                "cameras need a trigger that all of them share: free, interval, software, or "
+                f"encoder with counts; got {self.trigger.by}, which is for one camera"
             )
+        if "matching" in self.model_fields_set and not (self.cameras and self.trigger.is_free):
+            raise ValueError("matching goes with cameras and trigger: free; leave it out")
         if self.part.by == "presence" and self.camera.buffer == "latest":
             raise ValueError("camera.buffer: latest would lose parts; use auto with part: presence")
+        return self
+
+    @model_validator(mode="after")
+    def _who_watches(self) -> StationConfig:
+        name, views = self.part.camera, {camera.name: camera for camera in self.cameras}
+        if name is not None and name not in views:
+            listed = ", ".join(views) or "no cameras"
+            raise ValueError(f"part.camera: expected one of {listed}, got {name}")
+        if name is not None and views[name].optional:
+            raise ValueError(f"part.camera: {name} watches for parts, so it cannot be optional")
         return self
 
     @property

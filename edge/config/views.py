@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from edge.config.camera import CameraSettings
 from edge.config.reader import Settings
@@ -51,6 +51,19 @@ class ViewSettings(CameraSettings):
         if self.product is not None and self.bundle is None:
             raise ValueError("product goes with bundle")
         return self
+
+
+class MatchingSettings(Settings):
+    """Which frames of cameras that run freely show the same part.
+
+    The view of a camera is its frame that was captured nearest to the frame of the first camera, or
+    of the one that watches for parts. `within_ms`: how far apart the two may be; half the time
+    between two frames of the slower camera at least, and less than half the time between two parts.
+    `frame_timeout_ms`: a view that has not come so long after the frame is missing.
+    """
+
+    within_ms: float = Field(default=50.0, gt=0, le=10_000)
+    frame_timeout_ms: float = Field(default=1000.0, ge=1, le=600_000)
 
 
 def check_views(cameras: Sequence[ViewSettings]) -> None:

@@ -110,9 +110,11 @@ class PartFinder:
 
     @property
     def held(self) -> dict[int, Frame]:
-        """The frames that are kept, by frame id."""
+        """The frames that are kept, by frame id; of parts that are owed, too."""
         views = [track.view for track in self._tracks.in_view]
-        return {view.frame.frame_id: view.frame for view in views if view is not None}
+        frames = [view.frame for view in views if view is not None]
+        frames += [part.frame for part in self._owed]
+        return {frame.frame_id: frame for frame in frames}
 
     @property
     def is_empty(self) -> bool:

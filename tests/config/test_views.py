@@ -36,8 +36,15 @@ def test_the_first_camera_gives_what_the_station_leaves_out(tmp_path: Path) -> N
     ("text", "said"),
     [
         (HEAD + BUNDLE, "camera: missing"),
-        (HEAD + BUNDLE + TWO, "cameras need a trigger that all of them share"),
         (HEAD + BUNDLE + TWO + "trigger: hardware\n", "got hardware, which is for one camera"),
+        (HEAD + BUNDLE + TRIGGER + TWO + "matching: {within_ms: 9}\n", "trigger: free"),
+        (HEAD + BUNDLE + "camera: {source: 'test://belt'}\nmatching: {within_ms: 9}\n",
+         "matching goes with cameras"),
+        (HEAD + BUNDLE + TWO + "matching: {within_ms: 0}\n", "within_ms"),
+        (HEAD + BUNDLE + TWO + "part: {by: presence, camera: right}\n",
+         "part.camera: expected one of top, left, got right"),
+        (HEAD + BUNDLE + two(optional="true") + "part: {by: presence, camera: left}\n",
+         "left watches for parts, so it cannot be optional"),
         (HEAD + BUNDLE + TRIGGER + TWO + "camera: {source: 'test://conveyor'}\n", "got both"),
         (HEAD + BUNDLE + TRIGGER + TWO.replace("left", "top"), "a name of its own"),
         (HEAD + BUNDLE + TRIGGER + two(bundle="x", recipe="y"), "one of bundle and recipe"),
@@ -55,6 +62,13 @@ def test_the_first_camera_gives_what_the_station_leaves_out(tmp_path: Path) -> N
 def test_what_does_not_fit_is_said(tmp_path: Path, text: str, said: str) -> None:
     found = problems(tmp_path, text)
     assert any(said in problem for problem in found), found
+
+
+@pytest.mark.parametrize("part", ["", "part: {by: presence, camera: left}\n"])
+def test_cameras_may_run_freely(tmp_path: Path, part: str) -> None:
+    config = read_station(write(tmp_path, HEAD + BUNDLE + TWO + part))
+    assert config.trigger.is_free
+    assert (config.matching.within_ms, config.matching.frame_timeout_ms) == (50, 1000)
 
 
 def test_one_camera_on_the_command_line_does_not_stand_for_several(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from edge.cameras.source import FrameSource
 from edge.config.station import StationConfig
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
+from edge.station.acquisition.free_views_capture import FreeViewsCapture, check_is_live
+from edge.station.acquisition.several_captures import SeveralCaptures
 from edge.station.acquisition.triggered_capture import TriggeredCapture, triggered_source
 from edge.station.acquisition.views_capture import ViewsCapture
 from edge.station.capture.camera_state import CameraState
@@ -22,22 +24,25 @@ from edge.trigger import Trigger
 from edge.triggers.queue import TriggerQueue
 from edge.triggers.source import NotTaken
 
-AnyCapture = Capture | TriggeredCapture | ViewsCapture
+AnyCapture = Capture | TriggeredCapture | ViewsCapture | FreeViewsCapture
 
 
 def make_sources(config: StationConfig) -> list[FrameSource]:
     """Return the closed source of each camera, armed for the trigger.
 
     Raises:
-        ConfigError: an address is wrong, or a camera cannot be triggered so.
+        ConfigError: an address is wrong, or a camera cannot be triggered or matched so.
     """
     cameras = config.cameras or (config.camera,)
+    if config.cameras and config.trigger.is_free:
+        for camera in cameras:
+            check_is_live(camera)
     return [triggered_source(camera, config.trigger) for camera in cameras]
 
 
 def camera_states(config: StationConfig, capture: AnyCapture) -> Mapping[str, CameraState]:
     """Return the state of each camera now, by its name."""
-    if isinstance(capture, ViewsCapture):
+    if isinstance(capture, SeveralCaptures):
         return capture.states
     return {config.camera.name: capture.state}
 
@@ -50,7 +55,9 @@ def request_trigger(
     Raises:
         ValueError: one line saying what is wrong with the arguments.
     """
-    return None if isinstance(capture, Capture) else capture.request(arguments)
+    if isinstance(capture, Capture | FreeViewsCapture):
+        return None
+    return capture.request(arguments)
 
 
 def acquisition_mailbox(config: StationConfig, drops: DropCounts) -> Mailbox:
@@ -98,6 +105,10 @@ def make_capture(
     Raises:
         ConfigError: the port of software triggers is taken, or a picture of the belt is no use.
     """
+    if config.cameras and queue is None:
+        return FreeViewsCapture(
+            config, sources, mailbox, drops, on_refused=on_refused, on_change=on_change
+        )
     if config.cameras and queue is not None:
         return ViewsCapture(
             config.cameras,

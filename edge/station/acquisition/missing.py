@@ -1,4 +1,4 @@
-"""The stand-in for a frame that did not come: it carries its trigger to the result."""
+"""The stand-in for a frame that did not come: it carries its trigger, if any, to the result."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from edge.frame import Frame, Part
 from edge.trigger import Trigger
 
 
-def missing_frame(camera: str, frame_id: int, trigger: Trigger, why: str) -> Frame:
+def missing_frame(camera: str, frame_id: int, trigger: Trigger | None, why: str) -> Frame:
     """Make a frame without pixels.
 
     Args:
         camera: name of the camera in the station file.
         frame_id: of the camera's newest frame.
-        trigger: what no frame came for.
+        trigger: what no frame came for; None where cameras run freely.
         why: one line for people.
     """
     return Frame(
@@ -25,7 +25,7 @@ def missing_frame(camera: str, frame_id: int, trigger: Trigger, why: str) -> Fra
         captured_at=datetime.now(timezone.utc),
         pixels_bgr=None,
         fault=why,
-        part=part_of(trigger, None),
+        part=None if trigger is None else part_of(trigger, None),
         trigger=trigger,
         is_missing=True,
     )

@@ -1,4 +1,4 @@
-"""The captures of several cameras, with the public face of one."""
+"""The captures of several cameras that take a picture at each trigger."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edge.config.trigger import TriggerSettings
 from edge.config.views import ViewSettings
 from edge.drop_counts import DropCounts
 from edge.frame import Frame
+from edge.station.acquisition.several_captures import OnChange, SeveralCaptures
 from edge.station.acquisition.triggered_capture import TriggeredCapture
 from edge.station.acquisition.views import View, Views
 from edge.station.capture.camera_state import CameraState
@@ -19,14 +20,11 @@ from edge.trigger import Trigger
 from edge.triggers.queue import TriggerQueue
 from edge.triggers.source import NotTaken
 
-OnChange = Callable[[str, CameraState], None]
 
+class ViewsCapture(SeveralCaptures[TriggeredCapture]):
+    """Has all cameras take their picture at each trigger.
 
-class ViewsCapture:
-    """Has all cameras take their picture at each trigger. It is used as `Capture` is.
-
-    Each camera has threads of its own: one that hangs holds up no other, and its view is missing
-    once `trigger.frame_timeout_ms` is over. An optional camera may be absent at the start, too.
+    The view of a camera that hangs is missing once `trigger.frame_timeout_ms` is over.
 
     Args:
         cameras: in the order of the station file; the doors for triggers are the first one's.
@@ -57,11 +55,11 @@ class ViewsCapture:
         self._queue = queue
         self._views = Views(cameras, queue, mailbox)
         self._taking = threading.Lock()
-        self._cameras = cameras
-        self._captures: dict[str, TriggeredCapture] = {}
-        for index, (camera, source) in enumerate(zip(cameras, sources, strict=True)):
+        self._first = cameras[0].name
+        captures: dict[str, TriggeredCapture] = {}
+        for camera, source in zip(cameras, sources, strict=True):
             view = View(camera, self._views)
-            self._captures[camera.name] = TriggeredCapture(
+            captures[camera.name] = TriggeredCapture(
                 camera,
                 trigger,
                 source,
@@ -71,55 +69,17 @@ class ViewsCapture:
                 on_refused=on_refused,
                 on_change=_named(on_change, camera.name),
                 fire_all=self._offer,
-                has_doors=index == 0,
+                has_doors=camera.name == self._first,
             )
-
-    def open(self) -> None:
-        """Open the cameras for the first time; optional ones are awaited.
-
-        Raises:
-            CameraError: as `Capture.open`.
-        """
-        for camera in self._cameras:
-            if not camera.optional:
-                self._captures[camera.name].open()
-
-    def start(self) -> None:
-        """Start reading all cameras, then let triggers in.
-
-        Raises:
-            EdgeError: a source of triggers cannot be used.
-        """
-        for capture in reversed(self._captures.values()):  # the doors are the first one's
-            capture.start()
+        # The doors are the first one's: triggers come in once all cameras are read.
+        super().__init__(cameras, dict(reversed(captures.items())))
 
     def stop(self) -> None:
         """Let no trigger in, stop reading, close the cameras and the mailbox."""
         self._queue.close()
         with ExitStack() as stack:  # all of them, whatever one of them raises
             stack.callback(self._views.end)
-            for capture in self._captures.values():
-                stack.callback(capture.stop)
-
-    def retry(self) -> bool:
-        """Try lost cameras again now; False when none is lost."""
-        are_lost = [capture.retry() for capture in self._captures.values()]
-        return any(are_lost)
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the threads; False when one is stuck in its driver."""
-        share_s = timeout_s / len(self._captures)
-        return all(capture.join(share_s) for capture in self._captures.values())
-
-    @property
-    def states(self) -> Mapping[str, CameraState]:
-        """The state of each camera now, by its name."""
-        return {name: capture.state for name, capture in self._captures.items()}
-
-    def check(self, now_ns: int) -> None:
-        """Replace readers that are stuck in their drivers; raises as `Capture.check`."""
-        for capture in self._captures.values():
-            capture.check(now_ns)
+            stack.callback(super().stop)
 
     def request(self, arguments: Mapping[str, object]) -> Trigger | NotTaken | None:
         """Announce a part by software; None where the station file says another kind.
@@ -127,7 +87,7 @@ class ViewsCapture:
         Raises:
             ValueError: one line saying what is wrong with the arguments.
         """
-        return self._captures[self._cameras[0].name].request(arguments)
+        return self._captures[self._first].request(arguments)
 
     def _offer(self, trigger: Trigger) -> NotTaken | None:
         """Take a trigger for all cameras, or for none."""

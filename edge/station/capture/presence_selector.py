@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,12 @@ class PresenceSelector:
         if passed_over:
             self._drops.add("presence", "learning" if was_learning else reason, len(passed_over))
         return self._ready.popleft() if self._ready else None
+
+    @property
+    def held_ns(self) -> Collection[int]:
+        """Capture times of the best frames so far of parts in view, and of parts found."""
+        held = () if self._finder is None else self._finder.held.values()
+        return {frame.captured_ns for frame in (*held, *self._ready)}
 
     def finish(self) -> Frame | None:
         """Return the parts that were wholly in view at the end, one by one; None after the last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from edge.frame import Frame
@@ -17,6 +18,10 @@ class FrameSelector(Protocol):
             The frame to judge now, which may be an earlier one; None when there is none.
         """
 
+    @property
+    def held_ns(self) -> Collection[int]:
+        """Capture times of earlier frames that `take` or `finish` may still return."""
+
     def finish(self) -> Frame | None:
         """Return a frame that is still owed a result at the end of the source; call until None."""
 
@@ -27,6 +32,11 @@ class EveryFrame:
     def take(self, frame: Frame) -> Frame | None:
         """Return the frame itself."""
         return frame
+
+    @property
+    def held_ns(self) -> Collection[int]:
+        """Capture times of frames that are held back: none."""
+        return ()
 
     def finish(self) -> Frame | None:
         """Return None: nothing is held back."""
