@@ -191,6 +191,9 @@ class Recipe(Settings):
         return self
 
 
+ThresholdMethod = Literal["split-conformal", "cross-conformal"]
+
+
 class Threshold(Settings):
     """Score from which a part fails, with its evidence; fails when score > value.
 
@@ -206,7 +209,7 @@ class Threshold(Settings):
             is at most this, counting groups as the independent units.
     """
 
-    method: Literal["split-conformal", "cross-conformal"]
+    method: ThresholdMethod
     value: Score
     alpha: float = Field(gt=0, lt=1)
     n: int = Field(ge=1, le=MAX_SCORES)

@@ -7,8 +7,9 @@ RUN/model.safetensors     all weights and constants of the network
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from safetensors import SafetensorError
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from edge.atomic_file import write_text
+from edge.bundle.manifest import ThresholdMethod
 from edge.config.reader import read_settings
 from edge.errors import ConfigError, TrainingError
 from edge.methods.method import Network
@@ -23,9 +25,10 @@ from edge.methods.registry import find_method
 from edge.methods.run_record import RunRecord
 from edge.networks.state_file import write_tensors
 from edge.training.resume import differences, in_one_line
-from edge.training.run_folder import CALIBRATION, MODEL, Calibration
+from edge.training.run_folder import CALIBRATION, MODEL, Calibration, KindScores
 
 RECORD = "run.yaml"
+METHODS: tuple[ThresholdMethod, ...] = get_args(ThresholdMethod)
 # What may differ when an unfinished run goes on.
 FREE_TO_DIFFER = ("created_by", "created_at")
 
@@ -148,9 +151,23 @@ def read_calibration(folder: Path) -> Calibration:
             groups=tuple(data["groups"]),
             scores=tuple(float(score) for score in data["scores"]),
             grey=tuple((float(mean), float(std)) for mean, std in data.get("grey", ())),
+            method=_method(data.get("method", METHODS[0])),
+            synthetic=_kind_scores(data.get("synthetic", ())),
+            labelled=_kind_scores(data.get("labelled", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: missing or damaged ({error}); train again") from error
+
+
+def _method(name: object) -> ThresholdMethod:
+    for known in METHODS:
+        if name == known:
+            return known
+    raise ValueError(f"method: expected one of {', '.join(METHODS)}, found {name}")
+
+
+def _kind_scores(pairs: Iterable[tuple[str, float]]) -> KindScores:
+    return tuple((str(kind), float(score)) for kind, score in pairs)
 
 
 def _comparable(record: RunRecord) -> dict[str, Any]:

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edge.bundle.manifest import ProductThresholds
+from edge.bundle.manifest import ProductThresholds, ThresholdMethod
 from edge.bundle.store import SCORES
 from edge.data.frame_record import FrameRecord
 from edge.errors import ThresholdError
 from edge.toolchain.packing.bundle_folder import write_text
 from edge.toolchain.packing.frame_limits import learn_frames
-from edge.toolchain.packing.thresholds import fit_threshold
+from edge.toolchain.packing.thresholds import fit_threshold, good_scores
 
 
 @dataclass(frozen=True, slots=True)
 class ProductScores:
-    """Scores of the trained model for the held-out good parts of one product.
+    """Scores of good parts of one product, by models that had not learned from them.
 
     `scores`, `groups` (physical part) and `grey` (see Calibration) go together, one entry per
     frame. Without `frames` and `grey` the recipe's limits of frames hold.
@@ -28,6 +28,7 @@ class ProductScores:
     groups: Sequence[str]
     grey: Sequence[tuple[float, float]] = ()
     frames: FrameRecord | None = None
+    method: ThresholdMethod = "split-conformal"
 
 
 def write_products(
@@ -50,11 +51,12 @@ def write_products(
     fitted = {}
     for name, product in products.items():
         try:
-            score = fit_threshold(product.scores, product.groups, alpha)
+            score = fit_threshold(product.scores, product.groups, alpha, product.method)
         except ThresholdError as error:
             raise ThresholdError(f"product {name}: {error}") from error
         file = str(PurePosixPath(SCORES).with_name(f"scores.{name}.json"))
-        write_text(folder / file, json.dumps({"scores": sorted(product.scores)}))
+        scores = good_scores(product.scores, product.groups, product.method)
+        write_text(folder / file, json.dumps(scores))
         learned = learn_frames(folder, product.frames, product.grey, name)
         fitted[name] = ProductThresholds(
             score=score,
