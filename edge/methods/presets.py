@@ -1,7 +1,8 @@
 """Named assemblies: which backbone, which network on it, at which sizes.
 
-`lite` runs on a bare CPU; `standard`, `accurate` and `large` are INP-Former as published, on DINOv2
-with registers small, base and large. How lite's numbers were found: docs/adr/0005-lite-preset.md.
+`lite` runs on a bare CPU; `lite2` is the same on a larger backbone (docs/adr/0041); `standard`,
+`accurate` and `large` are INP-Former as published, on DINOv2 with registers small, base and large.
+How lite's numbers were found: docs/adr/0005-lite-preset.md.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from edge.methods.inp_former.settings import (
     ModelSettings,
 )
 from edge.networks.backbones.dinov2 import shape_of
-from edge.networks.backbones.settings import PyramidSettings, VitSettings
+from edge.networks.backbones.settings import PyramidName, PyramidSettings, VitSettings
 from edge.networks.weights import PACKAGE, RANDOM, read_dinov2
 
+LITE_SIDES = (256, 320, 384, 448)
 # A little more than the frame's own pixels still sharpens a convolutional grid.
 MAX_ENLARGEMENT = 1.25
 # Offered to every product; training leaves out what does not help (see branch_fitting).
@@ -53,6 +55,7 @@ class Preset:
         step: network sides are multiples of this.
         steps: default training length.
         vit: published widths, for presets on a vision transformer.
+        pyramid: variant of EfficientNet-Lite, for the others.
     """
 
     name: str
@@ -61,12 +64,14 @@ class Preset:
     step: int
     steps: int
     vit: tuple[int, int, int] | None = None  # width, depth, heads
+    pyramid: PyramidName = "efficientnet_lite0"
 
 
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("lite", PACKAGE, (256, 320, 384, 448), 32, 1500),
+        Preset("lite", PACKAGE, LITE_SIDES, 32, 1500),
+        Preset("lite2", PACKAGE, LITE_SIDES, 32, 1500, pyramid="efficientnet_lite2"),
         Preset("standard", "facebook/dinov2-with-registers-small", (392,), 14, 3000, (384, 12, 6)),
         Preset("accurate", "facebook/dinov2-with-registers-base", (392,), 14, 3000, (768, 12, 12)),
         Preset("large", "facebook/dinov2-with-registers-large", (392,), 14, 3000, (1024, 24, 16)),
@@ -109,7 +114,7 @@ def model_settings(preset: Preset, size_wh: tuple[int, int], weights: str) -> Mo
     if preset.vit is None:
         return ModelSettings(
             size_wh=size_wh,
-            backbone=PyramidSettings(name="efficientnet_lite0", taps=(2, 4, 5, 6), stride=16),
+            backbone=PyramidSettings(name=preset.pyramid, taps=(2, 4, 5, 6), stride=16),
             inp_former=InpFormerNet(
                 width=96, depth=4, heads=4, mlp_ratio=2, map_centring=LITE_CENTRING
             ),

@@ -11,11 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.networks.backbones.dinov2 import DinoV2, VitShape
-from edge.networks.backbones.efficientnet_lite import (
-    STAGE_CHANNELS,
-    STAGE_STRIDES,
-    EfficientNetLite0,
-)
+from edge.networks.backbones.efficientnet_lite import STAGE_STRIDES, EfficientNetLite
 from edge.networks.backbones.settings import PyramidSettings, VitSettings
 
 Groups = tuple[Tensor, ...]
@@ -30,11 +26,11 @@ class PyramidFeatures(nn.Module):
 
     rms: Tensor
 
-    def __init__(self, backbone: EfficientNetLite0, stride: int, size_wh: tuple[int, int]):
+    def __init__(self, backbone: EfficientNetLite, stride: int, size_wh: tuple[int, int]):
         super().__init__()
         self.backbone = backbone
         self.grid_hw = (size_wh[1] // stride, size_wh[0] // stride)
-        self.channels = tuple(STAGE_CHANNELS[tap] for tap in backbone.taps)
+        self.channels = backbone.channels
         self.register_buffer("rms", torch.ones(len(self.channels)))
         coarsest = max(stride, *(STAGE_STRIDES[tap] for tap in backbone.taps))
         if size_wh[0] % coarsest or size_wh[1] % coarsest:
@@ -82,7 +78,8 @@ Features = PyramidFeatures | VitFeatures
 def build_features(backbone: PyramidSettings | VitSettings, size_wh: tuple[int, int]) -> Features:
     """Build a backbone at a network size, with weights still to be loaded."""
     if isinstance(backbone, PyramidSettings):
-        return PyramidFeatures(EfficientNetLite0(backbone.taps), backbone.stride, size_wh)
+        network = EfficientNetLite(backbone.name, backbone.taps)
+        return PyramidFeatures(network, backbone.stride, size_wh)
     grid_hw = (size_wh[1] // backbone.patch, size_wh[0] // backbone.patch)
     shape = VitShape(**backbone.model_dump(exclude={"name", "taps", "groups"}))
     return VitFeatures(DinoV2(shape, backbone.taps, grid_hw), backbone.groups)

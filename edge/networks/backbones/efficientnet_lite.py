@@ -1,26 +1,53 @@
-"""EfficientNet-Lite0 as a frozen feature pyramid.
+"""EfficientNet-Lite as a frozen feature pyramid.
 
 Lite variants of EfficientNet (Tan & Le, 2019) drop squeeze-and-excitation and use ReLU6, which is
-what makes them export and quantise cleanly. The published weights come from TensorFlow, so strided
-convolutions pad like TensorFlow's SAME on even sizes: nothing before, the odd pixel after.
+what makes them export and quantise cleanly. Larger variants widen and lengthen the stages, but
+neither the stem nor the number of blocks of the first and the last stage. The published weights
+come from TensorFlow, so strided convolutions pad like TensorFlow's SAME on even sizes: nothing
+before, the odd pixel after.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
-# (expansion, output channels, repeats, first stride, kernel) of each stage, Lite0 width and depth.
-STAGES = (
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-    (6, 320, 1, 1, 3),
-)
-# stage index -> (channels, stride) of its output
-STAGE_CHANNELS = tuple(stage[1] for stage in STAGES)
+STEM = 32
+
+
+class Stage(NamedTuple):
+    """Inverted residual blocks in a row; the first one has the stride."""
+
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+    kernel: int
+
+
+VARIANTS: dict[str, tuple[Stage, ...]] = {
+    "efficientnet_lite0": (
+        Stage(1, 16, 1, 1, 3),
+        Stage(6, 24, 2, 2, 3),
+        Stage(6, 40, 2, 2, 5),
+        Stage(6, 80, 3, 2, 3),
+        Stage(6, 112, 3, 1, 5),
+        Stage(6, 192, 4, 2, 5),
+        Stage(6, 320, 1, 1, 3),
+    ),
+    # Width 1.1, depth 1.2.
+    "efficientnet_lite2": (
+        Stage(1, 16, 1, 1, 3),
+        Stage(6, 24, 3, 2, 3),
+        Stage(6, 48, 3, 2, 5),
+        Stage(6, 88, 4, 2, 3),
+        Stage(6, 120, 4, 1, 5),
+        Stage(6, 208, 5, 2, 5),
+        Stage(6, 352, 1, 1, 3),
+    ),
+}
+# Stride of each stage's output, the same in every variant.
 STAGE_STRIDES = (2, 4, 8, 16, 16, 32, 32)
 BATCH_NORM_EPS = 1e-3  # TensorFlow's value; torch's default of 1e-5 shifts every feature
 
@@ -86,10 +113,11 @@ class InvertedResidual(nn.Module):
         return x + y if self.is_residual else y
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """Stem and stages up to the last tapped one.
 
     Args:
+        name: of the variant, see VARIANTS.
         taps: indices of the stages whose outputs are returned, ascending (0 to 6).
     """
 
@@ -97,22 +125,23 @@ class EfficientNetLite0(nn.Module):
     mean = (127 / 255, 127 / 255, 127 / 255)
     std = (128 / 255, 128 / 255, 128 / 255)
 
-    def __init__(self, taps: tuple[int, ...] = (1, 2, 4)):
+    def __init__(self, name: str, taps: tuple[int, ...]):
         super().__init__()
         if list(taps) != sorted(set(taps)) or not taps or not 0 <= taps[0] <= taps[-1] <= 6:
             raise ValueError(f"taps: expected ascending stage indices in 0..6, got {taps}")
-        self.taps = taps
-        self.stem = SameConv(3, 32, 3, 2)
-        self.stem_norm = _batch_norm(32)
-        stages, inputs = [], 32
-        for expansion, outputs, repeats, stride, kernel in STAGES[: taps[-1] + 1]:
+        self.name, self.taps = name, taps
+        self.channels = tuple(VARIANTS[name][tap].channels for tap in taps)
+        self.stem = SameConv(3, STEM, 3, 2)
+        self.stem_norm = _batch_norm(STEM)
+        stages, inputs = [], STEM
+        for stage in VARIANTS[name][: taps[-1] + 1]:
             blocks = []
-            for repeat in range(repeats):
-                first = repeat == 0
+            for repeat in range(stage.repeats):
+                stride = 1 if repeat else stage.stride
                 blocks.append(
-                    InvertedResidual(inputs, outputs, expansion, kernel, stride if first else 1)
+                    InvertedResidual(inputs, stage.channels, stage.expansion, stage.kernel, stride)
                 )
-                inputs = outputs
+                inputs = stage.channels
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
 
@@ -130,23 +159,23 @@ class EfficientNetLite0(nn.Module):
         return tuple(outputs)
 
 
-def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Translate the published checkpoint's names into this module's; head and counters drop out."""
+def from_published(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate a published checkpoint's names into this module's; head and counters drop out."""
+    stages = VARIANTS[name]
     stage_of: list[tuple[int, int]] = []
-    for stage, (_, _, repeats, _, _) in enumerate(STAGES):
-        stage_of += [(stage, repeat) for repeat in range(repeats)]
+    for index, stage in enumerate(stages):
+        stage_of += [(index, repeat) for repeat in range(stage.repeats)]
     renamed = {}
-    for name, value in state.items():
-        if name.endswith("num_batches_tracked") or name.startswith(("_conv_head", "_bn1", "_fc")):
+    for key, value in state.items():
+        if key.endswith("num_batches_tracked") or key.startswith(("_conv_head", "_bn1", "_fc")):
             continue
-        parts = name.split(".")
+        parts = key.split(".")
         if parts[0] == "_conv_stem":
             renamed["stem.weight"] = value
         elif parts[0] == "_bn0":
             renamed[f"stem_norm.{parts[1]}"] = value
         else:
-            stage, repeat = stage_of[int(parts[1])]
-            has_expansion = STAGES[stage][0] > 1
+            index, repeat = stage_of[int(parts[1])]
             # _bn0 follows the expansion, _bn1 the depthwise, _bn2 the projection.
             layer = {
                 "_expand_conv": "expand",
@@ -156,7 +185,7 @@ def from_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
                 "_project_conv": "project",
                 "_bn2": "project_norm",
             }[parts[2]]
-            if layer.startswith("expand") and not has_expansion:
-                raise ValueError(f"{name}: an expansion where Lite0 has none")
-            renamed[f"stages.{stage}.{repeat}.{layer}.{parts[3]}"] = value
+            if layer.startswith("expand") and stages[index].expansion == 1:
+                raise ValueError(f"{key}: an expansion where {name} has none")
+            renamed[f"stages.{index}.{repeat}.{layer}.{parts[3]}"] = value
     return renamed

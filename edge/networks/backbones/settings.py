@@ -6,16 +6,19 @@ from typing import Literal
 
 from edge.config.reader import Settings
 
+PyramidName = Literal["efficientnet_lite0", "efficientnet_lite2"]
+
 
 class PyramidSettings(Settings):
-    """EfficientNet-Lite0 stages on a common grid.
+    """EfficientNet-Lite stages on a common grid.
 
     Attributes:
+        name: the variant.
         taps: stage indices, 0 to 6.
         stride: pixels of network input per grid cell.
     """
 
-    name: Literal["efficientnet_lite0"]
+    name: PyramidName
     taps: tuple[int, ...]
     stride: int
 
