@@ -73,9 +73,11 @@ def measure(pixels_bgr: Image) -> FrameStatistics:
     """Measure one frame, (H, W, 3) uint8 BGR of any size."""
     height, width = pixels_bgr.shape[:2]
     plane = plane_of(pixels_bgr)
-    green = pixels_bgr[:, :, 1] if plane is None else plane
-    columns = cv2.transpose(green[:, _spread(width, height)])
-    rows = (pixels_bgr if plane is None else plane)[_spread(height, width)]
+    across, down = _spread(width, height), _spread(height, width)
+    if plane is None:
+        columns, rows = cv2.transpose(pixels_bgr[:, across, 1]), pixels_bgr[down]
+    else:
+        columns, rows = cv2.transpose(plane[:, across]), plane[down]
     grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY) if plane is None else rows
     mean, deviation = cv2.meanStdDev(grey)
     shares = cv2.calcHist([grey], [0], None, [GREY_BINS], [0, 256]).ravel() / grey.size

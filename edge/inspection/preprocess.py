@@ -14,7 +14,7 @@ Image = NDArray[np.uint8]
 
 
 def shrink(pixels: Image, size_wh: tuple[int, int]) -> Image:
-    """Resize (H, W) or (H, W, 3) uint8 to `size_wh`; aspect ratios are not kept, nothing is cropped.
+    """Resize (H, W) or (H, W, 3) uint8 to `size_wh`; no aspect ratio is kept, nothing is cropped.
 
     Halved by averaging while that fits, then bilinear over the last factor below two: every source
     pixel counts, so that fine texture does not turn into moire, at a seventh of the cost of one
