@@ -51,6 +51,13 @@ class CommandSpec:
 
 _SPECS = (
     CommandSpec("get_state", is_default=True, is_change=False),
+    CommandSpec(
+        "get_picture",
+        required=frozenset({"camera", "frame_id", "capture", "result"}),
+        optional=frozenset({"form"}),
+        is_default=True,
+        is_change=False,
+    ),
     CommandSpec("prepare_recipe", required=frozenset({"recipe"})),
     CommandSpec("unprepare_recipe", required=frozenset({"recipe"})),
     CommandSpec("start_single_job", optional=frozenset({"part_id"})),

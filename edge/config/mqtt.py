@@ -26,6 +26,18 @@ class SpoolSettings(Settings):
     max_age_s: Seconds = 7 * 86400.0
 
 
+class PictureSettings(Settings):
+    """Small pictures of judged parts for those who watch, at most `max_per_s` passes a second.
+
+    As many of the other verdicts are sent beside them. `longest_side_px` is of the small picture.
+    Larger ones are sent on request, from the archive (the command `get_picture`).
+    """
+
+    thumbnails: Literal["all", "rejects", "none"] = "all"
+    longest_side_px: int = Field(default=320, ge=64, le=1024)
+    max_per_s: float = Field(default=2.0, gt=0, le=50)
+
+
 class MqttSettings(Settings):
     """Where results go. Secrets are named by their variable or file; they never stand here."""
 
@@ -52,6 +64,7 @@ class MqttSettings(Settings):
     # Without results the counters are published again so often, to hear them come back.
     probe_interval_s: Seconds = 60.0
     spool: SpoolSettings = SpoolSettings()
+    pictures: PictureSettings = PictureSettings()
 
     @field_validator("host")
     @classmethod

@@ -27,6 +27,7 @@ Code = Literal[
     "not_ready",
     "unknown_recipe",
     "unknown_alert",
+    "unknown_picture",
     "recipe_failed",
     "no_frame",
     "aborted",

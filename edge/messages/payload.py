@@ -18,6 +18,7 @@ from edge.messages.identity import Identity, ModelInfo, now
 Payload = dict[str, Any]
 KINDS = (
     "result", "status", "info", "state", "counters", "health", "alert", "alerts", "cmd", "ack",
+    "picture",
 )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ BIRTH = ("status", "info", "state", "counters", "alerts")
 # An alert that comes back sooner after its end flutters: it is the same one, and its next end is
 # told only once it has been quiet for so long.
 QUIET_S = 30.0
+# So many pictures wait for the broker; they are for eyes, and old ones are of no use.
+MOST_PICTURES = 8
 _SEVERITIES = ("info", "warning", "error", "critical")
 
 
@@ -45,6 +47,7 @@ class StateBoard:
         self._dirty: dict[str, None] = {}  # kinds to publish, in this order
         self._active: dict[str, Payload] = {}
         self._events: deque[Post] = deque(maxlen=100)
+        self._pictures: deque[Post] = deque(maxlen=MOST_PICTURES)
         self._has_repeats = False
         self._ended: dict[str, Payload] = {}  # alerts that ended lately
         self._flutters: set[str] = set()
@@ -60,6 +63,7 @@ class StateBoard:
         """Mark everything but health to be published again, over a new connection."""
         with self._lock:
             self._dirty = dict.fromkeys(BIRTH)
+            self._pictures.clear()
 
     def put(self, kind: str, payload: Payload) -> None:
         """Renew a state."""
@@ -74,6 +78,12 @@ class StateBoard:
             self._events.append(Post("ack", ack, reply))
         self.on_change()
 
+    def show(self, picture: Payload) -> None:
+        """Queue a picture; it is published after everything else, or replaced by newer ones."""
+        with self._lock:
+            self._pictures.append(Post("picture", picture))
+        self.on_change()
+
     def take(self) -> Post | None:
         """Remove and return the next message to publish, None when there is none."""
         with self._lock:
@@ -84,7 +94,9 @@ class StateBoard:
                     return Post(kind, alerts_payload(self._identity, list(self._active.values())))
                 if kind in self._newest:
                     return Post(kind, self._newest[kind])
-            return self._events.popleft() if self._events else None
+            if self._events:
+                return self._events.popleft()
+            return self._pictures.popleft() if self._pictures else None
 
     def raise_alert(self, code: str, severity: str, detail: str) -> None:
         """Raise an alert; of an active one only the count and the detail change.

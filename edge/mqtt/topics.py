@@ -51,6 +51,7 @@ DELIVERY = {
     "ack": Delivery("ack", qos=1, retain=False, expiry_s=3600),
     "last": Delivery("result/last", qos=0, retain=True, expiry_s=3600),
     "health": Delivery("health", qos=0, retain=False, expiry_s=90, is_node=True),
+    "picture": Delivery("picture", qos=0, retain=False, expiry_s=60),
 }
 # What is asked of a station, at `<station>/cmd/<name>`: old requests must not arrive late, and a
 # retained one would be heard again at every reconnect.

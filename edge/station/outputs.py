@@ -15,6 +15,7 @@ from edge.messages.payload import Payload
 from edge.messages.result_payload import ViewResult, result_payload
 from edge.messages.state_board import StateBoard
 from edge.mqtt.publisher import Publisher
+from edge.outputs.archived_pictures import ArchivedPictures
 from edge.outputs.callbacks import CommitSignal, ResultCallback
 from edge.outputs.outbox import Outbox
 from edge.outputs.outbox_writer import OutboxWriter
@@ -22,6 +23,7 @@ from edge.outputs.picture_archive import PictureArchive
 from edge.outputs.raw_archive import RawArchive
 from edge.outputs.sink import Decided, ResultSink
 from edge.outputs.statistics import Statistics
+from edge.outputs.thumbnails import Thumbnails
 from edge.station.frame_alerts import FrameAlerts
 from edge.station.job_answers import JobAnswers
 
@@ -36,6 +38,8 @@ def make_sinks(
     finish: Callable[[str, Answer], None],
     on_result: Callable[[Payload], None] | None,
     describe_camera: Callable[[str], CameraDescription | None],
+    identity: Identity,
+    pictures: ArchivedPictures | None,
 ) -> list[ResultSink]:
     """List the sinks of a station in the order in which they hear of a result.
 
@@ -50,6 +54,8 @@ def make_sinks(
         finish: takes the outcome of a single job.
         on_result: gets every stored result; None when nobody asked for them.
         describe_camera: tells what a camera says of itself, for records of frames.
+        identity: who publishes.
+        pictures: sends pictures of the archive; None without one.
 
     Raises:
         ConfigError: the folder of the archive cannot be written.
@@ -64,17 +70,36 @@ def make_sinks(
             sinks.append(PictureArchive(config.archive, drops))
         if config.archive.raw is not None:
             sinks.append(RawArchive(config, config.archive, drops, states, describe_camera))
+    if publisher is not None and config.mqtt.pictures.thumbnails != "none":
+        sinks.append(Thumbnails(config.mqtt.pictures, identity, states, drops))
+    if pictures is not None:
+        sinks.append(pictures)
     if on_result is not None:
         sinks.append(ResultCallback(on_result, drops))
     return sinks
 
 
+def archived_pictures(
+    config: StationConfig,
+    identity: Identity,
+    states: StateBoard,
+    drops: DropCounts,
+    finish: Callable[[str, Answer], None],
+) -> ArchivedPictures | None:
+    """Return what sends pictures of the archive; None for a station without one."""
+    if config.archive is None:
+        return None
+    return ArchivedPictures(config.archive.path, identity, states, drops, finish)
+
+
 def raise_if_lost(outbox: Outbox, writer: OutboxWriter) -> None:
-    """Tell at the end of a run of results that could not be stored.
+    """Tell at the end of a run of a broken outbox, and of results that could not be stored.
 
     Raises:
         PublishError: there are some.
     """
+    if writer.error is not None:
+        raise writer.error
     given_up = max(outbox.unstored, writer.lost_memory)
     if given_up:
         raise PublishError(

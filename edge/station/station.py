@@ -28,6 +28,7 @@ from edge.outputs.outbox import Outbox, outbox_path
 from edge.outputs.statistics import Statistics, Summary
 from edge.paths import find_run_dir
 from edge.state_folder import prepare_state_folder
+from edge.station import outputs
 from edge.station.acquisition import acquire
 from edge.station.commands import control
 from edge.station.commands.handlers import CommandHandlers
@@ -35,7 +36,6 @@ from edge.station.commands.jobs import JobControl
 from edge.station.heartbeat import Heartbeat
 from edge.station.host import host_numbers
 from edge.station.inspection_loop import InspectionLoop
-from edge.station.outputs import make_sinks, payload_maker, raise_if_lost
 from edge.station.recipes.changeover import Changeover
 from edge.station.recipes.recipes import Recipes
 from edge.station.recipes.selected_recipe import SelectedRecipe, selected_recipe_path
@@ -144,7 +144,7 @@ class Station:
                 on_command=self._commands.take if config.commands.allow else None,
                 on_delivery=self._report.delivery_changed,
             )
-        sinks = make_sinks(
+        sinks = outputs.make_sinks(
             config,
             self.drops,
             self.statistics,
@@ -153,10 +153,11 @@ class Station:
             finish=self._finish,
             on_result=self._on_result,
             describe_camera=self._report.camera_says,
+            identity=self._identity,
+            pictures=self._pictures,
         )
-        describe = payload_maker(config, self._identity)
+        describe = outputs.payload_maker(config, self._identity)
         self._results = ResultDispatcher(sinks, self._outbox, describe, self.drops)
-        self._writer = self._results.writer
 
     def _build_control(self) -> None:
         """Load the recipe, and make what commands act on and what tells of it."""
@@ -181,10 +182,14 @@ class Station:
             on_dropped=lambda frames: self._loop.dropped(frames),  # noqa: PLW0108 - made later
         )
         self._triggers = acquire.make_trigger_queue(config, self._changeover, self._jobs)
+        self._pictures = outputs.archived_pictures(
+            config, self._identity, self._states, self.drops, self._finish
+        )
         handlers = CommandHandlers(
             self._changeover,
             self._jobs,
             self._states,
+            request_picture=self._pictures.send if self._pictures else None,
             request_trigger=lambda wanted: acquire.request_trigger(self._capture, wanted),
             retry_camera=lambda: self._capture.retry(),  # noqa: PLW0108 - made later
             request_stop=self.request_stop,
@@ -232,12 +237,19 @@ class Station:
         while self._inspector.is_alive() and not self._stop.wait(WATCH_S):
             self._capture.check(time.monotonic_ns())
             self._jobs.check(time.monotonic_ns())
-            error = self._writer.error or (self._publisher.error if self._publisher else None)
-            if error is not None:
+            publisher_error = self._publisher.error if self._publisher else None
+            if error := self._results.writer.error or publisher_error:
                 raise error
             if time.monotonic() >= next_health:
                 next_health += self._config.health_interval_s
-                self._report_health()
+                self._report.health(
+                    acquire.camera_states(self._config, self._capture),
+                    self.statistics.summary(),
+                    self.drops.snapshot(),
+                    self._publisher.stats if self._publisher else {"connected": False},
+                    host_numbers(self._state_dir),
+                    None if self._triggers is None else self._triggers.counts,
+                )
 
     def _inspect(self) -> None:
         """Inspect frame after frame; this is the inspector's thread."""
@@ -252,20 +264,9 @@ class Station:
     def _finish(self, cmd_id: str, answer: Answer) -> None:
         self._commands.finish(cmd_id, answer)
 
-    def _report_health(self) -> None:
-        self._report.health(
-            acquire.camera_states(self._config, self._capture),
-            self.statistics.summary(),
-            self.drops.snapshot(),
-            self._publisher.stats if self._publisher else {"connected": False},
-            host_numbers(self._state_dir),
-            None if self._triggers is None else self._triggers.counts,
-        )
-
     def _shut_down(self) -> None:
         """Stop from the camera to the broker, each with a share of the time that is left."""
-        limit_s = STOP_S if self._is_requested or self._error else FINISH_S
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + (STOP_S if self._is_requested or self._error else FINISH_S)
 
         def left() -> float:
             return max(0.05, deadline - time.monotonic())
@@ -295,6 +296,4 @@ class Station:
     def _raise_what_went_wrong(self) -> None:
         if self._error is not None:
             raise self._error
-        if self._writer.error is not None:
-            raise self._writer.error
-        raise_if_lost(self._outbox, self._writer)
+        outputs.raise_if_lost(self._outbox, self._results.writer)

@@ -18,9 +18,10 @@ def problem(folder: Path, name: str) -> str:
 
 
 def test_only_what_moves_nothing_is_a_default() -> None:
-    assert DEFAULT_COMMANDS == ("get_state", "acknowledge_alert")
+    assert DEFAULT_COMMANDS == ("get_state", "get_picture", "acknowledge_alert")
     assert [name for name, spec in COMMANDS.items() if not spec.is_change] == [
         "get_state",
+        "get_picture",
         "trigger",
     ]
     assert all(name == spec.name for name, spec in COMMANDS.items())

@@ -29,6 +29,7 @@ from edge.messages.payload import (
     state_payload,
     status_payload,
 )
+from edge.messages.picture import picture_payload
 from edge.messages.result_payload import result_payload
 from edge.mqtt.topics import COMMAND, DELIVERY, Topics
 from edge.result import Reason, Verdict
@@ -44,6 +45,10 @@ from tests.support.mqtt_results import (
 ALERT = alert_payload(
     IDENTITY, code="camera_lost", severity="error", state="raised", since=now(), detail="", count=1
 )
+PICTURE = picture_payload(
+    IDENTITY, "thumbnail", b"jpeg", camera="top", frame_id=7,
+    captured_at=datetime.now(timezone.utc), verdict="fail",
+)  # fmt: skip
 STATS = {
     "connected": True,
     "protocol": "5",
@@ -145,6 +150,8 @@ EVERY = [
     ("alerts", alerts_payload(IDENTITY, [{**ALERT, "acknowledged": {"by": "x", "ts": now()}}])),
     ("alerts", alerts_payload(IDENTITY, [ALERT])),
     ("alerts", alerts_payload(IDENTITY, [])),
+    ("picture", PICTURE),
+    ("picture", {**PICTURE, "purpose": "raw", "cmd_id": "c-1", "part_id": "p-1", "heat": "//4="}),
 ]
 
 
@@ -380,7 +387,7 @@ def test_a_command_is_read_from_its_own_topic_only():
 def test_only_what_stays_true_is_retained():
     retained = {kind for kind, delivery in DELIVERY.items() if delivery.retain}
     assert retained == {"status", "info", "state", "counters", "alerts", "last"}
-    assert {kind for kind, d in DELIVERY.items() if d.qos == 0} == {"last", "health"}
+    assert {kind for kind, d in DELIVERY.items() if d.qos == 0} == {"last", "health", "picture"}
 
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
@@ -402,5 +409,5 @@ def test_the_documented_table_is_the_one_in_the_code(kind):
     assert schema_name == f"`edge-infer.{'result' if kind == 'last' else kind}/1`"
     assert (int(qos), retained == "yes") == (delivery.qos, delivery.retain)
     seconds = {"–": None, "1 day": 86400, "7 days (`result_expiry_s`)": 7 * 86400, "1 hour": 3600,
-               "90 s": 90}  # fmt: skip
+               "90 s": 90, "60 s": 60}  # fmt: skip
     assert seconds[expiry] == delivery.expiry_s

@@ -32,6 +32,18 @@ def test_of_several_changes_only_the_newest_is_published():
     assert drain(board) == [("state", {"n": 4}, None)]
 
 
+def test_pictures_come_last_and_old_ones_are_dropped():
+    board = StateBoard(IDENTITY)
+    for n in range(state_board.MOST_PICTURES + 2):
+        board.show({"n": n})
+    board.put("state", {"n": 0})
+    kinds = [kind for kind, *_ in drain(board)]
+    assert kinds == ["state", *["picture"] * state_board.MOST_PICTURES]
+    board.show({"n": 99})
+    board.begin()
+    assert "picture" not in [kind for kind, *_ in drain(board)], "nobody saw it when it was new"
+
+
 def test_health_that_nobody_could_receive_is_dropped():
     board = StateBoard(IDENTITY)
     board.put("health", {"n": 1})

@@ -154,7 +154,7 @@ def test_what_moves_the_machine_is_refused_by_default(run_station) -> None:
     assert "commands.allow in the station file decides" in refused["message"]
     unknown = mes.ask("rebuild_engine")
     assert (unknown["status"], unknown["code"]) == ("rejected", "not_allowed")
-    assert mes.newest("info")["commands"] == ["get_state", "acknowledge_alert"]
+    assert mes.newest("info")["commands"] == ["get_state", "get_picture", "acknowledge_alert"]
     assert "commands_open" not in alerts(mes)
     running.more()
     assert {r["threshold"] for r in running.results} == {threshold}

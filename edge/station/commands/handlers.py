@@ -10,6 +10,7 @@ from edge.config.commands import COMMANDS
 from edge.messages.command import Answer, Code, Command
 from edge.messages.payload import significant
 from edge.messages.state_board import StateBoard
+from edge.outputs.archived_pictures import Wanted, read_wanted
 from edge.station.commands.jobs import Job, JobControl
 from edge.station.recipes.changeover import Changeover, Done
 from edge.trigger import Trigger
@@ -33,6 +34,7 @@ class CommandHandlers:
         changeover: exchanges recipes.
         jobs: starts and ends jobs.
         board: holds the alerts.
+        request_picture: has a picture of the archive published; None without an archive.
         request_trigger: announces a part; None where the station file names another trigger.
         retry_camera: tries to open a lost camera now; returns False when none is lost.
         request_stop: ends the process in order.
@@ -48,6 +50,7 @@ class CommandHandlers:
         jobs: JobControl,
         board: StateBoard,
         *,
+        request_picture: Callable[[Wanted, str], Answer] | None,
         request_trigger: Callable[[Mapping[str, object]], Trigger | NotTaken | None],
         retry_camera: Callable[[], bool],
         request_stop: Callable[[], None],
@@ -56,6 +59,7 @@ class CommandHandlers:
         self._changeover = changeover
         self._jobs = jobs
         self._board = board
+        self._request_picture = request_picture
         self._request_trigger = request_trigger
         self._retry_camera = retry_camera
         self._request_stop = request_stop
@@ -68,6 +72,17 @@ class CommandHandlers:
     def get_state(self, _: Command) -> Answer:
         """Do nothing: every answer holds the state."""
         return Answer("done", "ok", "the answer holds the state")
+
+    def get_picture(self, command: Command) -> Answer:
+        """Publish a picture of a judged part from the archive."""
+        if self._request_picture is None:
+            detail = "the station file has no archive; add one to keep pictures"
+            return Answer("rejected", "unknown_picture", detail)
+        try:
+            wanted = read_wanted(command.args)
+        except ValueError as error:
+            return Answer("rejected", "invalid", str(error)[:300])
+        return self._request_picture(wanted, command.cmd_id)
 
     def prepare_recipe(self, command: Command) -> Answer:
         """Load a recipe beside the running one and exchange them."""

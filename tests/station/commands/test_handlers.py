@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from datetime import datetime, timezone
 
 from edge.config.commands import COMMANDS
 from edge.config.trigger import TriggerSettings
 from edge.drop_counts import DropCounts
 from edge.messages.command import Answer, Command, command_payload
 from edge.messages.state_board import StateBoard
+from edge.outputs.archived_pictures import Wanted
 from edge.station.capture.mailbox import Mailbox
 from edge.station.commands.handlers import CommandHandlers
 from edge.station.commands.jobs import JobControl
@@ -38,10 +40,12 @@ class Station:
             finish=self.finished.__setitem__,
         )
         self.trigger_outcome = None
+        self.pictures: list[tuple[Wanted, str]] = []
         self.handlers = CommandHandlers(
             changeover,
             self.jobs,
             self.board,
+            request_picture=self._request_picture,
             request_trigger=lambda _: self.trigger_outcome,
             retry_camera=lambda: False,
             request_stop=self._stop,
@@ -50,6 +54,10 @@ class Station:
 
     def _stop(self) -> None:
         self.stops += 1
+
+    def _request_picture(self, wanted: Wanted, cmd_id: str) -> Answer:
+        self.pictures.append((wanted, cmd_id))
+        return Answer("accepted")
 
     def ask(self, name: str, **args: str) -> Answer:
         payload = command_payload(name, "mes", args, lifetime_s=9)
@@ -105,6 +113,25 @@ def test_alerts_are_acknowledged_and_the_process_is_ended(changeover: Changeover
     assert station.ask("acknowledge_alert", code="camera_lost").status == "done"
     assert station.ask("halt").status == "done"
     assert station.stops == 1
+
+
+def test_a_picture_is_asked_for_by_what_its_result_says(changeover: Changeover) -> None:
+    station = Station(changeover)
+    args = {
+        "camera": "top", "frame_id": "7", "capture": "2026-11-21T10:15:02.114Z", "result": "fail",
+    }  # fmt: skip
+    assert station.ask("get_picture", **args).status == "accepted"
+    moment = datetime(2026, 11, 21, 10, 15, 2, 114_000, tzinfo=timezone.utc)
+    assert station.pictures == [(Wanted("view", "top", 7, moment, "fail"), "get_picture")]
+    wrong = {
+        "camera": "../../etc", "frame_id": "-1", "capture": "yesterday", "result": "bad",
+        "form": "both",
+    }  # fmt: skip
+    for name, value in wrong.items():
+        answer = station.ask("get_picture", **{**args, name: value})
+        assert (answer.status, answer.code) == ("rejected", "invalid"), name
+        assert value in answer.message
+    assert len(station.pictures) == 1
 
 
 def test_a_trigger_is_answered_at_once_with_its_id_or_why_not(changeover: Changeover) -> None:
