@@ -77,6 +77,9 @@ def test_one_camera_on_the_command_line_does_not_stand_for_several(tmp_path: Pat
         with_overrides(config, camera="test://conveyor")
 
 
-def test_the_example_is_a_station_file() -> None:
-    example = Path(__file__).parents[2] / "configs" / "views.yaml"
-    assert [camera.name for camera in read_station(example).cameras] == ["top", "left", "code"]
+@pytest.mark.parametrize(
+    ("example", "last"), [("views.yaml", "code"), ("free-views.yaml", "right")]
+)
+def test_the_example_is_a_station_file(example: str, last: str) -> None:
+    config = read_station(Path(__file__).parents[2] / "configs" / example)
+    assert [camera.name for camera in config.cameras] == ["top", "left", last]
