@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from edge.data.duplicates import joined, twins
-from edge.data.image_set import ImageSet, Sample, hold_out
+from edge.data.image_set import ImageSet, Sample, check_enough, hold_out, units_of
 from edge.data.left_out import in_short, say_once
 from edge.data.masks import picture_size
 from edge.errors import DataError
@@ -21,6 +23,46 @@ def hold_out_parts(images: ImageSet, seed: int) -> Split:
     Raises:
         DataError: too few pictures, a picture is unreadable, some lie and others stand, or all
             are the same.
+    """
+    train, held_out = hold_out(images.train, images.has_groups, seed, _copies(images))
+    if not train or not held_out:
+        raise _too_few_parts(images)
+    return train, held_out
+
+
+def deal_parts(images: ImageSet, seed: int, count: int) -> tuple[int, ...]:
+    """Deal the good parts of a set into `count` shares of about as many pictures each.
+
+    A part lies in one share with all of its pictures and their copies; without known parts, a run
+    of neighbouring file names does.
+
+    Returns:
+        The share of each picture, 0..count - 1; fewer shares where there are fewer parts.
+
+    Raises:
+        DataError: as hold_out_parts.
+    """
+    samples, copies = images.train, _copies(images)
+    check_enough(samples)
+    units = units_of(samples, has_groups=images.has_groups, together=copies)
+    sizes = Counter(units)
+    if len(sizes) < 2:
+        raise _too_few_parts(images)
+    order = list(sizes)
+    np.random.default_rng(seed).shuffle(order)
+    filled = [0] * min(count, len(order))
+    share_of = {}
+    for unit in sorted(order, key=lambda unit: -sizes[unit]):
+        share_of[unit] = filled.index(min(filled))
+        filled[share_of[unit]] += sizes[unit]
+    return tuple(share_of[unit] for unit in units)
+
+
+def _copies(images: ImageSet) -> list[tuple[int, int]]:
+    """Pairs of places of the same good picture; those that show different parts are named.
+
+    Raises:
+        DataError: a picture is unreadable, some lie and others stand, or all are the same.
     """
     samples = images.train
     check_orientation(images)
@@ -38,12 +80,13 @@ def hold_out_parts(images: ImageSet, seed: int) -> Split:
             f"--data {images.name}: {len(apart)} good pictures are copies of others, kept on one "
             f"side: {in_short(named)}"
         )
-    train, held_out = hold_out(samples, images.has_groups, seed, pairs)
-    if not train or not held_out:
-        raise DataError(
-            f"--data {images.name}: its good pictures show too few different parts to hold any out"
-        )
-    return train, held_out
+    return pairs
+
+
+def _too_few_parts(images: ImageSet) -> DataError:
+    return DataError(
+        f"--data {images.name}: its good pictures show too few different parts to hold any out"
+    )
 
 
 def say_leaks(images: ImageSet) -> None:

@@ -32,6 +32,7 @@ from edge.picture_file import read_picture
 # support no useful false-reject rate.
 HELD_OUT_SHARE = 0.2
 HELD_OUT_LEAST = 30
+LEAST_PICTURES = 6
 # Without known groups, neighbours by name are likely to show the same part: whole runs of names
 # are held out instead of single pictures.
 BLOCKS = 20
@@ -156,18 +157,12 @@ def hold_out(
         DataError: too few pictures to hold any out.
     """
     wanted = max(round(HELD_OUT_SHARE * len(samples)), min(HELD_OUT_LEAST, len(samples) // 3))
-    if wanted < 2:
-        raise DataError(f"expected at least 6 good pictures to train on, found {len(samples)}")
-    names_of = [
-        sample.group if has_groups else f"block {index * BLOCKS // len(samples)}"
-        for index, sample in enumerate(samples)
-    ]
-    places = {name: place for place, name in enumerate(dict.fromkeys(names_of))}
-    pairs = [(places[names_of[i]], places[names_of[j]]) for i, j in together]
-    unit_of = dict(zip(places, joined(len(places), pairs), strict=True))
+    check_enough(samples)
     units: dict[int, list[Sample]] = {}
-    for name, sample in zip(names_of, samples, strict=True):
-        units.setdefault(unit_of[name], []).append(sample)
+    for number, sample in zip(
+        units_of(samples, has_groups=has_groups, together=together), samples, strict=True
+    ):
+        units.setdefault(number, []).append(sample)
     numbers = list(units)
     np.random.default_rng(seed).shuffle(numbers)
     held: set[int] = set()
@@ -179,6 +174,35 @@ def hold_out(
             count += len(units[number])
     train = tuple(s for number, unit in units.items() if number not in held for s in unit)
     return train, tuple(s for number, unit in units.items() if number in held for s in unit)
+
+
+def units_of(
+    samples: Sequence[Sample], *, has_groups: bool, together: Sequence[tuple[int, int]] = ()
+) -> list[int]:
+    """For each picture the number of what must not be divided: its part, or its block of names.
+
+    Pairs of places in `together` join their units.
+    """
+    names_of = [
+        sample.group if has_groups else f"block {index * BLOCKS // len(samples)}"
+        for index, sample in enumerate(samples)
+    ]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names_of))}
+    pairs = [(places[names_of[i]], places[names_of[j]]) for i, j in together]
+    first = joined(len(places), pairs)
+    return [first[places[name]] for name in names_of]
+
+
+def check_enough(samples: Sequence[Sample]) -> None:
+    """Check that there are pictures enough to train on some and judge the others.
+
+    Raises:
+        DataError: there are too few.
+    """
+    if len(samples) < LEAST_PICTURES:
+        raise DataError(
+            f"expected at least {LEAST_PICTURES} good pictures to train on, found {len(samples)}"
+        )
 
 
 def read_pixels(path: Path) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.data.few_shot import choose_shots
-from edge.data.held_out import hold_out_parts
+from edge.data.held_out import deal_parts, hold_out_parts
 from edge.data.image_set import Sample, read_image_set
 from edge.data.record import DataRecord, pictures_digest
 from edge.data.viewed import fitted, viewed
@@ -28,6 +28,8 @@ class Products:
         names: of the products.
         has_groups: every product says which pictures show the same part.
         geometry: fitted to the pictures to train on; None learns whole frames.
+        shares: with cross-fitting, the share that each of `train` is dealt into; none is held out
+            then, but each share is left out of a training once. () without.
     """
 
     names: tuple[str, ...]
@@ -35,6 +37,7 @@ class Products:
     held_out: tuple[Sample, ...]
     has_groups: bool
     geometry: Geometry | None = None
+    shares: tuple[int, ...] = ()
 
     def record(self, frame_wh: tuple[int, int]) -> DataRecord:
         """What run.yaml says of these pictures."""
@@ -56,11 +59,13 @@ def read_products(
     seed: int,
     shots: int | None = None,
     geometry: Geometry | None = None,
+    shares: int = 0,
 ) -> Products:
     """Read every folder and hold a part of each out, so that no product lacks held-out parts.
 
     `shots` keeps that many training pictures of each product (few-shot). `geometry` makes the views
-    of the pictures that are learned.
+    of the pictures that are learned. `shares` deals the pictures of each product into so many
+    shares, and holds none out (see deal_parts).
 
     Raises:
         DataError: a folder cannot be used, or its name cannot be a product's.
@@ -72,10 +77,15 @@ def read_products(
         _check_names(names)
     train: list[Sample] = []
     held_out: list[Sample] = []
+    dealt: list[int] = []
     for folder, images in zip(folders, sets, strict=True):
         if not images.train:
             raise TrainingError(f"--data {folder}: no pictures in train/good")
-        chosen, held = hold_out_parts(images, seed)
+        chosen, held = images.train, images.train[:0]
+        if shares:
+            dealt += deal_parts(images, seed, shares)
+        else:
+            chosen, held = hold_out_parts(images, seed)
         if shots is not None:
             chosen = choose_shots(chosen, shots, seed)
         prefix = f"{images.name}/" if len(sets) > 1 else ""
@@ -86,7 +96,7 @@ def read_products(
         geometry = fitted(geometry, train)
         transform = ViewTransform(geometry)
         train, held_out = list(viewed(train, transform)), list(viewed(held_out, transform))
-    return Products(tuple(names), tuple(train), tuple(held_out), has_groups, geometry)
+    return Products(tuple(names), tuple(train), tuple(held_out), has_groups, geometry, tuple(dealt))
 
 
 def _check_names(names: Sequence[str]) -> None:

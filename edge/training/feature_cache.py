@@ -31,18 +31,26 @@ class Extractor(Protocol):
 class FeatureCache:
     """Features of the network inputs of a list of pictures, by group, memory-mapped.
 
-    `arrays` holds one (n, N, C_g) float16 array per group; n counts tiles.
+    `arrays` holds one (n, N, C_g) float16 array per group; n counts tiles. `rows` are the inputs
+    that the cache shows, None all of them.
     """
 
-    def __init__(self, arrays: Sequence[NDArray[np.float16]]):
+    def __init__(self, arrays: Sequence[NDArray[np.float16]], rows: NDArray[np.intp] | None = None):
         self.arrays = tuple(arrays)
+        self._rows = rows
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return len(self.arrays[0]) if self._rows is None else len(self._rows)
+
+    def some(self, rows: NDArray[np.intp]) -> FeatureCache:
+        """The same features, of some of the inputs alone."""
+        return FeatureCache(self.arrays, rows if self._rows is None else self._rows[rows])
 
     def batch(self, indices: Sequence[int]) -> Groups:
         """Read inputs by index as (B, N, C_g) float32 tensors."""
         rows = np.asarray(indices)
+        if self._rows is not None:
+            rows = self._rows[rows]
         return tuple(torch.from_numpy(array[rows].astype(np.float32)) for array in self.arrays)
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from edge.config.reader import Settings
+
+SHARES_EACH = 3
+# Steps of a fold's decoder, as a share of the final one's (docs/adr/0036).
+FOLD_STEPS = 0.3
 
 
 class TrainingSettings(Settings):
     """How the trainable part is trained; defaults follow INP-Former's published protocol.
 
     Attributes:
+        folds: with cross-fitting, how many decoders are trained without a share of the parts; all
+            parts train the final one, and each part is judged by a decoder without it. 0 or 1: a
+            fifth of the parts is held out of all training instead.
         shots: train on so many good pictures of each product and their 22 changed copies (see
             few_shot); None takes all pictures as they are.
         steps: optimiser steps.
@@ -26,6 +35,7 @@ class TrainingSettings(Settings):
     """
 
     seed: int = 0
+    folds: int = Field(default=0, ge=0, le=20)
     shots: int | None = None
     steps: int = 1500
     batch: int = 16
@@ -41,6 +51,19 @@ class TrainingSettings(Settings):
     soft_coherence: bool = False
     squared_mining: bool = False
     head_steps: int = 400
+
+    @property
+    def shares(self) -> int:
+        """Shares that the parts are dealt into with cross-fitting; 0 without.
+
+        What is cheap to fit is fitted without one share at a time, a decoder without several.
+        """
+        return SHARES_EACH * self.folds if self.folds > 1 else 0
+
+    @property
+    def of_fold(self) -> TrainingSettings:
+        """The training of a decoder that leaves parts out: shorter, its level is corrected."""
+        return self.model_copy(update={"steps": max(1, round(FOLD_STEPS * self.steps))})
 
     @property
     def warmup_steps(self) -> int:
