@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +17,15 @@ from edge.data.image_set import ImageSet, Sample, check_masks, read_mask, read_p
 from edge.data.left_out import in_short, say_once
 from edge.engines.protocol import Engine
 from edge.errors import DataError
-from edge.evaluation.metrics import PixelRanking, Ranking, auroc, rank, rank_pixels
+from edge.evaluation.json_numbers import rounded
+from edge.evaluation.metrics import (
+    PixelRanking,
+    Ranking,
+    auroc,
+    rank,
+    rank_pixels,
+    recalls_at,
+)
 from edge.evaluation.region_metrics import (
     Located,
     Overlap,
@@ -68,6 +75,7 @@ class Evaluation:
 
     Image and pixel values are exact ranking metrics (edge.evaluation.metrics). `false_reject_rate`
     and `recall` are at the shipped threshold, counting every part that does not pass as rejected.
+    `recall_at` maps FALSE_REJECT_RATES to the recall at thresholds from this set's good parts.
     `per_type` maps each defect type to its count `n`, `image_auroc` against all good parts and
     `recall`. `types` and `veto` are None for a bundle that names no types. `left_out` counts the
     set's test pictures that the bundle's types were trained on: they are in none of the figures.
@@ -77,6 +85,7 @@ class Evaluation:
     pixel: PixelRanking
     false_reject_rate: float
     recall: float
+    recall_at: dict[float, float]
     per_type: dict[str, dict[str, float]]
     regions: RegionMetrics
     types: TypeMetrics | None
@@ -123,6 +132,7 @@ class Evaluation:
             "pixel_auroc": pixel.auroc, "pixel_ap": pixel.ap, "pixel_f1_max": pixel.f1_max,
             "aupro": self.aupro, "false_reject_rate": self.false_reject_rate,
             "recall": self.recall, "threshold": self.threshold,
+            **{f"recall_at_{100 * r:.0f}_percent": v for r, v in self.recall_at.items()},
             "good": self.good, "defective": self.defective, "masks": self.masks,
             "left_out": self.left_out,
             "type_accuracy": types.accuracy if types else None,
@@ -144,8 +154,7 @@ class Evaluation:
                 "predicted": list(matrix.predicted),
                 "counts": matrix.counts.tolist(),
             }
-        rounded: dict[str, Any] = _rounded(data)
-        return rounded
+        return rounded(data)
 
 
 def unseen(bundle: Bundle, images: ImageSet) -> tuple[Sample, ...]:
@@ -212,8 +221,7 @@ def evaluate(
         )
     if not parts:
         raise DataError(f"--data {images.name}: the geometry hides the defects of all parts")
-    has_masks = any(mask.any() for mask in masks)
-    pixel = rank_pixels(maps, masks, seen) if has_masks else NO_PIXELS
+    pixel = rank_pixels(maps, masks, seen) if any(m.any() for m in masks) else NO_PIXELS
     return measure(bundle, parts, pixel, len(images.test) - len(samples))
 
 
@@ -267,6 +275,7 @@ def measure(
         pixel=pixel,
         false_reject_rate=float(rejected[~labels].mean()) if (~labels).any() else NAN,
         recall=float(rejected[labels].mean()) if labels.any() else NAN,
+        recall_at=recalls_at(labels, scores),
         per_type=per_type,
         regions=region_metrics([_located(item) for item in parts]),
         types=named,
@@ -289,12 +298,3 @@ def evaluation_size(width: int, height: int) -> tuple[int, int]:
     """Size at which map and mask of a picture meet."""
     shrink = min(1.0, EVALUATION_SIDE / max(width, height))
     return round(width * shrink), round(height * shrink)
-
-
-def _rounded(value: Any) -> Any:
-    """Copy plain data with NaN as None and floats at six digits."""
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
-    return value

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 Labels = NDArray[np.bool_]
 Scores = NDArray[np.floating]
 AUPRO_LIMIT = 0.3
+# Shares of good parts that a line may afford to reject: detectors are compared by their recall
+# there.
+FALSE_REJECT_RATES = (0.01, 0.05)
 CURVE_POINTS = 256
 
 
@@ -77,6 +80,36 @@ def curves(labels: Labels, scores: Scores) -> Curves:
 def auroc(labels: Labels, scores: Scores) -> float:
     """P(score of a positive > score of a negative), ties counted half."""
     return rank(labels, scores).auroc
+
+
+def recall_at(labels: Labels, scores: Scores, false_reject_rate: float) -> float:
+    """Share of positives found when at most `false_reject_rate` of the negatives are rejected.
+
+    The threshold is a score of a negative, without interpolation: of n negatives the
+    k = floor(rate n) highest may be rejected, and the next one is the threshold. What lies above
+    it is rejected, as on the line. With n < 1 / rate this is the highest negative: the figure then
+    stands for a smaller rate than its name.
+
+    Args:
+        labels: (n,) bool.
+        scores: (n,).
+        false_reject_rate: in [0, 1).
+
+    Returns:
+        Recall in [0, 1]; NaN without positives or negatives.
+    """
+    labels, scores = labels.ravel(), scores.ravel()
+    good = np.sort(scores[~labels])[::-1]
+    if not len(good) or not labels.any():
+        return float("nan")
+    # 0.29 * 100 is 28.999999999999996.
+    rejected = int(false_reject_rate * len(good) + 1e-9)
+    return float(np.mean(scores[labels] > good[rejected]))
+
+
+def recalls_at(labels: Labels, scores: Scores) -> dict[float, float]:
+    """Map each of FALSE_REJECT_RATES to `recall_at` it."""
+    return {rate: recall_at(labels, scores, rate) for rate in FALSE_REJECT_RATES}
 
 
 def rank_pixels(

@@ -142,6 +142,8 @@ def test_the_figures_of_a_set_by_hand(result: Evaluation) -> None:
     assert result.recall == 3 / 4
     # Good 0.2 0.4 0.6 1.5 against 1.6 2.5 0.5 2.4.
     assert result.image_auroc == pytest.approx((4 + 4 + 2 + 4) / 16)
+    # None of four good parts may be rejected at 5 %: above 1.5 lie 1.6, 2.5 and 2.4.
+    assert result.recall_at == {0.01: 3 / 4, 0.05: 3 / 4}
     assert result.regions.recall == 3 / 6
     assert result.regions.false_alarms_good == 1 / 4
     assert result.regions.false_alarms_defective == 0
@@ -157,6 +159,7 @@ def test_the_json_has_the_published_keys(result: Evaluation) -> None:
     assert {
         "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
         "aupro", "false_reject_rate", "recall", "threshold", "good", "defective", "masks",
+        "recall_at_1_percent", "recall_at_5_percent",
         "left_out", "per_type", "type_accuracy", "type_unknown_rate", "confusion", "region_recall",
         "veto",
         "region_type_accuracy", "false_alarms_per_part", "frame_ms_p50", "frame_ms_p95",
@@ -187,7 +190,14 @@ def test_a_set_of_good_parts_alone_has_only_false_rejects(bundle: Bundle, images
     data = evaluate(bundle, BrightEngine(), good, no_bar).as_json()
     assert data["false_reject_rate"] == 0.25
     assert data["false_alarms_per_part"] == {"good": 0.25, "defective": None}
-    for key in ("image_auroc", "recall", "aupro", "region_recall", "type_accuracy"):
+    for key in (
+        "image_auroc",
+        "recall",
+        "recall_at_1_percent",
+        "aupro",
+        "region_recall",
+        "type_accuracy",
+    ):
         assert data[key] is None
     assert data["confusion"]["labels"] == []
 

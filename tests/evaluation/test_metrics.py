@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.evaluation.metrics import auroc, curves, rank, rank_pixels
+from edge.evaluation.metrics import auroc, curves, rank, rank_pixels, recall_at
 
 
 def scene(seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -129,6 +129,38 @@ def test_doubling_the_set_changes_nothing() -> None:
     once, twice = rank_pixels(maps, masks), rank_pixels(maps * 2, masks * 2)
     assert once.aupro == pytest.approx(twice.aupro)
     assert once.ranking.ap == pytest.approx(twice.ranking.ap)
+
+
+GOOD = np.arange(100) / 100  # 0.00 to 0.99
+
+
+@pytest.mark.parametrize(
+    ("good", "defective", "rate", "expected"),
+    [
+        # One of 100 may be rejected, 0.99: the threshold is 0.98, and what equals it passes.
+        (GOOD, [0.97, 0.98, 0.985, 2.0], 0.01, 2 / 4),
+        # Five of 100: the threshold is 0.94.
+        (GOOD, [0.94, 0.945, 0.96, 0.1], 0.05, 2 / 4),
+        # Of 99 good parts none may be rejected at 1 %, four at 5 %.
+        (GOOD[:99], [0.97, 0.98, 0.985], 0.01, 1 / 3),
+        (GOOD[:99], [0.94, 0.945, 0.985], 0.05, 2 / 3),
+        # A tie at the threshold is never broken: both highest pass.
+        ([0.1, 0.2, 0.9, 0.9], [0.9, 0.95], 0.25, 1 / 2),
+        (GOOD, [0.705, 0.695], 0.29, 1 / 2),
+        (GOOD, [0.0, 1.0], 0.0, 1 / 2),
+    ],
+)
+def test_recall_at_a_rate_of_false_rejects_by_hand(good, defective, rate, expected) -> None:
+    scores = np.array([*good, *defective])
+    labels = np.arange(len(scores)) >= len(good)
+    assert recall_at(labels, scores, rate) == pytest.approx(expected)
+    shuffled = np.random.default_rng(0).permutation(len(scores))
+    assert recall_at(labels[shuffled], scores[shuffled], rate) == pytest.approx(expected)
+
+
+def test_recall_needs_both_classes() -> None:
+    assert math.isnan(recall_at(np.zeros(3, bool), np.arange(3.0), 0.01))
+    assert math.isnan(recall_at(np.ones(3, bool), np.arange(3.0), 0.01))
 
 
 def test_what_does_not_exist_is_nan() -> None:
