@@ -191,7 +191,7 @@ class Recipe(Settings):
         return self
 
 
-ThresholdMethod = Literal["split-conformal", "cross-conformal"]
+ThresholdMethod = Literal["split-conformal", "cross-conformal", "augmented-views"]
 
 
 class Threshold(Settings):
@@ -200,7 +200,9 @@ class Threshold(Settings):
     Attributes:
         method: `split-conformal`: parts were held out, and every score counts once.
             `cross-conformal`: every part was held out once from one of several trainings, and
-            every part counts once, however many scores it has (docs/adr/0036).
+            every part counts once, however many scores it has (docs/adr/0036). `augmented-views`:
+            there was one part, and its score is the highest of changed views of its own picture;
+            how other parts do is unknown (docs/adr/0039).
         value: the rank-th smallest calibration score.
         alpha: false-reject rate the threshold stands for.
         n: calibration scores; `groups`: independent parts they come from.
