@@ -18,7 +18,8 @@ class Request:
     `size_wh` None chooses by trial on synthetic defects when the preset has several sizes. Several
     folders in `data` make one model for several products; `head` gives the hidden channels of
     INP-Former++'s residual head, None leaves it out; `refine` tries PromptMAD's mask in its place;
-    `branches` False uses INP-Former alone; `geometry` None learns whole frames.
+    `branches` False uses INP-Former alone; `geometry` None learns whole frames; `instant` makes a
+    run of few good parts without training.
     """
 
     data: Path | Sequence[Path]
@@ -32,6 +33,7 @@ class Request:
     branches: bool = True
     refine: bool = False
     geometry: Geometry | None = None
+    instant: bool = False
 
     @property
     def backbone_weights(self) -> str:
