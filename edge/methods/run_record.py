@@ -121,12 +121,25 @@ class Origin(Settings):
     sha256: str
 
 
+class InstantRecord(Settings):
+    """How a run was made of few good parts at once, without training.
+
+    Attributes:
+        views: changed views that the branches learned of each picture.
+        scores_from: the scores of the good parts are of parts that were left out in turn, or of
+            views of the only picture. The latter say nothing of other parts.
+    """
+
+    views: int
+    scores_from: Literal["parts left out", "views of one picture"]
+
+
 class RunRecord(Settings):
     """run.yaml.
 
     `geometry` is fitted to the good pictures; None learned whole frames. `adapters` for MultiADS,
-    DAPO and MAVIS, `types` for INP-Former runs that name types, `false_rejects` for those that
-    learned some, `instant` for those of few good parts.
+    DAPO and MAVIS, `types` for INP-Former runs that name types, `instant` for those of few
+    good parts.
     """
 
     created_by: str
@@ -144,17 +157,4 @@ class RunRecord(Settings):
     adapters: AdapterRecord | None = None
     types: TypesRecord | None = None
     refiner: RefinerTrial | None = None
-class InstantRecord(Settings):
-    """How a run was made of few good parts at once, without training.
-
-    Attributes:
-        views: changed views that the branches learned of each picture.
-        scores_from: the scores of the good parts are of parts that were left out in turn, or of
-            views of the only picture. The latter say nothing of other parts.
-    """
-
-    views: int
-    scores_from: Literal["parts left out", "views of one picture"]
-
-
     instant: InstantRecord | None = None
