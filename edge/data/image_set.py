@@ -1,7 +1,8 @@
 """A data set: pictures of good parts to train on, and labelled ones to test on.
 
 MVTec layout: `train/good`, `test/good`, `test/<type>` and masks as `mask_files` finds them, such as
-`ground_truth/<type>/<stem>_mask.png`; or a flat folder of good parts. A `split.csv` beside them
+`ground_truth/<type>/<stem>_mask.png`; or a flat folder of good parts, or of pictures that a
+`labels.csv` beside them calls OK or NOK. A `split.csv` beside them
 (see `part_groups`) says which pictures show the same physical part: those are never shared out over
 training and validation. What is not read is said in warnings.
 """
@@ -21,6 +22,7 @@ from edge.data.left_out import LeftOut, in_short, say_once
 from edge.data.mask_files import MaskFiles
 from edge.data.masks import fits, picture_size, read_mask_file, shrink
 from edge.data.part_groups import read_groups
+from edge.data.picture_labels import with_labels
 from edge.errors import DataError
 from edge.frame import GOOD
 from edge.geometry.frame_unfit import FrameUnfit
@@ -88,7 +90,7 @@ def read_image_set(folder: Path) -> ImageSet:
     if not folder.is_dir():
         raise DataError(f"--data {folder}: no such folder")
     left_out = LeftOut(folder)
-    layout = read_layout(folder, left_out)
+    layout = with_labels(folder, read_layout(folder, left_out))
     masks = MaskFiles(folder, layout.test)
     tested = {
         label: [path for path in pictures if not masks.is_mask(path)]
