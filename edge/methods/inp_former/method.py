@@ -8,6 +8,7 @@ from typing import Literal
 
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.fit import fit
+from edge.methods.inp_former.instant import fit_instant
 from edge.methods.inp_former.request import Request
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.training_settings import TrainingSettings
@@ -30,6 +31,8 @@ class InpFormerMethod:
 
     def fit(self, request: Request, folder: Path, progress: Progress) -> RunRecord:
         """See Method."""
+        if request.instant:
+            return fit_instant(request, folder, progress)
         return fit(request, folder, progress)
 
     def add_types(
