@@ -23,6 +23,7 @@ EPILOG = """Examples:\n
   edge-train --data data/tiles --preset standard --weights /models/dinov2-small --out runs/tiles\n
   edge-train --data data/a --data data/b --out runs/both\n
   edge-train --data data/new --shots 4 --preset standard --out runs/new\n
+  edge-train --data few_good_parts/ --instant --out runs/new\n
   edge-train --method multiads --data data/a --data data/b --target data/c --out runs/c\n
   edge-train --method multiads --data data/a --target data/c --labelled 10 --out runs/c\n
   edge-train --method mavis --data data/a --target data/c --labelled 10 --out runs/c\n
@@ -113,6 +114,16 @@ def train(
             min=1,
             help="train on so many good pictures and 22 changed copies of each",
             rich_help_panel=panel("shots"),
+        ),
+    ] = None,
+    instant: Annotated[
+        bool | None,
+        typer.Option(
+            "--instant",
+            help="make a run of few good pictures, one is enough, in seconds and without training; "
+            "how many good parts it rejects is not proven, and a later training takes its place",
+            show_default=False,
+            rich_help_panel=panel("instant"),
         ),
     ] = None,
     plus: Annotated[
@@ -243,12 +254,12 @@ def train(
     options = read_options(method, given)
     wanted = request(method, options)
     from edge.methods.registry import find_method
-    from edge.methods.run_files import check_place, in_place_of
+    from edge.methods.run_files import check_place, in_place_of, is_instant
 
     _check_out(out)
     read = [*options.data, *(getattr(options, name, None) for name in ("target", "run"))]
     check_place(out, [folder for folder in read if folder is not None], fresh=fresh)
-    replacing = in_place_of(out) if fresh else nullcontext()
+    replacing = in_place_of(out) if fresh or is_instant(out) else nullcontext()
     with replacing, stage_bars() as progress:
         record = find_method(method).fit(wanted, out, progress)
     for line in report(out, method, options, record):

@@ -20,11 +20,26 @@ def report(out: Path, method: str, options: Options, record: RunRecord) -> list[
     else:
         lines += _own_defects(out, record) + _negation(out, record)
     width, height = record.model.size_wh
+    if record.instant is not None and method == "inp-former":
+        return _instant(out, record, record.instant)
     lines.append(
         f"{out}: trained on {record.data.train_images} good pictures at {width}x{height}, "
         f"{record.data.held_out_images} held out; next: edge-build {out} --out BUNDLE"
     )
     return lines
+
+
+def _instant(out: Path, record: RunRecord, found: InstantRecord) -> list[str]:
+    width, height = record.model.size_wh
+    judged = "each part judged by the others"
+    if found.scores_from != "parts left out":
+        judged = "judged by changed views of itself, for there is no other"
+    return [
+        f"{out}: made of {record.data.train_images} good pictures and {found.views} changed views "
+        f"of each at {width}x{height}, {judged}; nothing was trained",
+        f"{out}: next: edge-build {out} --out BUNDLE; then collect good parts and train: "
+        f"edge-train --data DIR --out {out} takes the place of this run",
+    ]
 
 
 def _refined_mask(out: Path, record: RunRecord) -> list[str]:

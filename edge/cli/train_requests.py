@@ -36,6 +36,8 @@ def _inp_former(options: InpFormerOptions) -> Any:
     tiles_wh = pair(options.tiles, "--tiles")
     if options.refine and "head" in options.plus:
         raise ConfigError("--refine: the mask takes the place of --plus head; give one of the two")
+    if options.instant and (untaken := _of_training(options)):
+        raise ConfigError(f"--instant: trains nothing, so {untaken} does not go with it")
     from edge.methods.inp_former.plus import HEAD_CHANNELS
     from edge.methods.inp_former.request import Request
     from edge.methods.inp_former.training_settings import TrainingSettings
@@ -61,7 +63,21 @@ def _inp_former(options: InpFormerOptions) -> Any:
         head=HEAD_CHANNELS if "head" in options.plus else None,
         branches=options.branches,
         refine=options.refine,
+        instant=options.instant,
     )
+
+
+def _of_training(options: InpFormerOptions) -> str:
+    """The first option given that says how to train; empty if there is none."""
+    given = {
+        "--steps": options.steps is not None,
+        "--batch": options.batch is not None,
+        "--shots": options.shots is not None,
+        "--plus": bool(options.plus),
+        "--refine": options.refine,
+        "--no-branches": not options.branches,
+    }
+    return next((name for name, is_given in given.items() if is_given), "")
 
 
 def _promptmad(options: PromptMadOptions) -> Any:

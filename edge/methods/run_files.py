@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edge.data.left_out import in_short, say_once
 from edge.errors import TrainingError
-from edge.methods.run import RECORD
+from edge.methods.run import RECORD, read_record
 
 # Where a run lies while another is begun in its place.
 ASIDE = ".previous-run"
@@ -32,6 +32,13 @@ def is_run(folder: Path) -> bool:
             return _FIRST_LINE.match(stream.read(100)) is not None
     except OSError:
         return False
+
+
+def is_instant(folder: Path) -> bool:
+    """Tell whether `folder` holds a run that was made at once, for a training to take its place."""
+    if not is_run(folder):
+        return False
+    return read_record(folder).instant is not None
 
 
 def check_place(out: Path, data: Sequence[Path], *, fresh: bool) -> None:
