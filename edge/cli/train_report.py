@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge.cli.train_options import Options
-    from edge.methods.run_record import RunRecord, TypesRecord
+    from edge.methods.run_record import InstantRecord, RunRecord, TypesRecord
 
 
 def report(out: Path, method: str, options: Options, record: RunRecord) -> list[str]:
