@@ -65,7 +65,8 @@ def build(
     """Export the model, fit the threshold, and check that the bundle decides as the model does."""
     setup_logging("warning")
     from edge.cli.tables import print_bundle, print_outlying
-    from edge.methods.run import read_calibration
+    from edge.methods.run import read_calibration, read_record
+    from edge.toolchain.packing.card import unproven
     from edge.toolchain.packing.pack import PackOptions, pack_bundle
     from edge.toolchain.packing.thresholds import outlying
     from edge.toolchain.quantization.calibration_set import read_calibration_set
@@ -84,6 +85,8 @@ def build(
     with progress("building", 4) as advance:
         bundle = pack_bundle(run_folder, out, options, advance)
     print_bundle(bundle)
+    if read_record(run_folder).instant is not None:
+        typer.echo(unproven(bundle.thresholds.score))
     held_out = read_calibration(run_folder)
     places = outlying(held_out.scores, bundle.thresholds.score)
     others = [s for place, s in enumerate(held_out.scores) if place not in places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edge.bundle.manifest import ParityRecord, Recipe, Threshold
@@ -43,8 +44,8 @@ a good part will pass.
 | method | {record.model.method}, preset {record.preset}, backbone weights: {record.weights} |
 | input | {tiles}, resized to {width} x {height}; {scale} |
 | trained on | {trained}{_labelled(record)} |
-| held out | {data.held_out_images} good pictures from {data.held_out_groups} parts ({groups}) |
-| threshold | {threshold.value:.4f}, split-conformal, rank {threshold.rank} of {threshold.n} |
+| held out | {_held_out(record, groups)} |
+| threshold | {threshold.value:.4f}, {threshold.method}, rank {threshold.rank} of {threshold.n} |
 | false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \
 confidence, counting parts as independent |
 | parity | {parity.reference} against {parity.backend} {parity.backend_version}, {parity.images} \
@@ -54,7 +55,28 @@ pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} ver
 
 The held-out pictures also set the scale of the map's branches. Thresholds hold for parts and
 pictures like these; check the rate on fresh good parts before relying on it.
-"""
+{"" if record.instant is None else chr(10) + unproven(threshold) + chr(10)}"""
+
+
+def unproven(threshold: Threshold) -> str:
+    """What is to be said of a run that was made of few parts at once."""
+    needed = math.ceil(1 / DEFAULT_ALPHA - 1)
+    basis = f"{threshold.groups} good parts, each judged by the others"
+    if threshold.method == "augmented-views":
+        basis = "changed views of a single picture"
+    elif threshold.groups == 1:
+        basis = f"{threshold.n} pictures of a single part"
+    return (
+        f"instant: the false-reject rate is not proven, collect {needed} good parts and train; the "
+        f"threshold rests on {basis}"
+    )
+
+
+def _held_out(record: RunRecord, groups: str) -> str:
+    data = record.data
+    if record.instant is None:
+        return f"{data.held_out_images} good pictures from {data.held_out_groups} parts ({groups})"
+    return f"none; scores are of {record.instant.scores_from} ({groups})"
 
 
 def _labelled(record: RunRecord) -> str:
