@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from edge.bundle.manifest import ParityRecord, Recipe, Threshold
 from edge.methods.run_record import RunRecord
+from edge.toolchain.packing.thresholds import DEFAULT_ALPHA
 
 
 def card_text(
