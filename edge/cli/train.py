@@ -29,7 +29,8 @@ EPILOG = """Examples:\n
   edge-train --method mavis --data data/a --target data/c --labelled 10 --out runs/c\n
   edge-train --method dapo --data data/a --target data/c --labelled 10 --out runs/c\n
   edge-train --method promptmad --data data/tiles --types "crack,chip" --out runs/tiles\n
-  edge-train --method types --run runs/pcb --data data/pcb_traces --labelled 10 --out runs/named
+  edge-train --method types --run runs/pcb --data data/pcb_traces --labelled 10 --out runs/named\n
+  edge-train --method types --run runs/pcb --data data/pcb --false-rejects rejects/ --out runs/b
 """
 app = console.make_app()
 
@@ -242,6 +243,13 @@ def train(
             rich_help_panel=panel("names_only"),
         ),
     ] = None,
+    false_rejects: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder of good pictures that the station rejected; they teach what is normal",
+            rich_help_panel=panel("false_rejects"),
+        ),
+    ] = None,
 ) -> None:
     """Train a detector; a fifth of the good parts is held out for the threshold.
 
@@ -257,7 +265,10 @@ def train(
     from edge.methods.run_files import check_place, in_place_of, is_instant
 
     _check_out(out)
-    read = [*options.data, *(getattr(options, name, None) for name in ("target", "run"))]
+    read = [
+        *options.data,
+        *(getattr(options, name, None) for name in ("target", "run", "false_rejects")),
+    ]
     check_place(out, [folder for folder in read if folder is not None], fresh=fresh)
     replacing = in_place_of(out) if fresh or is_instant(out) else nullcontext()
     with replacing, stage_bars() as progress:

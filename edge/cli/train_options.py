@@ -110,6 +110,7 @@ class TypesOptions(Options):
     labelled: int = 0
     negation: bool = False
     names_only: bool = False
+    false_rejects: Path | None = None
 
 
 OPTIONS: Mapping[str, type[Options]] = {

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge.cli.train_options import Options
-    from edge.methods.run_record import InstantRecord, RunRecord, TypesRecord
+    from edge.methods.run_record import InstantRecord, RunRecord, TypeLabels, TypesRecord
 
 
 def report(out: Path, method: str, options: Options, record: RunRecord) -> list[str]:
     """Lines of text: what training found, and what to do next."""
     lines = []
-    if method == "types" and record.types is not None:
-        lines += _types(out, record, record.types, names_only=getattr(options, "names_only", False))
+    if method == "types":
+        if getattr(options, "false_rejects", None) is not None:
+            lines += _false_rejects(out, record)
+        if record.types is not None:
+            names_only = getattr(options, "names_only", False)
+            lines += _types(out, record, record.types, names_only=names_only)
     elif method == "inp-former":
         lines += _refined_mask(out, record)
     else:
@@ -83,7 +87,7 @@ def _types(out: Path, record: RunRecord, found: TypesRecord, *, names_only: bool
         f"their part was left out; {len(found.own_defects)} labelled pictures of "
         f"{record.data.name} itself test nothing any more (see {out.name}/run.yaml)"
     )
-    lines = [named]
+    lines = [*(_labels(out, each) for each in found.labels), named]
     if found.probe is not None:
         trial = found.probe
         outcome = "the map has learned" if trial.is_kept else "the map does not use what it learned"
@@ -105,6 +109,30 @@ def _types(out: Path, record: RunRecord, found: TypesRecord, *, names_only: bool
             f"{_change(changed.accuracy_before, found.accuracy)}"
         )
     return lines
+
+
+def _labels(out: Path, each: TypeLabels) -> str:
+    """What one type was learned from, and what did not teach."""
+    line = (
+        f"{out}: {each.type}: {each.with_masks} pictures with masks, {each.without_masks} without, "
+        f"{each.regions} regions learned"
+    )
+    return f"{line}; left out: {'; '.join(each.left_out)}" if each.left_out else line
+
+
+def _false_rejects(out: Path, record: RunRecord) -> list[str]:
+    trial = record.false_rejects
+    if trial is None:
+        return []
+    what = "memory bank and probe have" if trial.with_probe else "the memory bank has"
+    outcome = f"{what} learned" if trial.is_kept else "nothing was learned"
+    line = (
+        f"{out}: {outcome} from {trial.pictures} false rejects of {trial.parts} parts: of those "
+        f"left out {trial.rejected_before} -> {trial.rejected_after} above 95 % of the good parts, "
+        f"median score {trial.score_before:.3f} -> {trial.score_after:.3f}; no good part rises by "
+        f"more than {max(0.0, trial.good_rise):.4f}"
+    )
+    return [line]
 
 
 def _change(before: float | None, after: float | None) -> str:

@@ -144,6 +144,7 @@ def _types(options: TypesOptions) -> Any:
         types=listed(options.types),
         negation=options.negation,
         names_only=options.names_only,
+        false_rejects=options.false_rejects,
         seed=options.seed,
     )
 

@@ -38,6 +38,22 @@ def labelled(samples: Sequence[Sample], limit: int, rng: np.random.Generator) ->
     return tuple(chosen)
 
 
+def marked_or_not(
+    samples: Sequence[Sample], limit: int, rng: np.random.Generator
+) -> tuple[Sample, ...]:
+    """As `labelled`, and where a type has fewer pictures with masks, others without."""
+    marked = labelled(samples, limit, rng)
+    chosen: list[Sample] = []
+    for label in sorted({sample.label for sample in samples} - {GOOD}):
+        own = [sample for sample in marked if sample.label == label]
+        bare = [sample for sample in samples if sample.label == label and not sample.mask]
+        room = limit - len(own) if limit else len(bare)
+        chosen += own
+        if bare and room:
+            chosen += [bare[index] for index in sorted(rng.permutation(len(bare))[:room])]
+    return tuple(chosen)
+
+
 def split(
     samples: Sequence[Sample], rng: np.random.Generator
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:

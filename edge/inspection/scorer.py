@@ -24,8 +24,8 @@ class Scored:
         map: (h, w) float32 over the whole frame; overwritten by the next frame.
         score: the worst tile's.
         quality_problem: why the frame looks wrong, or None.
-        type_logits: (1 + types, h', w') float32, row 0 normal; None when the graph names no types
-            or the frame is cut into tiles.
+        type_logits: (1 + types, h', w') float32 over the whole frame, row 0 normal; None when the
+            graph names no types.
         preprocess_ms, infer_ms: time spent.
     """
 
@@ -55,7 +55,7 @@ class FrameScorer:
         recipe = self._recipe
         if recipe.tiles_wh == (1, 1):
             anomaly_map, view = self._score_view(pixels_bgr)
-            scored = [view]
+            scored, logits = [view], view.type_logits
         else:
             tiles = views(pixels_bgr, recipe.tiles_wh, recipe.overlap)
             results = [self._score_view(tile, copy=True) for tile in tiles]
@@ -63,6 +63,8 @@ class FrameScorer:
             frame_wh = (pixels_bgr.shape[1], pixels_bgr.shape[0])
             boxes = tile_boxes(frame_wh, recipe.tiles_wh, recipe.overlap)
             anomaly_map = stitch([tile_map for tile_map, _ in results], boxes, frame_wh)
+            grids = [view.type_logits for view in scored if view.type_logits is not None]
+            logits = stitch_logits(grids, boxes, frame_wh) if grids else None
         grey = (_mean([v.grey[0] for v in scored]), _mean([v.grey[1] for v in scored]))
         accepted = recipe.frame_quality
         return Scored(
@@ -71,7 +73,7 @@ class FrameScorer:
             quality_problem=quality_problem(grey, accepted) if accepted else None,
             preprocess_ms=sum(view.preprocess_ms for view in scored),
             infer_ms=sum(view.infer_ms for view in scored),
-            type_logits=scored[0].type_logits if len(scored) == 1 else None,
+            type_logits=logits,
         )
 
     def _score_view(
@@ -89,8 +91,11 @@ class FrameScorer:
         logits = outputs["type_logits"][0] if "type_logits" in outputs else None
         if logits is not None and not np.isfinite(logits).all():
             raise InferenceError("engine: type logits are not finite; rebuild the engine")
+        if copy:
+            anomaly_map = anomaly_map.copy()
+            logits = None if logits is None else logits.copy()
         view = _View(score, grey, (ready - start) * 1e3, (done - ready) * 1e3, logits)
-        return anomaly_map.copy() if copy else anomaly_map, view
+        return anomaly_map, view
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +134,24 @@ def stitch(
         part = whole[top : top + height, left : left + width]
         np.maximum(part, tile, out=part)
     return whole
+
+
+def stitch_logits(
+    logits: list[NDArray[np.float32]],
+    boxes: tuple[tuple[int, int, int, int], ...],
+    frame_wh: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Join type logits (1 + types, h, w) of tiles into those of the frame; their mean on overlaps.
+
+    Arguments as in `stitch`. A region that reaches over a seam is then named by all of its cells.
+    """
+    rows, height, width = logits[0].shape
+    sx, sy = width / boxes[0][2], height / boxes[0][3]
+    whole = np.zeros((rows, round(frame_wh[1] * sy), round(frame_wh[0] * sx)), np.float32)
+    count = np.zeros(whole.shape[1:], np.float32)
+    for tile, (x, y, _, _) in zip(logits, boxes, strict=True):
+        top = min(round(y * sy), whole.shape[1] - height)
+        left = min(round(x * sx), whole.shape[2] - width)
+        whole[:, top : top + height, left : left + width] += tile
+        count[top : top + height, left : left + width] += 1
+    return np.asarray(whole / np.maximum(count, 1), np.float32)

@@ -75,6 +75,45 @@ class ProbeTrial(Settings):
     is_kept: bool
 
 
+class TypeLabels(Settings):
+    """What one type of defects of the own product was learned from.
+
+    Attributes:
+        with_masks, without_masks: labelled pictures that taught.
+        regions: those of them with a region that its name was learned from.
+        left_out: how many pictures did not teach, and why.
+    """
+
+    type: str
+    with_masks: int = 0
+    without_masks: int = 0
+    regions: int = 0
+    left_out: tuple[str, ...] = ()
+
+
+class RejectTrial(Settings):
+    """What labelled false rejects taught, tried on those that were left out.
+
+    Attributes:
+        pictures, parts: false rejects.
+        score_before, score_after: medians of their scores, each by a model without its half.
+        rejected_before, rejected_after: how many are above the 95 % quantile of good parts.
+        good_rise: the most by which the score of a held-out good part rises.
+        with_probe: the probe of synthetic defects learned from them, too; else the bank alone.
+        is_kept: the model has learned from them.
+    """
+
+    pictures: int
+    parts: int
+    score_before: float
+    score_after: float
+    rejected_before: int
+    rejected_after: int
+    good_rise: float
+    with_probe: bool
+    is_kept: bool
+
+
 class TypesRecord(Settings):
     """What the type branch of an INP-Former run learned from.
 
@@ -85,6 +124,7 @@ class TypesRecord(Settings):
         own_defects: labelled pictures of the judged product itself; they test nothing any more.
         negation: what the N-pair term changed; None without it.
         probe: what the map learned from them; None if it was not to learn.
+        labels: of the own product, by type; () in earlier runs.
     """
 
     products: tuple[str, ...]
@@ -94,6 +134,7 @@ class TypesRecord(Settings):
     own_defects: tuple[str, ...] = ()
     negation: NegationRecord | None = None
     probe: ProbeTrial | None = None
+    labels: tuple[TypeLabels, ...] = ()
 
 
 class RefinerTrial(Settings):
@@ -138,8 +179,8 @@ class RunRecord(Settings):
     """run.yaml.
 
     `geometry` is fitted to the good pictures; None learned whole frames. `adapters` for MultiADS,
-    DAPO and MAVIS, `types` for INP-Former runs that name types, `instant` for those of few
-    good parts.
+    DAPO and MAVIS, `types` for INP-Former runs that name types, `false_rejects` for those that
+    learned some, `instant` for those of few good parts.
     """
 
     created_by: str
@@ -156,5 +197,6 @@ class RunRecord(Settings):
     origin: Origin | None = None
     adapters: AdapterRecord | None = None
     types: TypesRecord | None = None
+    false_rejects: RejectTrial | None = None
     refiner: RefinerTrial | None = None
     instant: InstantRecord | None = None

@@ -31,6 +31,7 @@ from edge.methods.inp_former.branches import PRELABEL_PROBE, PROBE
 from edge.methods.inp_former.calibration import with_branch_scales
 from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.false_rejects import with_share
 from edge.methods.inp_former.fusion_fitting import with_probe
 from edge.methods.inp_former.probe_fitting import (
     LABELLED_RIDGE,
@@ -110,7 +111,7 @@ def learn_defects(
     shape: InputShape,
     seed: int,
     advance: Callable[[int], None],
-    also_good: Sequence[Sample] = (),
+    negatives: Cells | None = None,
 ) -> tuple[Detector, ProbeTrial]:
     """Fit a probe to labelled defects, unless that costs more than chance explains.
 
@@ -120,8 +121,8 @@ def learn_defects(
         products: the good parts that the detector was fitted to and those held out.
         shape: network inputs of a picture.
         seed: of the cells that are kept.
-        advance: called as learning_units counts, and once for each of `also_good`.
-        also_good: more good pictures that teach, such as false rejects.
+        advance: called as learning_units counts.
+        negatives: good cells of false rejects.
 
     Returns:
         A detector whose score has no scale yet (see calibration.calibrate), or the one given where
@@ -133,12 +134,13 @@ def learn_defects(
     """
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(products.train))[:PICTURES]
-    good = [*(products.train[int(index)] for index in some), *also_good]
+    good = [products.train[int(index)] for index in some]
     candidate = with_label_probe(detector, len({sample.label for sample in defects}))
     unfitted = probe_of(candidate, PROBE)
+    cells = labelled_cells(detector, unfitted, defects, good, shape, seed, advance)
     labelled = Labelled(
         defects,
-        labelled_cells(detector, unfitted, defects, good, shape, seed, advance),
+        cells if negatives is None else with_share(cells, negatives),
         read_unmarked(detector, candidate, defects, products.held_out, shape, advance),
         shape,
     )

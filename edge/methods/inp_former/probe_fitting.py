@@ -8,7 +8,7 @@ all defective ones together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -69,6 +69,10 @@ class Cells:
         """These cells and others."""
         pairs = ((getattr(self, each.name), getattr(others, each.name)) for each in fields(self))
         return Cells(*(torch.cat(pair) for pair in pairs))
+
+    def weighted(self, factor: float) -> Cells:
+        """These cells with another weight."""
+        return replace(self, defect=self.defect * factor, good=self.good * factor)
 
     @property
     def show_a_defect(self) -> bool:

@@ -103,6 +103,7 @@ class BranchSettings(Settings):
 
     Attributes:
         memory: vectors in the memory bank, searched in the graph.
+        memory_rejects: how many of them, the last ones, are of false rejects.
         position_dims: principal components of the statistics at each position of the grid.
         image_dims: principal components of the statistics of the frame as a whole.
         probe: kinds of defects that the probe was fitted to; 1 for all synthetic ones together.
@@ -115,6 +116,7 @@ class BranchSettings(Settings):
     """
 
     memory: int = Field(default=0, ge=0)
+    memory_rejects: int = Field(default=0, ge=0)
     position_dims: int = Field(default=0, ge=0)
     image_dims: int = Field(default=0, ge=0)
     probe: int = Field(default=0, ge=0)

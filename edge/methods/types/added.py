@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from edge.methods.inp_former.detector import Detector
-from edge.methods.types.fit import types_by_name, with_types
+from edge.methods.types.naming import types_by_name, with_types
 from edge.methods.types.network import text_rows
 from edge.networks.text.bank import TextBank
 from edge.networks.text.minilm import MiniLm

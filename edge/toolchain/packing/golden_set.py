@@ -28,7 +28,7 @@ from edge.engines.onnx.engine import OnnxEngine
 from edge.errors import InferenceError, ParityError
 from edge.inspection.preprocess import tile_boxes
 from edge.inspection.regions import find_regions
-from edge.inspection.scorer import FrameScorer, stitch
+from edge.inspection.scorer import FrameScorer, stitch, stitch_logits
 from edge.inspection.type_naming import namer, predicted_type
 from edge.inspection.type_scorer import TypeScorer
 from edge.methods.method import Network
@@ -63,8 +63,9 @@ def reference_outcomes(
         if types is not None:
             frame = network_inputs(pixels, InputShape(types.settings.size_wh))
             logits = types.logits(torch.from_numpy(frame)).numpy()
-        elif (named := getattr(found, "type_logits", None)) is not None and len(maps) == 1:
-            logits = named[0].numpy()
+        elif (named := getattr(found, "type_logits", None)) is not None:
+            grids = list(named.numpy())
+            logits = grids[0] if len(grids) == 1 else stitch_logits(grids, boxes, frame_wh)
         outcomes.append(Outcome(whole, float(found.score.max()), logits))
     return outcomes
 

@@ -23,7 +23,8 @@ from edge.errors import TrainingError
 from edge.evaluation.evaluate import evaluate
 from edge.methods.inp_former import labelled_defects
 from edge.methods.run import read_calibration, read_model, read_record
-from edge.methods.types.fit import Request, fit_types, types_by_name
+from edge.methods.types.fit import Request, fit_types
+from edge.methods.types.naming import types_by_name
 from edge.methods.types.network import TypeBranch, text_rows
 from edge.methods.types.regions import Regions, defect_level
 from edge.methods.types.regression import solve, unseen
@@ -219,7 +220,7 @@ def test_what_cannot_teach_is_refused(run: Path, plates: Path, tmp_path: Path) -
     good_only = tmp_path / "plates" / "train" / "good"
     good_only.parent.mkdir(parents=True)
     good_only.symlink_to(plates / "train" / "good")
-    with pytest.raises(TrainingError, match="no defect with a mask"):
+    with pytest.raises(TrainingError, match="no defect in test"):
         fit_types(Request(run=run, data=(tmp_path / "plates",)), tmp_path / "out", no_bar)
     with pytest.raises(TrainingError, match="is not empty"):
         fit_types(Request(run=run, data=(plates,)), run, no_bar)
