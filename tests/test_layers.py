@@ -44,7 +44,7 @@ LEVELS = (
     ("outputs", "data"),
     ("mqtt", "evaluation", "training"),
     ("station", "methods"),
-    ("toolchain", "diagnostics"),
+    ("toolchain", "diagnostics", "dashboard"),
     ("cli",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
@@ -82,11 +82,15 @@ LIBRARIES = {
     "gi": {"cameras"},
     "pydantic": {
         "config", "archive", "geometry", "bundle", "engines", "messages", "data", "networks",
-        "methods", "toolchain", "cli",
+        "methods", "toolchain", "cli", "dashboard",
     },
     "yaml": {"config", "geometry", "networks", "methods", "training", "toolchain"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "starlette": {"dashboard"},
+    "uvicorn": {"dashboard"},
+    "jinja2": {"dashboard"},
+    "argon2": {"dashboard"},
     "jsonschema": set(),
 }  # fmt: skip
 FILES = sorted(EDGE.rglob("*.py"))
