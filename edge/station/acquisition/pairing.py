@@ -107,10 +107,12 @@ class Pairing:
                 return None
             trigger = self._awaiting.popleft()
             self._silent_ns = 0
-            self._ask()
             part = part_of(trigger, frame.part)
-            # Never waits: the mailbox has room for all open triggers.
-            return self._mailbox.put(replace(frame, trigger=trigger, part=part), wait=False)
+            # Never waits: the mailbox has room for all open triggers. First of all: to fire a camera
+            # takes a way through the network.
+            refused = self._mailbox.put(replace(frame, trigger=trigger, part=part), wait=False)
+            self._ask()
+            return refused
 
     def failed(self, trigger: Trigger, why: str) -> None:
         """Give a trigger up that the camera did not take."""

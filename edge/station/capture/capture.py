@@ -219,8 +219,9 @@ class Capture:
             frame = self._numbered(reader, frame)
             if frozen is not None:
                 frame = self._of_one_size(frame)
-            if frozen is not None and frame.pixels_bgr is not None:
-                frame = replace(frame, is_repeat=self._repeats.is_repeat(frame.pixels_bgr))
+            pixels = frame.pixels_bgr if frozen is not None else None
+            if pixels is not None and self._repeats.is_repeat(pixels):
+                frame = replace(frame, is_repeat=True)
             chosen = self._selector.take(frame)
             if chosen is not None:
                 self._hand_over(chosen)
