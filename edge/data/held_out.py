@@ -15,16 +15,16 @@ from edge.errors import DataError
 Split = tuple[tuple[Sample, ...], tuple[Sample, ...]]
 
 
-def hold_out_parts(images: ImageSet, seed: int) -> Split:
+def hold_out_parts(images: ImageSet, seed: int, shots: int | None = None) -> Split:
     """Share the good parts of a set out into (training, validation).
 
-    Copies of a picture are named, and stay on one side.
+    Copies of a picture are named, and stay on one side; for `shots` see hold_out.
 
     Raises:
         DataError: too few pictures, a picture is unreadable, some lie and others stand, or all
             are the same.
     """
-    train, held_out = hold_out(images.train, images.has_groups, seed, _copies(images))
+    train, held_out = hold_out(images.train, images.has_groups, seed, _copies(images), shots)
     if not train or not held_out:
         raise _too_few_parts(images)
     return train, held_out

@@ -150,16 +150,26 @@ def hold_out(
     has_groups: bool,
     seed: int,
     together: Sequence[tuple[int, int]] = (),
+    shots: int | None = None,
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """Share good parts out into (training, validation), whole groups at a time.
 
-    Pairs of places in `together` stay on one side with all of their groups.
+    Pairs of places in `together` stay on one side with all of their groups. `shots` is how many
+    pictures are to be trained on if that is known: of few, all others are then held out.
 
     Raises:
         DataError: too few pictures to hold any out.
     """
     wanted = max(round(HELD_OUT_SHARE * len(samples)), min(HELD_OUT_LEAST, len(samples) // 3))
-    check_enough(samples)
+    if shots is None:
+        check_enough(samples)
+    elif len(samples) < LEAST_PICTURES:
+        wanted = len(samples) - shots
+        if wanted < 1:
+            raise DataError(
+                f"--shots {shots}: expected more than {shots} good pictures, as others set the "
+                f"threshold, found {len(samples)}; --instant needs no others"
+            )
     units: dict[int, list[Sample]] = {}
     for number, sample in zip(
         units_of(samples, has_groups=has_groups, together=together), samples, strict=True
@@ -203,7 +213,8 @@ def check_enough(samples: Sequence[Sample]) -> None:
     """
     if len(samples) < LEAST_PICTURES:
         raise DataError(
-            f"expected at least {LEAST_PICTURES} good pictures to train on, found {len(samples)}"
+            f"expected at least {LEAST_PICTURES} good pictures to train on, found "
+            f"{len(samples)}; --instant takes fewer"
         )
 
 

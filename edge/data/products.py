@@ -85,7 +85,7 @@ def read_products(
         if shares:
             dealt += deal_parts(images, seed, shares)
         else:
-            chosen, held = hold_out_parts(images, seed)
+            chosen, held = hold_out_parts(images, seed, shots)
         if shots is not None:
             chosen = choose_shots(chosen, shots, seed)
         prefix = f"{images.name}/" if len(sets) > 1 else ""
