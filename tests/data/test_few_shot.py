@@ -173,3 +173,17 @@ def test_an_interrupted_few_shot_run_ends_as_an_uninterrupted_one(
     fit(request, tmp_path / "a", no_bar)
     fit(request, tmp_path / "b", no_bar)
     assert read_calibration(tmp_path / "a").scores == read_calibration(tmp_path / "b").scores
+
+
+@pytest.mark.slow
+def test_three_good_pictures_are_enough_for_two_shots(plates: Path, tmp_path: Path) -> None:
+    data = tmp_path / "few"
+    data.mkdir()
+    for sample in read_image_set(plates).train[:3]:
+        shutil.copyfile(sample.path, data / sample.path.name)
+    training = TrainingSettings(steps=3, tokens=0, batch=4, shots=2, probe_defects=14)
+    request = Request(data=data, preset=find_preset("lite"), size_wh=(96, 64), training=training)
+    fit(request, tmp_path / "run", no_bar)
+    assert read_record(tmp_path / "run").data.held_out_images == 1
+    bundle = pack_bundle(tmp_path / "run", tmp_path / "bundle", PackOptions(), lambda _: None)
+    assert bundle.thresholds.score.alpha == pytest.approx(0.5)

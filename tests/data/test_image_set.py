@@ -98,6 +98,17 @@ def test_too_few_pictures(tmp_path: Path) -> None:
         hold_out(samples(5), has_groups=False, seed=0)
 
 
+@pytest.mark.parametrize(("count", "shots", "held"), [(2, 1, 1), (5, 2, 3), (31, 4, 10)])
+def test_of_few_pictures_all_but_the_shots_are_held_out(count: int, shots: int, held: int) -> None:
+    train, held_out = hold_out(samples(count, 1), has_groups=True, seed=0, shots=shots)
+    assert (len(train), len(held_out)) == (count - held, held)
+
+
+def test_shots_leave_a_picture_to_set_the_threshold() -> None:
+    with pytest.raises(DataError, match=r"--shots 2: expected more than 2 good pictures.*--instant"):
+        hold_out(samples(2), has_groups=False, seed=0, shots=2)
+
+
 def test_broken_pictures_are_named(tmp_path: Path) -> None:
     broken = tmp_path / "x.png"
     broken.write_bytes(b"not a picture")
