@@ -120,6 +120,11 @@ def reuse_run(
     """
     _refuse_taken(folder, is_fresh)
     old = read_record(source)
+    if old.instant is not None:
+        raise TrainingError(
+            f"{source}: was made of few good parts at once (--instant) and holds no trained "
+            "network; import a trained run"
+        )
     if not isinstance(old.model, ModelSettings):
         raise TrainingError(f"{source}: expected a run of inp-former, got {old.model.method}")
     images = read_image_set(data)

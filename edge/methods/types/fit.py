@@ -148,6 +148,11 @@ def _read(run: Path) -> tuple[RunRecord, Detector]:
             f"--run {run}: expected an inp-former run, found {record.model.method}, which names "
             "types itself"
         )
+    if record.instant is not None:
+        raise TrainingError(
+            f"--run {run}: was made of few good parts at once (--instant); train it before it "
+            "learns from defects"
+        )
     detector = read_model(run, record)
     assert isinstance(detector, Detector)  # noqa: S101 - narrowing only
     return record, detector
