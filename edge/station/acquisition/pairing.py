@@ -108,8 +108,8 @@ class Pairing:
             trigger = self._awaiting.popleft()
             self._silent_ns = 0
             part = part_of(trigger, frame.part)
-            # Never waits: the mailbox has room for all open triggers. First of all: to fire a camera
-            # takes a way through the network.
+            # Never waits: the mailbox has room for all open triggers. Firing the camera for the
+            # next part takes a trip over the network, so that comes after.
             refused = self._mailbox.put(replace(frame, trigger=trigger, part=part), wait=False)
             self._ask()
             return refused
