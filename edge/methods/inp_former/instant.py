@@ -58,7 +58,7 @@ def fit_instant(request: Request, folder: Path, progress: Progress) -> RunRecord
     """
     if len(request.folders) > 1:
         raise TrainingError("--instant: expected one --data, of one product; train for several")
-    training = request.training or TrainingSettings()
+    training = (request.training or TrainingSettings()).model_copy(update={"steps": 0})
     products = read_few(request.folders[0], request.geometry)
     samples = products.train
     data = products.record(frame_size(samples))
