@@ -5,17 +5,19 @@ They travel in the bundle, so that every engine built later can be held against 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 
 from edge.atomic_file import write_bytes
 from edge.data.image_set import Sample, read_view
-from edge.data.synthetic_defects import add_defect
+from edge.data.synthetic_defects import Image, add_defect
 from edge.errors import TrainingError
 from edge.frame import GOOD
+from edge.geometry.view_transform import View
 from edge.picture_file import encode_picture
 
 FOLDER = "golden"
@@ -34,11 +36,16 @@ class GoldenPicture:
 
 
 def write_golden(
-    folder: Path, held_out: Sequence[Sample], scores: Sequence[float], seed: int
+    folder: Path,
+    held_out: Sequence[Sample],
+    scores: Sequence[float],
+    seed: int,
+    shown: Callable[[View], Image] = attrgetter("pixels_bgr"),
 ) -> None:
     """Write good pictures of low, middle and high score, and synthetic defects on the middle one.
 
     Not the highest: the threshold may stand on its very score, where any rounding is a flip.
+    `shown` gives the (H, W, 3) uint8 BGR pixels of a picture's view.
 
     Raises:
         DataError: a picture is unreadable.
@@ -49,12 +56,12 @@ def write_golden(
     order = sorted(range(len(held_out)), key=lambda index: scores[index])
     places = (np.array(GOOD_RANKS) * (len(order) - 1)).astype(int)
     for number, place in enumerate(dict.fromkeys(places.tolist())):
-        pixels = read_view(held_out[order[place]]).pixels_bgr
+        pixels = shown(read_view(held_out[order[place]]))
         write_bytes(target / f"{number:02d}_{GOOD}.png", encode_picture(pixels))
     rng = np.random.default_rng(seed)
     middle = read_view(held_out[order[len(order) // 2]])
     for number, kind in enumerate(DEFECT_KINDS, start=len(GOOD_RANKS)):
-        changed, _, _ = add_defect(middle.pixels_bgr, rng, kind, middle.seen)
+        changed, _, _ = add_defect(shown(middle), rng, kind, middle.seen)
         write_bytes(target / f"{number:02d}_{kind}.png", encode_picture(changed))
 
 

@@ -32,6 +32,13 @@ def small_changes(view: View, count: int) -> list[tuple[str, Image]]:
     return [(kind, view.hide(change(shown))) for kind, change in _changes()[:count]]
 
 
+def next_view(view: View) -> Image:
+    """A view that `small_changes` does not give: a little of all that it changes."""
+    shown = view.pixels_bgr if view.shown_bgr is None else view.shown_bgr
+    changed = _moved(shown, SHIFT / 4, SHIFT / 3, DEGREES / 4)
+    return view.hide(_exposed(changed, GAIN**0.25))
+
+
 def _changes() -> list[tuple[str, Callable[[Image], Image]]]:
     """All changes, kinds in turns, both directions of each."""
     return [
