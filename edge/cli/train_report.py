@@ -38,12 +38,15 @@ def _instant(out: Path, record: RunRecord, found: InstantRecord) -> list[str]:
     judged = "each part judged by the others"
     if found.scores_from != "parts left out":
         judged = "judged by changed views of itself, for there is no other"
-    return [
+    made = (
         f"{out}: made of {record.data.train_images} good pictures and {found.views} changed views "
-        f"of each at {width}x{height}, {judged}; nothing was trained",
+        f"of each at {width}x{height}, {judged}; nothing was trained"
+    )
+    following = (
         f"{out}: next: edge-build {out} --out BUNDLE; then collect good parts and train: "
-        f"edge-train --data DIR --out {out} takes the place of this run",
-    ]
+        f"edge-train --data DIR --out {out} takes the place of this run"
+    )
+    return [made, following]
 
 
 def _refined_mask(out: Path, record: RunRecord) -> list[str]:
