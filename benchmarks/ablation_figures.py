@@ -11,7 +11,8 @@ from edge.bundle.store import Bundle, open_bundle
 from edge.config.station import EngineSettings
 from edge.data.image_set import ImageSet, Sample
 from edge.engines.load import load_engine, load_types_engine
-from edge.evaluation.evaluate import Evaluation, evaluate, make_inspect
+from edge.evaluation.evaluate import Evaluation, evaluate
+from edge.evaluation.set_inspector import SetInspector
 from edge.evaluation.veto_metrics import veto_metrics
 from edge.result import Inspection, Reason, Verdict
 
@@ -47,7 +48,7 @@ def rejects(bundle: Bundle, engine, types, result: Evaluation) -> dict:
             thresholds=bundle.thresholds.model_copy(update={"score": score}),
             recipe=bundle.recipe.model_copy(update=veto),
         )
-        look = make_inspect(lowered, engine, types)
+        look = SetInspector(lowered, engine, types)
         return [look(sample).inspection for sample in samples]
 
     # A part fails above the threshold: the allowed misses lie at or below it.

@@ -46,9 +46,10 @@ def evaluate_bundle(
     from edge.data.held_out import say_leaks
     from edge.data.image_set import read_image_set
     from edge.engines.load import load_engine, load_types_engine
-    from edge.evaluation.evaluate import evaluate, make_inspect, unseen
+    from edge.evaluation.evaluate import evaluate, unseen
     from edge.evaluation.report.document import check_writable, write_report
     from edge.evaluation.report.galleries import shown
+    from edge.evaluation.set_inspector import SetInspector
 
     if report is not None:
         check_writable(report)
@@ -64,7 +65,7 @@ def evaluate_bundle(
             result = evaluate(opened, engine, images, advance, types)
         if report is not None:
             with progress("drawing pictures", shown(result)) as advance:
-                inspect = make_inspect(opened, engine, types)
+                inspect = SetInspector(opened, engine, types)
                 write_report(report, result, opened, images.name, inspect, advance)
     if as_json:
         print(json.dumps(result.as_json()))

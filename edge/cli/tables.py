@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from rich.markup import escape
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge.bundle.store import Bundle
     from edge.config.station import StationConfig
     from edge.evaluation.evaluate import Evaluation
+    from edge.evaluation.multi_type_segmentation import Segmentation
     from edge.evaluation.type_metrics import Confusion
     from edge.outputs.statistics import Percentiles, Summary
 
@@ -90,6 +91,8 @@ def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
         f"of {result.good} good (stated {stated.alpha:.1%}, bound {stated.bound95:.1%}), "
         f"recall {_percent(result.recall)} of {result.defective} defective"
     )
+    at = ", ".join(f"{_percent(v)} at {rate:.0%}" for rate, v in result.recall_at.items())
+    console.print(f"recall by false rejects, thresholds from these good parts: {at}")
     regions = result.regions
     console.print(
         f"regions: {_percent(regions.recall)} of the defects hit; false alarms per good part "
@@ -111,6 +114,8 @@ def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
         )
     if result.types:
         console.print(_confusion(result.types.confusion))
+    if result.segmentation:
+        console.print(_segmentation(result.segmentation))
 
 
 def _types(result: Evaluation) -> Table:
@@ -141,6 +146,17 @@ def _confusion(matrix: Confusion) -> Table:
     return table
 
 
+def _segmentation(found: Segmentation) -> Table:
+    """How well the pixels are named; the line's own call for F1."""
+    table = Table(title="pixels by type, each against the rest", title_justify="left")
+    for title in ("type", "AUROC", "AP", "F1"):
+        table.add_column(title, justify="left" if title == "type" else "right")
+    for name, value in found.per_type.items():
+        table.add_row(escape(name), *(_ratio(v) for v in (value.auroc, value.ap, value.f1)))
+    table.add_row("mean", *(_ratio(v) for v in (found.auroc, found.ap, found.f1)))
+    return table
+
+
 def print_bundle(bundle: Bundle) -> None:
     """Print what was built and on what evidence."""
     threshold, parity = bundle.thresholds.score, bundle.manifest.parity[0]
@@ -153,20 +169,6 @@ def print_bundle(bundle: Bundle) -> None:
         f"{threshold.groups} parts (at most "
         f"{threshold.bound95:.1%} with 95 % confidence); parity with {parity.backend} passed on "
         f"{parity.images} pictures, score within {parity.score_difference:.1e}{types}",
-        soft_wrap=True,
-        highlight=False,
-    )
-
-
-def print_outlying(pictures: Sequence[tuple[str, float]], usual: float) -> None:
-    """Point at good pictures that alone hold the threshold up; `usual` is the next score."""
-    if not pictures:
-        return
-    named = ", ".join(f"{name} ({score:.2f})" for name, score in pictures)
-    rich_console().print(
-        f"look at {escape(named)}: held out as good, but far above all others (at most "
-        f"{usual:.2f}), and the threshold rests on them; if they show a defect, take them out and "
-        "train again",
         soft_wrap=True,
         highlight=False,
     )

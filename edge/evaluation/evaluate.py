@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.store import Bundle
-from edge.cameras.source import frame_now
-from edge.config.station import DecisionSettings
-from edge.data.image_set import ImageSet, Sample, check_masks, read_mask, read_pixels
+from edge.data.image_set import ImageSet, Sample, check_masks, read_mask
 from edge.data.left_out import in_short, say_once
 from edge.engines.protocol import Engine
 from edge.errors import DataError
@@ -26,6 +24,7 @@ from edge.evaluation.metrics import (
     rank_pixels,
     recalls_at,
 )
+from edge.evaluation.multi_type_segmentation import Segmentation
 from edge.evaluation.region_metrics import (
     Located,
     Overlap,
@@ -34,10 +33,11 @@ from edge.evaluation.region_metrics import (
     region_metrics,
 )
 from edge.evaluation.seen_pixels import SeenPixels
+from edge.evaluation.set_inspector import SetInspector
 from edge.evaluation.type_metrics import TypeMetrics, called, type_metrics, type_scores
+from edge.evaluation.type_pixels import TypePixels, as_json
 from edge.evaluation.veto_metrics import VetoMetrics, veto_metrics
-from edge.inspection.inspector import Inspected, Inspector
-from edge.result import Inspection, Reason, Verdict
+from edge.result import Inspection, Verdict
 
 # Maps and masks meet at the picture's own aspect ratio, its longer side at most this.
 EVALUATION_SIDE = 512
@@ -77,7 +77,8 @@ class Evaluation:
     and `recall` are at the shipped threshold, counting every part that does not pass as rejected.
     `recall_at` maps FALSE_REJECT_RATES to the recall at thresholds from this set's good parts.
     `per_type` maps each defect type to its count `n`, `image_auroc` against all good parts and
-    `recall`. `types` and `veto` are None for a bundle that names no types. `left_out` counts the
+    `recall`. `types` and `veto` are None for a bundle that names no types, `segmentation` without
+    masks of its types, too. `left_out` counts the
     set's test pictures that the bundle's types were trained on: they are in none of the figures.
     """
 
@@ -96,6 +97,7 @@ class Evaluation:
     parts: tuple[EvaluatedPart, ...]
     left_out: int = 0
     veto: VetoMetrics | None = None
+    segmentation: Segmentation | None = None
 
     @property
     def image_auroc(self) -> float:
@@ -145,7 +147,7 @@ class Evaluation:
             "per_type": {kind: self.type_row(kind) for kind in self.per_type},
             "frame_ms_p50": float(p50), "frame_ms_p95": float(p95),
             "veto": asdict(self.veto) if self.veto else None,
-            "confusion": None,
+            "confusion": None, "segmentation": as_json(self.segmentation),
         }  # fmt: skip
         if types:
             matrix = types.confusion
@@ -190,7 +192,8 @@ def evaluate(
     """
     images = check_masks(images)
     samples = unseen(bundle, images)
-    inspect = make_inspect(bundle, engine, types_engine)
+    inspect = SetInspector(bundle, engine, types_engine)
+    typed = TypePixels(bundle.recipe.defect_types, bundle.thresholds.score.value)
     parts: list[EvaluatedPart] = []
     maps: list[NDArray[np.float32]] = []
     masks: list[NDArray[np.bool_]] = []
@@ -214,6 +217,7 @@ def evaluate(
             maps.append(cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR))
             masks.append(read_mask(sample, size_wh))
             seen.append(seen_pixels(sample, inspection.size_wh, size_wh))
+            typed.add(sample, anomaly_map, inspect.type_shares, seen[-1])
     if hidden:
         say_once(
             f"--data {images.name}: {len(hidden)} parts are left out, the geometry hides all of "
@@ -222,29 +226,8 @@ def evaluate(
     if not parts:
         raise DataError(f"--data {images.name}: the geometry hides the defects of all parts")
     pixel = rank_pixels(maps, masks, seen) if any(m.any() for m in masks) else NO_PIXELS
-    return measure(bundle, parts, pixel, len(images.test) - len(samples))
-
-
-def make_inspect(
-    bundle: Bundle, engine: Engine, types_engine: Engine | None = None
-) -> Callable[[Sample], Inspected]:
-    """Return the function that inspects a sample as the line does.
-
-    Its map is overwritten by the next sample.
-
-    The function raises EngineError at the first inference that fails, where a line would go on, and
-    DataError for a picture that is unreadable, or of another size or colour than the bundle takes.
-    """
-    settings = DecisionSettings(max_engine_failures=1)
-    inspector = Inspector(bundle, engine, settings, types_engine)
-
-    def inspect(sample: Sample) -> Inspected:
-        found = inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))
-        if found.inspection.reason is Reason.IMAGE_QUALITY and found.inspection.score is None:
-            raise DataError(f"{sample.path}: {found.inspection.detail}")
-        return found
-
-    return inspect
+    found = measure(bundle, parts, pixel, len(images.test) - len(samples))
+    return replace(found, segmentation=typed.segmentation())
 
 
 def measure(

@@ -26,6 +26,7 @@ from edge.inspection.regions import find_regions, whole_frame
 from edge.inspection.scorer import FrameScorer, Scored
 from edge.inspection.type_naming import namer
 from edge.inspection.type_scorer import Typed, TypeScorer
+from edge.inspection.type_shares import TypeShares
 from edge.inspection.veto import reconsider, veto_regions
 from edge.result import Inspection, Reason, Region, StageTimes, Verdict
 
@@ -47,6 +48,10 @@ class Inspector:
         types_engine: with the bundle's types graph loaded; None for a bundle without one.
         place: its lens and rectification stand in for those of the recipe's geometry, and its
             scale for the recipe's. Golden pictures are views: geometry and place leave them alone.
+
+    Attributes:
+        failures_in_a_row: inferences that failed since the last good one.
+        type_shares: of the frame inspected last; None where types were not asked for.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Inspector:
         if bundle.types_graph is not None and types_engine is not None:
             self._type_scorer = TypeScorer(types_engine, bundle.types_graph)
         self.failures_in_a_row = 0
+        self.type_shares: TypeShares | None = None
 
     def self_test(self) -> None:
         """Score two golden pictures: warm the engine up and prove that it passes and rejects.
@@ -96,6 +102,7 @@ class Inspector:
         Raises:
             EngineError: too many failed inferences in a row.
         """
+        self.type_shares = None
         waiting_ms = (monotonic_ns() - frame.captured_ns) / 1e6
         if frame.pixels_bgr is None:
             return Inspected(
@@ -155,9 +162,12 @@ class Inspector:
         bundle = self._bundle
         decision = decide(bundle, scored.score, scored.quality_problem, self._settings.undecided_p)
         typed = self._name_types(view.pixels_bgr, decision.verdict)
+        logits = scored.type_logits if typed.logits is None else typed.logits
+        if logits is not None:
+            map_wh = (scored.map.shape[1], scored.map.shape[0])
+            self.type_shares = TypeShares(logits, view, frame.size_wh, map_wh)
         regions: tuple[Region, ...] = ()
         if decision.verdict is not Verdict.PASS:
-            logits = scored.type_logits if typed.logits is None else typed.logits
             regions = self._regions(view, scored.map, logits, decision.verdict)
             decision = reconsider(decision, regions, bundle.recipe)
             if view.moves:

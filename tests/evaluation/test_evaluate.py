@@ -26,13 +26,14 @@ from edge.data.image_set import ImageSet, Sample, read_image_set
 from edge.engines.load import load_engine
 from edge.engines.protocol import EngineInfo
 from edge.errors import ConfigError, DataError, EngineError, InferenceError
-from edge.evaluation.evaluate import EvaluatedPart, Evaluation, evaluate, make_inspect, measure
+from edge.evaluation.evaluate import EvaluatedPart, Evaluation, evaluate, measure
 from edge.evaluation.region_metrics import overlap
 from edge.evaluation.report.charts import curve, histogram, ticks
 from edge.evaluation.report.document import check_writable, write_report
 from edge.evaluation.report.galleries import SHOWN, galleries, shown
 from edge.evaluation.report.page import Markup, fill, join, table
 from edge.evaluation.report.tables import counted
+from edge.evaluation.set_inspector import SetInspector
 from edge.inspection.inspector import Inspected
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,7 +132,7 @@ NAMES = {1.5: "spot", 1.6: "spot", 2.5: "unknown", 2.4: TYPES[1]}
 def result(bundle: Bundle, images: ImageSet) -> Evaluation:
     """As `evaluate` measures it, with the regions named."""
     plain = evaluate(bundle, BrightEngine(), images, no_bar)
-    judge = named(make_inspect(bundle, BrightEngine()), NAMES)
+    judge = named(SetInspector(bundle, BrightEngine()), NAMES)
     judged = [EvaluatedPart(i.sample, judge(i.sample).inspection, i.overlap) for i in plain.parts]
     return measure(bundle, judged, plain.pixel)
 
@@ -161,7 +162,7 @@ def test_the_json_has_the_published_keys(result: Evaluation) -> None:
         "aupro", "false_reject_rate", "recall", "threshold", "good", "defective", "masks",
         "recall_at_1_percent", "recall_at_5_percent",
         "left_out", "per_type", "type_accuracy", "type_unknown_rate", "confusion", "region_recall",
-        "veto",
+        "veto", "segmentation",
         "region_type_accuracy", "false_alarms_per_part", "frame_ms_p50", "frame_ms_p95",
     } == set(data)  # fmt: skip
     assert data["false_alarms_per_part"] == {"good": 0.25, "defective": 0.0}
@@ -250,7 +251,7 @@ class Page(HTMLParser):
 def text(result: Evaluation, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("report") / "report.html"
     steps: list[int] = []
-    judge = named(make_inspect(bundle, BrightEngine()), NAMES)
+    judge = named(SetInspector(bundle, BrightEngine()), NAMES)
     write_report(file, result, bundle, f"set {EVIL}", judge, steps.append)
     assert len(steps) == shown(result) == 5
     return file.read_text(encoding="utf-8")

@@ -236,17 +236,28 @@ def test_tiles_are_judged_each_and_the_worst_decides(bundle: Bundle) -> None:
     assert min(hottest) > scored.map.shape[0] * 0.4, "the heat lies in the last tile's corner"
 
 
-def test_type_logits_of_one_tile_do_not_name_the_whole_frame(bundle: Bundle) -> None:
+def test_each_tile_names_its_own_place_and_both_name_their_overlap(bundle: Bundle) -> None:
     class NamesTypes(FakeEngine):
+        """Type 1 on dark tiles, type 2 on bright ones; one buffer for all answers."""
+
+        logits = np.zeros((1, 7, 4, 4), np.float32)
+
         def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-            return super().run(inputs) | {"type_logits": np.ones((1, 7, 4, 4), np.float32)}
+            self.logits[:] = 0
+            self.logits[0, 2 if inputs["frame"].mean() > 100 else 1] = 4
+            return super().run(inputs) | {"type_logits": self.logits}
 
     whole = FrameScorer(NamesTypes(), bundle.recipe, bundle.graph).score(pixels())
     assert whole.type_logits is not None
     assert whole.type_logits.shape == (7, 4, 4)
-    recipe = bundle.recipe.model_copy(update={"tiles_wh": (2, 1), "overlap": 0.2})
-    tiled = FrameScorer(NamesTypes(), recipe, bundle.graph).score(pixels())
-    assert tiled.type_logits is None
+    recipe = bundle.recipe.model_copy(update={"tiles_wh": (2, 1), "overlap": 0.5})
+    frame = np.zeros((120, 240, 3), np.uint8)
+    frame[:, 120:] = 255
+    logits = FrameScorer(NamesTypes(), recipe, bundle.graph).score(frame).type_logits
+    assert logits is not None
+    assert logits.shape == (7, 4, 6)
+    assert logits[1, 0].tolist() == [4, 4, 2, 2, 0, 0]
+    assert logits[2, 0].tolist() == [0, 0, 2, 2, 4, 4]
 
 
 def test_times_of_tiles_add_up_and_their_brightness_is_averaged(
