@@ -183,18 +183,20 @@ def _one_of(samples: list[Sample], rng: np.random.Generator) -> Sample:
 
 
 def table(rows: list[dict], options: argparse.Namespace) -> str:
-    """One row per set and number of parts, mean and range over the draws, and a full training."""
+    """One row per set and number of parts that were measured, and one of a full training."""
     lines = [
-        "| set | good parts | " + " | ".join(COLUMNS.values()) + " |",
-        "|---" * (len(COLUMNS) + 2) + "|",
+        "| set | good parts | draws | " + " | ".join(COLUMNS.values()) + " |",
+        "|---" * (len(COLUMNS) + 3) + "|",
     ]
     for name in options.sets:
         for parts in options.parts:
             chosen = [r for r in rows if (r["set"], r["parts"]) == (name, parts)]
+            if not chosen:
+                continue
             cells = " | ".join(cell([r[c] for r in chosen if c in r], c) for c in COLUMNS)
-            lines.append(f"| {name} | {parts} | {cells} |")
+            lines.append(f"| {name} | {parts} | {len(chosen)} | {cells} |")
         full = " | ".join(f"{FULL[name][c]:.3f}" if c in FULL[name] else "-" for c in COLUMNS)
-        lines.append(f"| {name} | full training | {full} |")
+        lines.append(f"| {name} | full training | 3 | {full} |")
     return "\n".join(lines)
 
 
