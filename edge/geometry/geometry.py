@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,6 +67,19 @@ class Geometry(Settings):
         if self.size_wh is not None and self.region is not None:
             self.region.box(self.size_wh)
         return self
+
+    def as_dict(self) -> dict[str, object]:
+        """Describe the geometry in payloads; of region and masks only what they reach."""
+        return {
+            "sha256": hashlib.sha256(self.model_dump_json().encode()).hexdigest(),
+            "has_lens": self.lens is not None,
+            "has_rectification": self.rectification is not None,
+            "rotate": self.rotate,
+            "has_alignment": self.alignment is not None,
+            "size": list(self.size_wh) if self.size_wh else None,
+            "region": self.region.as_dict() if self.region else None,
+            "ignored": len(self.ignore),
+        }
 
     @property
     def hides(self) -> bool:

@@ -48,6 +48,15 @@ class Region(Settings):
         if self.unit == "share" and not (left >= 0 and top >= 0 and right <= 1 and bottom <= 1):
             raise ValueError("expected shares from 0 to 1; leave unit out for pixels")
 
+    def as_dict(self) -> dict[str, object]:
+        """Describe the region in payloads: its shape and the box around it, in `unit`."""
+        left, top, right, bottom = self.reach
+        return {
+            "shape": "polygon" if self.rectangle_xywh is None else "rectangle",
+            "box": [left, top, right - left, bottom - top],
+            "unit": self.unit,
+        }
+
     @property
     def reach(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom border, in `unit`."""

@@ -59,6 +59,7 @@ def info_payload(
     camera: Mapping[str, Any] | None = None,
     cameras: Sequence[Payload] | None = None,
     place: Mapping[str, Any] | None = None,
+    geometry: Mapping[str, Any] | None = None,
 ) -> Payload:
     """Give the birth certificate.
 
@@ -69,8 +70,9 @@ def info_payload(
         recipes: names that `prepare_recipe` takes.
         commands: names that the station obeys.
         camera: what it is and how it is set; None when it does not say.
-        cameras: the same for each, by name; None for a station with one camera.
+        cameras: camera, place and geometry of each, by name; None for a station with one camera.
         place: lens, rectification and scale of the camera's place; None without a place file.
+        geometry: which part of a frame the recipe inspects; None for whole frames.
     """
     schemas = {kind: schema(kind)["$id"] for kind in KINDS}
     return {
@@ -83,6 +85,7 @@ def info_payload(
         "commands": list(commands),
         "camera": dict(camera) if camera else None,
         "place": dict(place) if place else None,
+        "geometry": dict(geometry) if geometry else None,
         "schemas": schemas,
         **_cameras(cameras),
     }

@@ -74,7 +74,7 @@ class StateReport:
             if not self._is_born or known != (self._model, self._described):
                 self._is_born = True
                 self._model, self._described = known
-                self._states.put("info", self._info(model))
+                self._states.put("info", self._info(prepared))
             self._states.put("state", self.state())
 
     def camera_changed(self, name: str, camera: CameraState) -> None:
@@ -170,21 +170,27 @@ class StateReport:
         )
         self._states.put("health", health)
 
-    def _info(self, model: ModelInfo | None) -> Payload:
-        said = {
-            name: camera.description.as_dict() if camera.description else None
-            for name, camera in self._cameras.items()
-        }
+    def _info(self, prepared: LoadedRecipe | None) -> Payload:
+        said = {name: self._said_of(name, prepared) for name in self._cameras}
         return info_payload(
             self._identity,
-            model,
+            prepared.model if prepared else None,
             self._software,
             recipes=self._changeover.names,
             commands=self._config.commands.allow,
-            camera=said[self._config.camera.name],
-            cameras=self._listed({name: {"camera": each} for name, each in said.items()}),
-            place=self._changeover.place.as_dict(),
+            **said[self._config.camera.name],
+            cameras=self._listed(said),
         )
+
+    def _said_of(self, name: str, prepared: LoadedRecipe | None) -> Payload:
+        """Describe a camera, its place, and the geometry by which its frames are judged."""
+        description = self._cameras[name].description
+        geometry = prepared.of(name).bundle.recipe.geometry if prepared else None
+        return {
+            "camera": description.as_dict() if description else None,
+            "place": self._changeover.place_of(name).as_dict(),
+            "geometry": geometry.as_dict() if geometry else None,
+        }
 
     def _listed(self, cameras: Mapping[str, Payload]) -> list[Payload] | None:
         """Return an entry per camera; None for a station with one, which is described already."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import shutil
+from pathlib import Path
 
 import cv2
 import pytest
@@ -13,7 +16,7 @@ from edge.errors import ConfigError
 from edge.messages.payload import schema
 from edge.station.check import check_station
 from edge.station.station import Station
-from tests.support.bundles import CLEAREST, DEMO_BUNDLE
+from tests.support.bundles import CLEAREST, DEMO_BUNDLE, sign
 
 PLACE = """
 scale:
@@ -61,6 +64,52 @@ def test_scale_and_hash_of_the_place_are_told(tmp_path) -> None:
         "method": "checkerboard",
         "measured_on": "2026-11-02",
     }
+
+
+def bundle_with_geometry(folder: Path, fast_bundle: Path) -> Path:
+    bundle = folder / "seen"
+    shutil.copytree(fast_bundle, bundle)
+    with (bundle / "recipe.yaml").open("a") as recipe:
+        recipe.write(
+            "geometry: {rotate: 90, region: {polygon_xy: [[0.1, 0.2], [0.9, 0.2], [0.5, 0.8]], "
+            "unit: share}, ignore: [{rectangle_xywh: [0, 0, 0.1, 0.1], unit: share}]}\n"
+        )
+    return sign(bundle)
+
+
+def test_the_geometry_and_the_place_of_each_camera_are_told(tmp_path, fast_bundle) -> None:
+    bundle = bundle_with_geometry(tmp_path, fast_bundle)
+    write(tmp_path, PLACE)
+    path = tmp_path / "station.yaml"
+    path.write_text(
+        f"node: n\nstation: s\nbundle: {bundle}\nmqtt: {{broker: none}}\n"
+        "trigger: {by: interval, period_s: 60}\ncameras:\n"
+        "- {name: top, source: 'test://conveyor'}\n"
+        f"- {{name: left, source: 'test://conveyor', bundle: {fast_bundle}, place: place.yaml}}\n"
+    )
+    station = Station(read_station(path), tmp_path / "state")
+    try:
+        info = station._states._newest["info"]
+    finally:
+        station._cleanup.close()
+    assert not list(Draft202012Validator(schema("info")).iter_errors(info))
+    geometry = copy.deepcopy(info["geometry"])
+    assert len(geometry.pop("sha256")) == 64
+    box = geometry["region"].pop("box")
+    assert box == pytest.approx([0.1, 0.2, 0.8, 0.6])
+    assert geometry == {
+        "has_lens": False,
+        "has_rectification": False,
+        "rotate": 90,
+        "has_alignment": False,
+        "size": None,
+        "region": {"shape": "polygon", "unit": "share"},
+        "ignored": 1,
+    }
+    assert info["place"] is None
+    top, left = info["cameras"]
+    assert (top["geometry"], top["place"]) == (info["geometry"], None)
+    assert (left["geometry"], left["place"]["mm_per_px"]) == (None, 0.02)
 
 
 def test_a_bad_place_file_stops_the_start(tmp_path) -> None:

@@ -64,10 +64,9 @@ class Changeover:
         """Recipes that can be prepared."""
         return tuple(self._recipes.all)
 
-    @property
-    def place(self) -> PlaceFile:
-        """Lens, rectification and scale of the camera's place, the same for all recipes."""
-        return self._recipes.place_file
+    def place_of(self, camera: str) -> PlaceFile:
+        """Return lens, rectification and scale of a camera's place, the same for all recipes."""
+        return self._recipes.place_of(camera)
 
     def recipe_for(self, captured_ns: int | None) -> LoadedRecipe | None:
         """Return the recipe that inspects the next frame; None while no recipe is prepared.

@@ -110,6 +110,10 @@ class Recipes:
             }
             self.first = config.product or bundle.recipe.product
 
+    def place_of(self, camera: str) -> PlaceFile:
+        """Return lens, rectification and scale of a camera's place, the same for all recipes."""
+        return self._places.get(camera, self.place_file)
+
     def load(self, name: str, running: LoadedRecipe | None = None) -> LoadedRecipe:
         """Make a recipe ready; the engines of `running` are taken over for the same bundles.
 
