@@ -20,6 +20,7 @@ from edge.cli.train_options import (
     panel,
     read_options,
 )
+from edge.cli.train_requests import request
 from edge.errors import ConfigError
 
 GENERAL = {"out", "method", "fresh", "help"}
@@ -83,3 +84,23 @@ def test_a_size_is_two_numbers(text: str) -> None:
     assert pair("320X256", "--size") == (320, 256)
     with pytest.raises(ConfigError, match=f"--size: expected two numbers .* got {text}"):
         pair(text, "--size")
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"shots": 2}, "--shots"),
+        ({"steps": 5}, "--steps"),
+        ({"plus": ("head",)}, "--plus"),
+        ({"branches": False}, "--no-branches"),
+    ],
+)
+def test_options_of_training_do_not_go_with_instant(given: dict[str, object], named: str) -> None:
+    options = read_options("inp-former", {"data": DATA, "instant": True, **given})
+    with pytest.raises(ConfigError, match=f"--instant: trains nothing, so {named} does not go"):
+        request("inp-former", options)
+
+
+def test_instant_reaches_the_request() -> None:
+    options = read_options("inp-former", {"data": DATA, "instant": True})
+    assert request("inp-former", options).instant

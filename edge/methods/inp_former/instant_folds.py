@@ -85,13 +85,15 @@ def folds(samples: Sequence[Sample], pool: Pool) -> list[Tensor]:
     if len(samples) == 1:
         kinds = sorted(set(pool.kinds) - {ORIGINAL})
         return [torch.tensor([kind == left_out for kind in pool.kinds]) for left_out in kinds]
-    names = list(dict.fromkeys(sample.group for sample in samples))
-    if len(names) == 1:  # several pictures of one part: each is left out
-        names = [sample.path.name for sample in samples]
-        unit_of = {place: place for place in range(len(samples))}
-    else:
-        unit_of = {place: names.index(sample.group) for place, sample in enumerate(samples)}
-    share = torch.tensor([unit_of[int(place)] % FOLDS for place in pool.pictures])
+    units = [sample.group for sample in samples]
+    if len(set(units)) == 1:  # several pictures of one part: each is left out
+        units = [str(place) for place in range(len(samples))]
+    names = list(dict.fromkeys(units))
+    # Neighbours by name, which may show the same part after all, are left out together.
+    share_of = {
+        name: place * min(FOLDS, len(names)) // len(names) for place, name in enumerate(names)
+    }
+    share = torch.tensor([share_of[units[int(place)]] for place in pool.pictures])
     return [share == number for number in share.unique()]
 
 
