@@ -15,11 +15,12 @@ MIN_MARGIN = 16.0
 
 def grey_statistics(image: NDArray[np.uint8]) -> tuple[float, float]:
     """Mean and deviation over the channels of (H, W, 3) uint8, 0..255, of every fourth row."""
-    means, stds = cv2.meanStdDev(image[::4])
-    mean = float(means.mean())
+    means, stds = (side.ravel().tolist() for side in cv2.meanStdDev(image[::4]))
+    mean = sum(means) / len(means)
     # Variance over everything: within channels plus between their means.
-    variance = float((stds**2).mean() + ((means - mean) ** 2).mean())
-    return mean, variance**0.5
+    within = sum(std * std for std in stds) / len(stds)
+    between = sum((each - mean) * (each - mean) for each in means) / len(means)
+    return mean, (within + between) ** 0.5
 
 
 def quality_range(statistics: list[tuple[float, float]]) -> FrameQuality:

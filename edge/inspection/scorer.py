@@ -9,6 +9,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.frame_limits import FrameQuality
 from edge.bundle.manifest import GraphFile, Recipe
 from edge.engines.protocol import Engine
 from edge.errors import InferenceError
@@ -65,12 +66,11 @@ class FrameScorer:
             anomaly_map = stitch([tile_map for tile_map, _ in results], boxes, frame_wh)
             grids = [view.type_logits for view in scored if view.type_logits is not None]
             logits = stitch_logits(grids, boxes, frame_wh) if grids else None
-        grey = (_mean([v.grey[0] for v in scored]), _mean([v.grey[1] for v in scored]))
-        accepted = recipe.frame_quality
+        greys = [view.grey for view in scored if view.grey is not None]
         return Scored(
             map=anomaly_map,
             score=max(view.score for view in scored),
-            quality_problem=quality_problem(grey, accepted) if accepted else None,
+            quality_problem=_quality_problem(greys, recipe.frame_quality),
             preprocess_ms=sum(view.preprocess_ms for view in scored),
             infer_ms=sum(view.infer_ms for view in scored),
             type_logits=logits,
@@ -81,7 +81,7 @@ class FrameScorer:
     ) -> tuple[NDArray[np.float32], _View]:
         start = perf_counter()
         to_network(pixels_bgr, self._recipe.size_wh, self._frame[0])
-        grey = grey_statistics(self._frame[0])
+        grey = grey_statistics(self._frame[0]) if self._recipe.frame_quality else None
         ready = perf_counter()
         outputs = self._engine.run({self._input: self._frame})
         done = perf_counter()
@@ -103,14 +103,18 @@ class _View:
     """One tile's numbers."""
 
     score: float
-    grey: tuple[float, float]
+    grey: tuple[float, float] | None
     preprocess_ms: float
     infer_ms: float
     type_logits: NDArray[np.float32] | None
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def _quality_problem(greys: list[tuple[float, float]], accepted: FrameQuality | None) -> str | None:
+    """Say what is wrong with the grey mean and deviation of a frame, the mean of its tiles'."""
+    if accepted is None:
+        return None
+    mean, deviation = (sum(values) / len(values) for values in zip(*greys, strict=True))
+    return quality_problem((mean, deviation), accepted)
 
 
 def stitch(

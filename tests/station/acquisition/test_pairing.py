@@ -121,6 +121,16 @@ def test_a_free_camera_gives_the_first_frame_captured_after_the_trigger(side) ->
     assert one.taken()[0].frame_id == 2
 
 
+def test_a_frame_is_handed_over_before_the_camera_is_fired_for_the_next_part(side) -> None:
+    one = side(is_fired=True)
+    waiting = []
+    one.pairing._fire = lambda trigger: waiting.append((trigger, len(one.box)))
+    first, second = one.trigger(), one.trigger()
+    assert waiting == [(first, 0)]
+    one.frame()
+    assert waiting == [(first, 0), (second, 1)]
+
+
 def test_overlapping_triggers_get_one_frame_each_in_order(side) -> None:
     one = side(is_fired=False)
     triggers = [one.trigger() for _ in range(3)]
