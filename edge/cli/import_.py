@@ -13,6 +13,7 @@ from edge.cli.train_options import pair
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from edge.geometry.geometry import Geometry
     from edge.methods.run_record import RunRecord
 
 EPILOG = """Examples:\n
@@ -26,6 +27,9 @@ ZeroShot = Annotated[
     typer.Option(
         "--zero-shot", help="judge by the distance to prototypes, for products never trained on"
     ),
+]
+GeometryFile = Annotated[
+    Path | None, typer.Option("--geometry", help="file that says what of the frame is inspected")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="replace the run that --out holds")]
 app = make_app()
@@ -56,6 +60,7 @@ def inp_former(
         str, typer.Option("--map", help="published, or calibrated as our own presets")
     ] = "published",
     zero_shot: ZeroShot = False,
+    geometry: GeometryFile = None,
     seed: Annotated[int, typer.Option(min=0, help="of the golden set's synthetic defects")] = 0,
     fresh: Fresh = False,
 ) -> None:
@@ -73,6 +78,7 @@ def inp_former(
         is_zero_shot=zero_shot,
         seed=seed,
         is_fresh=fresh,
+        geometry=_geometry(geometry),
     )
     with stage_bars() as progress:
         record = import_checkpoint(request, out, progress)
@@ -87,14 +93,34 @@ def from_run(
         Path, typer.Option(help="good pictures of the other product", show_default=False)
     ],
     zero_shot: ZeroShot = False,
+    geometry: GeometryFile = None,
     fresh: Fresh = False,
 ) -> None:
-    """Take a trained run over to another product: same weights, thresholds set anew."""
+    """Take a trained run over to another product: same weights, thresholds set anew.
+
+    The geometry is the run's, unless --geometry names another one.
+    """
     from edge.methods.inp_former.importing import reuse_run
 
     with stage_bars() as progress:
-        record = reuse_run(source, data, out, progress, is_zero_shot=zero_shot, is_fresh=fresh)
+        record = reuse_run(
+            source,
+            data,
+            out,
+            progress,
+            is_zero_shot=zero_shot,
+            is_fresh=fresh,
+            geometry=_geometry(geometry),
+        )
     _report(out, record)
+
+
+def _geometry(path: Path | None) -> Geometry | None:
+    if path is None:
+        return None
+    from edge.geometry.geometry import read_geometry
+
+    return read_geometry(path)
 
 
 def _report(out: Path, record: RunRecord) -> None:

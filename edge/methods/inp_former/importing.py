@@ -19,7 +19,9 @@ from edge.data.frames import InputShape
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import ImageSet, frame_size, read_image_set
 from edge.data.record import DataRecord
+from edge.data.viewed import fitted, viewed_set
 from edge.errors import ConfigError, TrainingError
+from edge.geometry.geometry import Geometry
 from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.checkpoint import (
     SIZES,
@@ -50,6 +52,7 @@ class CheckpointRequest:
             saw.
         seed: of the golden set's synthetic defects.
         is_fresh: replace the run that the target folder holds, once the new one is complete.
+        geometry: what of the frames is inspected; None inspects whole frames.
     """
 
     checkpoint: Path
@@ -60,6 +63,7 @@ class CheckpointRequest:
     is_zero_shot: bool = False
     seed: int = 0
     is_fresh: bool = False
+    geometry: Geometry | None = None
 
 
 def import_checkpoint(request: CheckpointRequest, folder: Path, progress: Progress) -> RunRecord:
@@ -77,7 +81,9 @@ def import_checkpoint(request: CheckpointRequest, folder: Path, progress: Progre
     if any(side % shape.patch for side in request.size_wh):
         width, height = request.size_wh
         raise ConfigError(f"--input: expected multiples of {shape.patch}, got {width}x{height}")
-    images = read_image_set(request.data) if request.data else None
+    if request.geometry is not None and request.data is None:
+        raise ConfigError("--geometry goes with --data, whose pictures are seen through it")
+    images = _seen(request.data, request.geometry) if request.data else None
     state = read_checkpoint(request.checkpoint, shape)
     prototypes = state["prototype_token"].shape[0]
     settings = checkpoint_settings(shape, prototypes, request.size_wh, request.chain)
@@ -94,6 +100,7 @@ def import_checkpoint(request: CheckpointRequest, folder: Path, progress: Progre
         data=_data_record(images, request.size_wh),
         model=settings,
         training=TrainingSettings(steps=0, seed=request.seed),
+        geometry=images.geometry if images else None,
         origin=Origin(kind="checkpoint", name=request.checkpoint.name, sha256=digest),
     )
     _write(folder, record, detector, images, progress)
@@ -108,15 +115,17 @@ def reuse_run(
     *,
     is_zero_shot: bool = False,
     is_fresh: bool = False,
+    geometry: Geometry | None = None,
 ) -> RunRecord:
     """Make a run for the product in `data` out of the finished run `source`, without training.
 
     Map scales and threshold are set anew on the good pictures in `data`. Branches that remember
-    the old product's good parts are left out, and so is its geometry: whole frames are seen.
+    the old product's good parts are left out. The geometry is kept, unless `geometry` stands in for
+    it; only the colour of hidden pixels is found anew.
 
     Raises:
         TrainingError: `source` is not finished, or `folder` is taken.
-        DataError: the pictures cannot be used.
+        DataError: the pictures cannot be used, or the geometry does not fit one of them.
     """
     _refuse_taken(folder, is_fresh)
     old = read_record(source)
@@ -127,7 +136,7 @@ def reuse_run(
         )
     if not isinstance(old.model, ModelSettings):
         raise TrainingError(f"{source}: expected a run of inp-former, got {old.model.method}")
-    images = read_image_set(data)
+    images = _seen(data, geometry or old.geometry)
     # Without the branches there is only one map, which is as it was before labelled defects.
     one_map = old.model.map.model_copy(update={"keep_prelabel_map": False})
     settings = old.model.model_copy(update={"branches": BranchSettings(), "map": one_map})
@@ -142,7 +151,7 @@ def reuse_run(
             "created_at": _now(),
             "data": _data_record(images, settings.size_wh),
             "model": settings,
-            "geometry": None,
+            "geometry": images.geometry,
             "size_trials": (),
             "origin": Origin(kind="run", name=source.name, sha256=sha256(source / MODEL)),
         }
@@ -185,6 +194,16 @@ def _write(
         put_in_place(run, folder)
 
 
+def _seen(data: Path, geometry: Geometry | None) -> ImageSet:
+    """Read good pictures, seen through a geometry with their own colour for what it hides."""
+    images = read_image_set(data)
+    if not images.train:
+        raise TrainingError(f"--data {images.name}: no pictures in train/good")
+    if geometry is not None:
+        geometry = fitted(geometry.model_copy(update={"fill_bgr": None}), images.train)
+    return viewed_set(images, geometry)
+
+
 def _refuse_taken(folder: Path, is_fresh: bool) -> None:
     if is_run(folder):
         if not is_fresh:
@@ -199,8 +218,6 @@ def _data_record(images: ImageSet | None, size_wh: tuple[int, int]) -> DataRecor
             name="none", train_images=0, train_groups=0, held_out_images=0, held_out_groups=0,
             has_groups=False, frame_wh=size_wh,
         )  # fmt: skip
-    if not images.train:
-        raise TrainingError(f"--data {images.name}: no pictures in train/good")
     return DataRecord(
         name=images.name,
         train_images=0,
