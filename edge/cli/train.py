@@ -41,7 +41,8 @@ def train(
         list[Path],
         typer.Option(
             help="folder with train/good, or of good pictures; several make one model for several "
-            "products; multiads, mavis, dapo: folders with labelled defects and masks",
+            "products (inp-former; promptmad takes one); multiads, mavis, dapo: folders with "
+            "labelled defects and masks",
             show_default=False,
         ),
     ],
@@ -115,6 +116,17 @@ def train(
             min=1,
             help="train on so many good pictures and 22 changed copies of each",
             rich_help_panel=panel("shots"),
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=20,
+            help="learn from all good parts, and judge each by one of so many trainings without "
+            "it; 0 holds a fifth of them out instead; default 2 with the lite presets, else 0",
+            show_default=False,
+            rich_help_panel=panel("folds"),
         ),
     ] = None,
     instant: Annotated[
