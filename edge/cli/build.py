@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.cli.console import make_app, progress, run, setup_logging
 
+if TYPE_CHECKING:
+    from edge.toolchain.fast_form.form import FastForm
+
 EPILOG = """Examples:\n
   edge-build runs/pcb --out bundles/pcb\n
   edge-build runs/pcb --out bundles/pcb --alpha 0.005 --mm-per-px 0.05\n
   edge-build runs/pcb --types runs/pcb-types --out bundles/pcb\n
-  edge-build runs/pcb --int8 sets/pcb --out bundles/pcb
+  edge-build runs/pcb --int8 sets/pcb --out bundles/pcb\n
+  edge-build runs/pcb --fast --data parts/ --out bundles/pcb-fast
 """
 app = make_app()
 
@@ -60,6 +64,25 @@ def build(
             show_default=False,
         ),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="pack the fast form: one small head that learns from the run what it says of good "
+            "parts and synthetic defects; takes minutes and needs --data; names no types",
+        ),
+    ] = False,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="--fast: the data the run was trained on", show_default=False),
+    ] = None,
+    accept_lower: Annotated[
+        bool,
+        typer.Option(
+            "--accept-lower",
+            help="--fast: pack it even if it decides too differently; the card says how much",
+        ),
+    ] = False,
     licence: Annotated[str, typer.Option(help="licence, for the card")] = "not stated",
 ) -> None:
     """Export the model, fit the threshold, and check that the bundle decides as the model does."""
@@ -71,6 +94,11 @@ def build(
     from edge.toolchain.packing.thresholds import outlying
     from edge.toolchain.quantization.calibration_set import read_calibration_set
 
+    form = None
+    if fast:
+        form = _fast_form(run_folder, data or [], alpha, accept_lower=accept_lower)
+    elif data or accept_lower:
+        raise typer.BadParameter("--data and --accept-lower: go with --fast; give it, too")
     options = PackOptions(
         name=name,
         version=version,
@@ -81,16 +109,33 @@ def build(
         veto_above=veto_above,
         veto_passes=veto_passes,
         int8=None if int8 is None else read_calibration_set(int8),
+        fast=form,
     )
     with progress("building", 4) as advance:
         bundle = pack_bundle(run_folder, out, options, advance)
     print_bundle(bundle)
     if read_record(run_folder).instant is not None:
         typer.echo(unproven(bundle.thresholds.score))
-    held_out = read_calibration(run_folder)
+    held_out = read_calibration(run_folder) if form is None else form.calibration
     places = outlying(held_out.scores, bundle.thresholds.score)
     others = [s for place, s in enumerate(held_out.scores) if place not in places]
     print_outlying([(held_out.files[p], held_out.scores[p]) for p in places], max(others))
+
+
+def _fast_form(
+    run_folder: Path, data: list[Path], alpha: float | None, *, accept_lower: bool
+) -> FastForm:
+    from edge.cli.stage_bars import stage_bars
+    from edge.toolchain.fast_form.form import distil
+
+    if not data:
+        raise typer.BadParameter("--fast: learns from the run's pictures; give them with --data")
+    with stage_bars() as bars:
+        form = distil(run_folder, data, bars, alpha=alpha, accept_lower=accept_lower)
+    print(f"fast form: {form.agreement}")
+    if form.types:
+        print(f"fast form: names no types, {', '.join(form.types)} are left out")
+    return form
 
 
 def main() -> None:

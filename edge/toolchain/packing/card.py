@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from edge.bundle.manifest import ParityRecord, Recipe, Threshold
 from edge.methods.run_record import RunRecord
+from edge.toolchain.fast_form.form import FastForm
 from edge.toolchain.packing.thresholds import DEFAULT_ALPHA
 
 
@@ -18,11 +19,12 @@ def card_text(
     licence: str,
     types: RunRecord | None = None,
     added: Sequence[str] = (),
+    fast: FastForm | None = None,
 ) -> str:
     """Render card.md.
 
     `types` is the run of the second graph, if there is one; `added` are types known by their words
-    alone.
+    alone; `fast` is the fast form, if that is what the bundle holds.
     """
     data = record.data
     width, height = recipe.size_wh
@@ -44,7 +46,7 @@ a good part will pass.
 |---|---|
 | method | {record.model.method}, preset {record.preset}, backbone weights: {record.weights} |
 | input | {tiles}, resized to {width} x {height}; {scale} |
-| trained on | {trained}{_labelled(record)} |
+| trained on | {trained}{_labelled(record)}{"" if fast is None else f"; {fast}"} |
 | held out | {_held_out(record, groups)} |
 | threshold | {threshold.value:.4f}, {threshold.method}, rank {threshold.rank} of {threshold.n} |
 | false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \
@@ -92,7 +94,7 @@ def _labelled(record: RunRecord) -> str:
 
 def _types(recipe: Recipe, record: RunRecord, added: Sequence[str]) -> str:
     learned = record.adapters or record.types
-    if learned is None:
+    if learned is None or not recipe.defect_types:
         return "none: every region is unknown"
     graph = ""
     if recipe.types_size_wh is not None:

@@ -44,6 +44,8 @@ from edge.methods.method import Network
 from edge.methods.registry import find_method
 from edge.methods.run import read_calibration, read_model, read_record
 from edge.methods.run_record import RunRecord
+from edge.toolchain.fast_form.agreement import AGREEMENT
+from edge.toolchain.fast_form.form import FastForm
 from edge.toolchain.packing.bundle_folder import (
     check_free,
     hashes,
@@ -82,6 +84,7 @@ class PackOptions:
         text_weights: path of the CLIP for those types; None takes the run's own.
         veto_above, veto_passes: of the recipe.
         int8: pictures to quantize on; None packs no INT8 graph.
+        fast: packed in place of the run's own network; None packs that.
     """
 
     name: str | None = None
@@ -95,6 +98,7 @@ class PackOptions:
     veto_above: float | None = None
     veto_passes: bool = False
     int8: CalibrationSet | None = None
+    fast: FastForm | None = None
 
 
 def pack_bundle(
@@ -114,9 +118,11 @@ def pack_bundle(
             fit, or the options of the veto make no sense.
     """
     record, calibration = read_record(run), read_calibration(run)
+    if options.fast is not None:
+        record, calibration = options.fast.record_of(record), options.fast.calibration
     types = None if options.types_run is None else read_types_run(options.types_run, record)
     _check_veto(options, (record.model if types is None else types.settings).types)
-    detector = read_model(run, record)
+    detector = read_model(run, record) if options.fast is None else options.fast.network
     words, weights = options.added_types, options.text_weights
     if words and types is not None:
         types = types.with_added(words, weights)
@@ -211,9 +217,11 @@ def _write(
     advance(1)
     card = card_text(
         record, recipe, threshold, parity[0], options.licence,
-        types.record if types else None, options.added_types,
+        types.record if types else None, options.added_types, options.fast,
     )  # fmt: skip
     write_text(folder / CARD, card)
+    if options.fast is not None:
+        write_text(folder / AGREEMENT, json.dumps(options.fast.agreement.as_json(), indent=2))
     manifest = Manifest(
         schema=BUNDLE_SCHEMA,
         name=name,

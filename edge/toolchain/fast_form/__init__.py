@@ -1,0 +1,1 @@
+"""The fast form of a run: its judgement, distilled into one small head on a shorter backbone."""
