@@ -18,7 +18,12 @@ from edge.methods.inp_former.mask_refiner import with_refiner
 from edge.methods.inp_former.request import Request
 from edge.methods.inp_former.residual_head import with_head
 from edge.methods.inp_former.settings import ModelSettings
-from edge.methods.inp_former.sizing import best_size, choose_size
+from edge.methods.inp_former.sizing import (
+    best_size,
+    choose_size,
+    trial_units,
+    without_training,
+)
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import candidate_sizes, model_settings
 from edge.methods.run import other_options
@@ -52,11 +57,11 @@ def network_size(
     preset, weights = request.preset, request.backbone_weights
     trials = choose_size(
         candidates,
-        lambda size: build(model_settings(preset, size, weights), weights, 0),
+        lambda size: build(without_training(model_settings(preset, size, weights)), weights, 0),
         train,
         held_out,
         training.seed,
-        progress("network size", len(candidates)),
+        progress("network size", trial_units(train, held_out)),
     )
     return best_size(trials), trials
 
