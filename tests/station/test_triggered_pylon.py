@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.cameras.genicam import pylon
-from tests.support.pylon import SERIAL
+from tests.support.pylon import OTHER, SERIAL
 from tests.support.triggered_line import Line, one_each
 
 
@@ -55,3 +55,36 @@ def test_a_camera_is_fired_waits_longer_than_it_may_be_silent_is_lost_and_fired_
     finally:
         line.stop()
     one_each(line.results, taken)
+
+
+@pytest.mark.parametrize("serials", [(SERIAL, OTHER), (OTHER, SERIAL)])
+def test_a_trigger_takes_a_view_with_each_of_two_cameras(
+    tmp_path: Path, fast_bundle: Path, serials: tuple[str, str]
+) -> None:
+    sizes = {"top": (128, 96), "left": (160, 120)}
+    cameras = [
+        {
+            "name": name,
+            "source": f"pylon://{serial}",
+            "features": {"Width": width, "Height": height},
+        }
+        for (name, (width, height)), serial in zip(sizes.items(), serials, strict=True)
+    ]
+    trigger = {"by": "software", "frame_timeout_ms": 20_000}
+    line = Line(tmp_path, fast_bundle, "", trigger, camera=None, cameras=cameras)
+    try:
+        states = line.station._capture
+        line.until(lambda: all(each.connected for each in states.states.values()), "the cameras")
+        found = [each.description.serial for each in states.states.values()]
+        taken = []
+        for count in range(1, 4):
+            taken.append(line.trigger(part_id=f"p{count}"))
+            line.wait(count)
+    finally:
+        line.stop()
+    assert found == list(serials)
+    one_each(line.results, taken)
+    for result in line.results:
+        seen = {view["camera"]: (view["width"], view["height"]) for view in result["views"]}
+        assert seen == sizes
+        assert "no_frame" not in [view["reason"] for view in result["views"]]
