@@ -61,7 +61,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="lite, standard, accurate or (inp-former) large; default lite",
+            help="lite, standard, accurate or (inp-former) lite2, large; default lite",
             rich_help_panel=panel("preset"),
         ),
     ] = None,
