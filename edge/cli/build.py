@@ -10,11 +10,14 @@ import typer
 from edge.cli.console import make_app, progress, run, setup_logging
 
 if TYPE_CHECKING:
+    from edge.bundle.store import Bundle
     from edge.toolchain.fast_form.form import FastForm
+    from edge.training.run_folder import Calibration
 
 EPILOG = """Examples:\n
   edge-build runs/pcb --out bundles/pcb\n
   edge-build runs/pcb --out bundles/pcb --alpha 0.005 --mm-per-px 0.05\n
+  edge-build runs/pcb --out bundles/pcb --leave-out board-17\n
   edge-build runs/pcb --types runs/pcb-types --out bundles/pcb\n
   edge-build runs/pcb --int8 sets/pcb --out bundles/pcb\n
   edge-build runs/pcb --fast --data parts/ --out bundles/pcb-fast
@@ -40,6 +43,15 @@ def build(
     alpha: Annotated[
         float | None,
         typer.Option(help="false-reject rate; default 1 %, or what the good parts support"),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="good part whose scores do not count for the threshold, such as an odd one that "
+            "was named here before; may be repeated",
+            show_default=False,
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="name; default the data set's")] = None,
     version: Annotated[str, typer.Option(help="version of the bundle")] = "1",
@@ -87,11 +99,10 @@ def build(
 ) -> None:
     """Export the model, fit the threshold, and check that the bundle decides as the model does."""
     setup_logging("warning")
-    from edge.cli.tables import print_bundle, print_outlying
+    from edge.cli.tables import print_bundle
     from edge.methods.run import read_calibration, read_record
     from edge.toolchain.packing.card import unproven
     from edge.toolchain.packing.pack import PackOptions, pack_bundle
-    from edge.toolchain.packing.thresholds import outlying
     from edge.toolchain.quantization.calibration_set import read_calibration_set
 
     form = None
@@ -109,6 +120,7 @@ def build(
         veto_above=veto_above,
         veto_passes=veto_passes,
         int8=None if int8 is None else read_calibration_set(int8),
+        leave_out=tuple(leave_out or ()),
         fast=form,
     )
     with progress("building", 4) as advance:
@@ -116,10 +128,7 @@ def build(
     print_bundle(bundle)
     if read_record(run_folder).instant is not None:
         typer.echo(unproven(bundle.thresholds.score))
-    held_out = read_calibration(run_folder) if form is None else form.calibration
-    places = outlying(held_out.scores, bundle.thresholds.score)
-    others = [s for place, s in enumerate(held_out.scores) if place not in places]
-    print_outlying([(held_out.files[p], held_out.scores[p]) for p in places], max(others))
+    print_evidence(bundle, read_calibration(run_folder) if form is None else form.calibration)
 
 
 def _fast_form(
@@ -136,6 +145,24 @@ def _fast_form(
     if form.types:
         print(f"fast form: names no types, {', '.join(form.types)} are left out")
     return form
+
+
+def print_evidence(bundle: Bundle, calibration: Calibration) -> None:
+    """Print what the threshold rests on, and what another rate would do."""
+    from edge.bundle.operating_points import read_operating_points
+    from edge.cli.build_report import print_odd_parts, print_operating_points, print_outlying
+    from edge.toolchain.packing.odd_parts import odd_parts
+    from edge.toolchain.packing.thresholds import outlying, without_parts
+
+    threshold = bundle.thresholds.score
+    kept = without_parts(calibration, threshold.left_out)
+    places = outlying(kept.scores, threshold)
+    others = [score for place, score in enumerate(kept.scores) if place not in places]
+    print_outlying([(kept.files[p], kept.scores[p]) for p in places], max(others))
+    if odd := odd_parts(calibration, threshold):
+        print_odd_parts(odd, threshold.value)
+    if points := read_operating_points(bundle):
+        print_operating_points(points, threshold.alpha)
 
 
 def main() -> None:

@@ -85,6 +85,10 @@ def print_evaluation(result: Evaluation, bundle: Bundle, name: str) -> None:
         console.print(
             f"left out: {result.left_out} test pictures, which the bundle's types were trained on"
         )
+    if result.not_judged:
+        console.print(
+            f"not judged: {result.not_judged} test pictures; they count as rejected, in no ranking"
+        )
     stated = bundle.thresholds.score
     console.print(
         f"at threshold {result.threshold:.4f}: false rejects {_percent(result.false_reject_rate)} "

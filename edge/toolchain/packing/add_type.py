@@ -31,7 +31,7 @@ from edge.methods.run import read_calibration, read_record
 from edge.toolchain.packing.bundle_folder import check_free, swap
 from edge.toolchain.packing.golden_set import engine_outcome
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
-from edge.toolchain.packing.thresholds import fit_threshold
+from edge.toolchain.packing.thresholds import calibrated_threshold
 from edge.toolchain.parity import Outcome
 from edge.toolchain.quantization.calibration_set import CalibrationSet
 from edge.training.run_folder import MODEL
@@ -142,7 +142,8 @@ def _options(request: AddRequest, old: Bundle, words: tuple[str, ...]) -> PackOp
     """Return the options that the old bundle was packed with."""
     manifest, recipe, alpha = old.manifest, old.recipe, old.thresholds.score.alpha
     calibration = read_calibration(request.run)
-    usual = fit_threshold(calibration.scores, calibration.groups).alpha
+    left_out = old.thresholds.score.left_out
+    usual = calibrated_threshold(calibration, left_out=left_out).alpha
     return PackOptions(
         name=manifest.name,
         version=request.version or manifest.version,
@@ -156,6 +157,7 @@ def _options(request: AddRequest, old: Bundle, words: tuple[str, ...]) -> PackOp
         veto_above=recipe.veto_above,
         veto_passes=recipe.veto_passes,
         int8=request.int8,
+        leave_out=left_out,
     )
 
 

@@ -48,7 +48,8 @@ a good part will pass.
 | input | {tiles}, resized to {width} x {height}; {scale} |
 | trained on | {trained}{_labelled(record)}{"" if fast is None else f"; {fast}"} |
 | held out | {_held_out(record, groups)} |
-| threshold | {threshold.value:.4f}, {threshold.method}, rank {threshold.rank} of {threshold.n} |
+| threshold | {threshold.value:.4f}, {threshold.method}, rank {threshold.rank} of \
+{threshold.n}{_left_out(threshold)} |
 | false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \
 confidence, counting parts as independent |
 | parity | {parity.reference} against {parity.backend} {parity.backend_version}, {parity.images} \
@@ -56,7 +57,7 @@ pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} ver
 | defect types | {_types(recipe, record if types is None else types, added)} |
 | licence | {licence} |
 
-The held-out pictures also set the scale of the map's branches. Thresholds hold for parts and
+These pictures also set the scale of the map's branches. Thresholds hold for parts and
 pictures like these; check the rate on fresh good parts before relying on it.
 {"" if record.instant is None else chr(10) + unproven(threshold) + chr(10)}"""
 
@@ -77,9 +78,17 @@ def unproven(threshold: Threshold) -> str:
 
 def _held_out(record: RunRecord, groups: str) -> str:
     data = record.data
+    if not data.held_out_images and record.instant is None:
+        return f"none; each of {data.train_groups} parts was judged by a training without it ({groups})"
     if record.instant is None:
         return f"{data.held_out_images} good pictures from {data.held_out_groups} parts ({groups})"
     return f"none; scores are of {record.instant.scores_from} ({groups})"
+
+
+def _left_out(threshold: Threshold) -> str:
+    if not threshold.left_out:
+        return ""
+    return f"; without the parts {', '.join(threshold.left_out)}, which may be rejected"
 
 
 def _labelled(record: RunRecord) -> str:

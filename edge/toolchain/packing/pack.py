@@ -26,6 +26,7 @@ from edge.bundle.manifest import (
     Threshold,
     Thresholds,
 )
+from edge.bundle.operating_points import OPERATING_POINTS
 from edge.bundle.store import (
     CARD,
     OWN_PICTURES,
@@ -60,8 +61,9 @@ from edge.toolchain.packing.failing_picture import with_failing_picture
 from edge.toolchain.packing.frame_limits import learn_frames
 from edge.toolchain.packing.golden_set import check_graphs, reference_outcomes, write_golden_set
 from edge.toolchain.packing.int8_graphs import add_int8_graphs
+from edge.toolchain.packing.operating_points import operating_points
 from edge.toolchain.packing.product_thresholds import ProductScores, write_products
-from edge.toolchain.packing.thresholds import fit_threshold
+from edge.toolchain.packing.thresholds import calibrated_threshold, good_scores, without_parts
 from edge.toolchain.packing.types_graph import TypeNamer, TypesRun, read_types_run
 from edge.toolchain.quantization.calibration_set import CalibrationSet
 from edge.training.run_folder import Calibration
@@ -77,6 +79,7 @@ class PackOptions:
         name: of the bundle; None takes the data set's.
         version: of the bundle.
         alpha: false-reject rate; None as in thresholds.fit_threshold.
+        leave_out: good parts whose scores do not count for the threshold.
         mm_per_px: scale of the source frames.
         licence: of the bundle, for its card.
         types_run: MultiADS or DAPO run whose graph names types.
@@ -99,6 +102,7 @@ class PackOptions:
     veto_passes: bool = False
     int8: CalibrationSet | None = None
     fast: FastForm | None = None
+    leave_out: tuple[str, ...] = ()
 
 
 def pack_bundle(
@@ -129,7 +133,7 @@ def pack_bundle(
     elif words:
         detector, record = with_added(detector, record, words, weights)
     place = check_free(out)
-    threshold = fit_threshold(calibration.scores, calibration.groups, options.alpha)
+    threshold = calibrated_threshold(calibration, options.alpha, options.leave_out)
     advance(1)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as scratch:
@@ -181,17 +185,17 @@ def _write(
         frame_quality=learned.frame_quality,
     )
     write_yaml(folder / RECIPE, recipe)
+    kept = without_parts(calibration, options.leave_out)
     thresholds = Thresholds(
         schema=THRESHOLDS_SCHEMA,
         score=threshold,
         scores_file=SCORES,
         created_at=now,
-        products=write_products(
-            folder, by_product(calibration, record.data, frames), options.alpha
-        ),
+        products=write_products(folder, by_product(kept, record.data, frames), options.alpha),
     )
     write_json(folder / THRESHOLDS, thresholds)
-    write_text(folder / SCORES, json.dumps({"scores": sorted(calibration.scores)}))
+    write_text(folder / SCORES, json.dumps(good_scores(kept.scores, kept.groups, kept.method)))
+    write_json(folder / OPERATING_POINTS, operating_points(calibration, threshold))
     if own := own_pictures(record if types is None else types.record):
         write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
     pictures = list(read_golden(run))
@@ -269,6 +273,7 @@ def by_product(
             groups=[calibration.groups[row] for row in rows],
             grey=[calibration.grey[row] for row in rows] if calibration.grey else (),
             frames=None if frames is None else frames.of_product(name),
+            method=calibration.method,
         )
     return products
 
