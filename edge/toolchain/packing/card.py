@@ -79,7 +79,8 @@ def unproven(threshold: Threshold) -> str:
 def _held_out(record: RunRecord, groups: str) -> str:
     data = record.data
     if not data.held_out_images and record.instant is None:
-        return f"none; each of {data.train_groups} parts was judged by a training without it ({groups})"
+        judged = f"each of {data.train_groups} parts was judged by a training without it"
+        return f"none; {judged} ({groups})"
     if record.instant is None:
         return f"{data.held_out_images} good pictures from {data.held_out_groups} parts ({groups})"
     return f"none; scores are of {record.instant.scores_from} ({groups})"
