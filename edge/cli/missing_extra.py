@@ -19,6 +19,10 @@ EXTRAS = {
     "onnxruntime": "cpu",
     "cv2": "cpu",
     "openvino": "openvino",
+    "starlette": "dashboard",
+    "uvicorn": "dashboard",
+    "jinja2": "dashboard",
+    "argon2": "dashboard",
 }
 
 

@@ -1,0 +1,81 @@
+"use strict";
+// Charts of a station, drawn anew from the same columns whenever its numbers change.
+
+{
+  const charts = new Map();
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const labels = (element) => JSON.parse(element.dataset.labels);
+  const axes = () => {
+    const axis = { stroke: style("--text"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false } };
+    return [{ ...axis }, { ...axis }];
+  };
+
+  function draw(element, options, columns) {
+    const known = charts.get(element);
+    const theme = document.documentElement.dataset.theme;
+    if (known && known.theme === theme && known.count === columns.length) {
+      known.plot.setData(columns);
+      return;
+    }
+    if (known) known.plot.destroy();
+    const width = Math.max(240, element.clientWidth);
+    const plot = new uPlot({ width, height: 220, axes: axes(), cursor: { drag: { x: false, y: false } }, ...options }, columns, element);
+    charts.set(element, { plot, theme, count: columns.length });
+  }
+
+  const line = (label, color) => ({ label, stroke: style(color), width: 2, spanGaps: true, points: { show: false } });
+
+  function drawHistogram(element, data, threshold) {
+    const words = labels(element);
+    const bars = uPlot.paths.bars({ size: [0.9, 100] });
+    const series = ["pass", "undecided", "fail"].map((name) => ({
+      label: words[name], stroke: style(`--${name}`), fill: style(`--${name}`), paths: bars, points: { show: false },
+    }));
+    const mark = {
+      hooks: {
+        draw: [(plot) => {
+          const value = plot.root.dataset.threshold;
+          if (!value) return;
+          const x = plot.valToPos(Number(value), "x", true);
+          plot.ctx.save();
+          plot.ctx.strokeStyle = style("--text");
+          plot.ctx.setLineDash([6, 4]);
+          plot.ctx.beginPath();
+          plot.ctx.moveTo(x, plot.bbox.top);
+          plot.ctx.lineTo(x, plot.bbox.top + plot.bbox.height);
+          plot.ctx.stroke();
+          plot.ctx.restore();
+        }],
+        ready: [(plot) => { plot.root.dataset.threshold = threshold ?? ""; }],
+      },
+    };
+    const columns = [data.edges, data.pass, data.undecided, data.fail];
+    draw(element, { scales: { x: { time: false } }, series: [{ label: words.score }, ...series], plugins: [mark] }, columns);
+    charts.get(element).plot.root.dataset.threshold = threshold ?? "";
+  }
+
+  async function renew() {
+    const { node, station } = document.body.dataset;
+    const query = new URLSearchParams(location.search);
+    const answer = await fetch(`/station/${node}/${station}/charts?window=${query.get("window") || "1h"}`);
+    if (!answer.ok) return;
+    const { trend, histogram, threshold } = await answer.json();
+    for (const element of document.querySelectorAll("[data-chart]")) {
+      const words = labels(element);
+      const kind = element.dataset.chart;
+      if (kind === "histogram") drawHistogram(element, histogram, threshold);
+      if (kind === "trend") draw(element, { series: [{}, line(words.parts, "--text"), line(words.rejects, "--fail")] }, [trend.at, trend.parts, trend.rejects]);
+      if (kind === "score") {
+        const level = trend.at.map(() => threshold);
+        draw(element, { series: [{}, line(words.score, "--accent"), line(words.threshold, "--fail")] }, [trend.at, trend.score, level]);
+      }
+      if (kind === "latency") draw(element, { series: [{}, line(words.latency, "--accent")] }, [trend.at, trend.latency]);
+    }
+  }
+
+  document.body.addEventListener("numbers", renew);
+  addEventListener("resize", () => {
+    for (const [element, { plot }] of charts) plot.setSize({ width: Math.max(240, element.clientWidth), height: 220 });
+  });
+  renew();
+}
