@@ -15,6 +15,7 @@ from edge.data.image_set import ImageSet, Sample, check_masks, read_mask
 from edge.data.left_out import in_short, say_once
 from edge.engines.protocol import Engine
 from edge.errors import DataError
+from edge.evaluation.evaluated_part import EvaluatedPart
 from edge.evaluation.json_numbers import rounded
 from edge.evaluation.metrics import (
     PixelRanking,
@@ -25,48 +26,23 @@ from edge.evaluation.metrics import (
     recalls_at,
 )
 from edge.evaluation.multi_type_segmentation import Segmentation
+from edge.evaluation.not_judged import say_not_judged
 from edge.evaluation.region_metrics import (
     Located,
-    Overlap,
     RegionMetrics,
     overlap,
     region_metrics,
 )
 from edge.evaluation.seen_pixels import SeenPixels
 from edge.evaluation.set_inspector import SetInspector
-from edge.evaluation.type_metrics import TypeMetrics, called, type_metrics, type_scores
+from edge.evaluation.type_metrics import TypeMetrics, type_metrics, type_scores
 from edge.evaluation.type_pixels import TypePixels, as_json
 from edge.evaluation.veto_metrics import VetoMetrics, veto_metrics
-from edge.result import Inspection, Verdict
 
 # Maps and masks meet at the picture's own aspect ratio, its longer side at most this.
 EVALUATION_SIDE = 512
 NAN = float("nan")
 NO_PIXELS = PixelRanking(Ranking(NAN, NAN, NAN), NAN, np.full((2, 0), NAN))
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatedPart:
-    """One test picture: what it is, what the line says of it, and, with a mask, what it hit."""
-
-    sample: Sample
-    inspection: Inspection
-    overlap: Overlap | None
-
-    @property
-    def score(self) -> float:
-        """Score of the frame."""
-        return NAN if self.inspection.score is None else self.inspection.score
-
-    @property
-    def is_rejected(self) -> bool:
-        """The part does not pass."""
-        return self.inspection.verdict is not Verdict.PASS
-
-    @property
-    def called(self) -> str:
-        """The type it was given, `unknown` or `missed`."""
-        return called(self.inspection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +91,19 @@ class Evaluation:
         return self.pixel.aupro
 
     @property
+    def judged(self) -> tuple[EvaluatedPart, ...]:
+        """The parts with a score."""
+        return tuple(item for item in self.parts if item.is_judged)
+
+    @property
+    def not_judged(self) -> int:
+        """How many parts have none; they count as rejected, and in no ranking."""
+        return len(self.parts) - len(self.judged)
+
+    @property
     def milliseconds(self) -> NDArray[np.float64]:
-        """Frame to verdict, per picture, (n,)."""
-        return np.array([item.inspection.times.processing_ms for item in self.parts])
+        """Frame to verdict, per picture that was judged, (n,)."""
+        return np.array([item.inspection.times.processing_ms for item in self.judged])
 
     def type_row(self, kind: str) -> dict[str, float]:
         """One type's `per_type` row, with `auroc`, `ap`, `f1` and `accuracy` of its name."""
@@ -136,7 +122,7 @@ class Evaluation:
             "recall": self.recall, "threshold": self.threshold,
             **{f"recall_at_{100 * r:.0f}_percent": v for r, v in self.recall_at.items()},
             "good": self.good, "defective": self.defective, "masks": self.masks,
-            "left_out": self.left_out,
+            "left_out": self.left_out, "not_judged": self.not_judged,
             "type_accuracy": types.accuracy if types else None,
             "type_unknown_rate": types.unknown_rate if types else None,
             "region_recall": regions.recall,
@@ -206,7 +192,9 @@ def evaluate(
         match = None
         if sample.mask is not None:
             size_wh = inspection.size_wh
-            mask = read_mask(sample, size_wh) & seen_pixels(sample, size_wh, size_wh)
+            mask = read_mask(sample, size_wh)
+            if inspection.score is not None:
+                mask &= seen_pixels(sample, size_wh, size_wh)
             if not mask.any():
                 hidden.append(f"{sample.label}/{sample.path.name}")
                 continue
@@ -225,6 +213,8 @@ def evaluate(
         )
     if not parts:
         raise DataError(f"--data {images.name}: the geometry hides the defects of all parts")
+    unjudged = [(p.name, p.inspection.detail) for p in parts if not p.is_judged]
+    say_not_judged(images.name, unjudged, len(parts))
     pixel = rank_pixels(maps, masks, seen) if any(m.any() for m in masks) else NO_PIXELS
     found = measure(bundle, parts, pixel, len(images.test) - len(samples))
     return replace(found, segmentation=typed.segmentation())
@@ -238,13 +228,14 @@ def measure(
     labels = np.array([not item.sample.is_good for item in parts])
     scores = np.array([item.score for item in parts])
     rejected = np.array([item.is_rejected for item in parts])
+    judged = np.isfinite(scores)
     per_type = {}
     for kind in sorted({item.sample.label for item in parts if not item.sample.is_good}):
         is_kind = np.array([label == kind for label in kinds])
         chosen = is_kind | ~labels
         per_type[kind] = {
             "n": float(is_kind.sum()),
-            "image_auroc": auroc(labels[chosen], scores[chosen]),
+            "image_auroc": auroc(labels[chosen & judged], scores[chosen & judged]),
             "recall": float(rejected[is_kind].mean()),
         }
     names = bundle.recipe.defect_types
@@ -254,11 +245,11 @@ def measure(
         confidence = np.array([type_scores(item.inspection.upheld, names) for item in parts])
         named = type_metrics(kinds, [item.called for item in parts], confidence, names)
     return Evaluation(
-        image=rank(labels, scores),
+        image=rank(labels[judged], scores[judged]),
         pixel=pixel,
         false_reject_rate=float(rejected[~labels].mean()) if (~labels).any() else NAN,
         recall=float(rejected[labels].mean()) if labels.any() else NAN,
-        recall_at=recalls_at(labels, scores),
+        recall_at=recalls_at(labels[judged], scores[judged]),
         per_type=per_type,
         regions=region_metrics([_located(item) for item in parts]),
         types=named,

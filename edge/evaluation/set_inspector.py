@@ -7,10 +7,8 @@ from edge.cameras.source import frame_now
 from edge.config.station import DecisionSettings
 from edge.data.image_set import Sample, read_pixels
 from edge.engines.protocol import Engine
-from edge.errors import DataError
 from edge.inspection.inspector import Inspected, Inspector
 from edge.inspection.type_shares import TypeShares
-from edge.result import Reason
 
 
 class SetInspector:
@@ -30,10 +28,6 @@ class SetInspector:
 
         Raises:
             EngineError: an inference fails, where a line would go on.
-            DataError: the picture is unreadable, or of another size or colour than the bundle
-                takes.
+            DataError: the picture is unreadable.
         """
-        found = self._inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))
-        if found.inspection.reason is Reason.IMAGE_QUALITY and found.inspection.score is None:
-            raise DataError(f"{sample.path}: {found.inspection.detail}")
-        return found
+        return self._inspector.inspect(frame_now("test", 0, read_pixels(sample.path)))

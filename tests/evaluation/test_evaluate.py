@@ -26,7 +26,8 @@ from edge.data.image_set import ImageSet, Sample, read_image_set
 from edge.engines.load import load_engine
 from edge.engines.protocol import EngineInfo
 from edge.errors import ConfigError, DataError, EngineError, InferenceError
-from edge.evaluation.evaluate import EvaluatedPart, Evaluation, evaluate, measure
+from edge.evaluation.evaluate import Evaluation, evaluate, measure
+from edge.evaluation.evaluated_part import EvaluatedPart
 from edge.evaluation.region_metrics import overlap
 from edge.evaluation.report.charts import curve, histogram, ticks
 from edge.evaluation.report.document import check_writable, write_report
@@ -34,7 +35,10 @@ from edge.evaluation.report.galleries import SHOWN, galleries, shown
 from edge.evaluation.report.page import Markup, fill, join, table
 from edge.evaluation.report.tables import counted
 from edge.evaluation.set_inspector import SetInspector
+from edge.geometry.geometry import Geometry
+from edge.geometry.teaching import teach_alignment
 from edge.inspection.inspector import Inspected
+from tests.support.geometry_pictures import part_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "demo"
@@ -161,6 +165,7 @@ def test_the_json_has_the_published_keys(result: Evaluation) -> None:
         "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
         "aupro", "false_reject_rate", "recall", "threshold", "good", "defective", "masks",
         "recall_at_1_percent", "recall_at_5_percent",
+        "not_judged",
         "left_out", "per_type", "type_accuracy", "type_unknown_rate", "confusion", "region_recall",
         "veto", "segmentation",
         "region_type_accuracy", "false_alarms_per_part", "frame_ms_p50", "frame_ms_p95",
@@ -214,6 +219,52 @@ def test_what_cannot_be_judged_ends_the_evaluation(bundle: Bundle, images: Image
     broken.write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"broken\.png: not a picture: expected PNG"):
         evaluate(bundle, engine, replace(images, test=(Sample(broken, "good", "g"),)), no_bar)
+
+
+@pytest.fixture
+def aligned(tmp_path: Path) -> tuple[Geometry, ImageSet]:
+    """Two parts that show what was taught, and two that do not: one good, one defective."""
+    folder, taught = tmp_path / "parts", part_picture()
+    shapes = {"good/a": taught, "spot/b": taught, "good/c": None, "spot/d": None}
+    for name, pixels in shapes.items():
+        file = folder / "test" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), np.full_like(taught, 90) if pixels is None else pixels)
+    truth = folder / "ground_truth" / "spot"
+    truth.mkdir(parents=True)
+    for name in ("b", "d"):
+        mask = np.zeros(taught.shape[:2], np.uint8)
+        mask[20:60, 20:60] = 255
+        cv2.imwrite(str(truth / f"{name}_mask.png"), mask)
+    found = teach_alignment(taught, (130, 95, 70, 65))
+    return Geometry(alignment=found, size_wh=(320, 240)), read_image_set(folder)
+
+
+def test_a_part_that_is_not_found_counts_as_the_line_says(
+    bundle: Bundle, aligned: tuple[Geometry, ImageSet], caplog: pytest.LogCaptureFixture, tmp_path
+) -> None:
+    geometry, images = aligned
+    looking = replace(
+        bundle, recipe=bundle.recipe.model_copy(update={"geometry": geometry, "frames": None})
+    )
+    found = evaluate(looking, BrightEngine(), images, no_bar)
+    assert (found.good, found.defective, found.not_judged) == (2, 2, 2)
+    verdicts = {part.name: part.inspection.verdict.value for part in found.parts}
+    assert (verdicts["good/c.png"], verdicts["spot/d.png"]) == ("undecided", "undecided")
+    assert found.false_reject_rate >= 0.5
+    assert found.masks == 2, "its defect is one that no region hits"
+    assert math.isfinite(found.image_auroc), "the ranking is over the others"
+    assert "2 of 4 pictures are not judged" in caplog.text
+    assert "good/c.png, spot/d.png: alignment: the template is not found" in caplog.text
+    data = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    assert data["not_judged"] == 2
+    page = tmp_path / "page.html"
+    write_report(page, found, looking, "s", SetInspector(looking, BrightEngine()), no_bar)
+    assert "2 of them could not be judged" in page.read_text()
+    none = replace(images, test=tuple(s for s in images.test if s.path.stem in "cd"))
+    with pytest.raises(DataError, match=r"none of the 2 .* judged: good/c\.png") as told:
+        evaluate(looking, BrightEngine(), none, no_bar)
+    assert "\n" not in str(told.value)
 
 
 class Page(HTMLParser):

@@ -67,6 +67,11 @@ def write_report(
     if result.left_out:
         left_out = f"{result.left_out} test pictures are left out"
         intro += f" {left_out}: the bundle's types were trained on them."
+    if result.not_judged:
+        intro += (
+            f" {result.not_judged} of them could not be judged, as on the line: they count as "
+            "parts that do not pass, and in no curve."
+        )
     body = [
         fill("<h1>{title}</h1>", title=title),
         paragraph(intro, is_quiet=True),
@@ -140,8 +145,8 @@ def _box(name: str, value: str, more: str) -> Markup:
 
 
 def _curves(result: Evaluation) -> Markup:
-    labels = np.array([not item.sample.is_good for item in result.parts])
-    scores = np.array([item.score for item in result.parts])
+    labels = np.array([not item.sample.is_good for item in result.judged])
+    scores = np.array([item.score for item in result.judged])
     false_rate, recall, precision = curves(labels, scores)
     above = scores > result.threshold
     found = _share(above & labels, labels)

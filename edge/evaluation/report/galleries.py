@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edge.data.image_set import Sample
-from edge.evaluation.evaluate import EvaluatedPart, Evaluation
+from edge.evaluation.evaluate import Evaluation
+from edge.evaluation.evaluated_part import EvaluatedPart
 from edge.evaluation.report.page import Markup, fill, join, paragraph
 from edge.evaluation.report.pictures import figure, legend, types_said
 from edge.inspection.inspector import Inspected
@@ -26,7 +27,7 @@ class Gallery(NamedTuple):
 
 def galleries(result: Evaluation) -> tuple[Gallery, ...]:
     """Choose what to show."""
-    rising = sorted(result.parts, key=lambda item: item.score)
+    rising = sorted(result.judged, key=lambda item: item.score)
     falling = rising[::-1]
     found = [item for item in falling if not item.sample.is_good and item.is_rejected]
     chosen = [
