@@ -26,9 +26,12 @@ def report(out: Path, method: str, options: Options, record: RunRecord) -> list[
     width, height = record.model.size_wh
     if record.instant is not None and method == "inp-former":
         return _instant(out, record, record.instant)
+    judged = f"{record.data.held_out_images} held out"
+    if not record.data.held_out_images:
+        judged = f"each of {record.data.train_groups} parts judged by a training without it"
     lines.append(
         f"{out}: trained on {record.data.train_images} good pictures at {width}x{height}, "
-        f"{record.data.held_out_images} held out; next: edge-build {out} --out BUNDLE"
+        f"{judged}; next: edge-build {out} --out BUNDLE"
     )
     return lines
 
@@ -101,7 +104,7 @@ def _types(out: Path, record: RunRecord, found: TypesRecord, *, names_only: bool
     elif found.own_defects and not names_only:
         lines.append(
             f"{out}: verdicts stay as they were: for the map to learn defects, it must be a "
-            "calibrated one, and --data must name the folders of all its products"
+            "calibrated one of a trained run, and --data must name the folders of all its products"
         )
     if found.negation is not None:
         changed = found.negation

@@ -9,7 +9,7 @@ so that scores before and after compare.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from edge.errors import TrainingError
 from edge.methods.inp_former.branches import MEMORY, PROBE
 from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.known_maps import KnownMaps
 from edge.methods.inp_former.memory_bank import MemoryBank
 from edge.methods.inp_former.probe_fitting import (
     PICTURES,
@@ -33,6 +34,7 @@ from edge.methods.inp_former.probe_fitting import (
     probe_of,
     synthetic_cells,
 )
+from edge.methods.inp_former.reject_scores import score_of, scores_of
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.run_record import RejectTrial
 from edge.networks.features import Groups
@@ -60,12 +62,14 @@ class Lesson(NamedTuple):
         calibration: of the held-out good parts by it.
         cells: good cells of false rejects, for a probe of labelled defects.
         trial: what became of false rejects that were left out, and of good parts.
+        known: maps of the held-out parts by the detector, where some were given.
     """
 
     detector: Detector
     calibration: Calibration
     cells: Cells
     trial: RejectTrial
+    known: KnownMaps | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class _Picture:
     cells: Cells
 
     def score(self, detector: Detector) -> float:
-        return _score(detector, tuple(group.float() for group in self.groups))
+        return score_of(detector, tuple(group.float() for group in self.groups))
 
 
 def reject_units(rejects: FalseRejects, products: Products) -> int:
@@ -92,6 +96,7 @@ def learn_false_rejects(
     shape: InputShape,
     training: TrainingSettings,
     advance: Callable[[int], None],
+    known: KnownMaps | None = None,
 ) -> Lesson:
     """Teach false rejects, if others of them then score lower and no good part scores higher.
 
@@ -105,6 +110,7 @@ def learn_false_rejects(
         shape: network inputs of a picture.
         training: how the probe of synthetic defects was fitted.
         advance: called as reject_units counts.
+        known: maps of the held-out parts where the detector has learned from them, too.
 
     Raises:
         DataError: a picture is unreadable.
@@ -124,7 +130,7 @@ def learn_false_rejects(
     tried = [_taught(detector, both, cells)]
     if cells is not None and MEMORY in detector.branches:
         tried.append(_taught(detector, both, None))
-    scores = _scores([detector, *tried], products.held_out, shape, advance)
+    scores, maps = scores_of([detector, *tried], products.held_out, shape, advance, known)
     before = [picture.score(detector) for picture in both]
     for number in range(1, 1 + len(tried)):
         with_cells = cells if number == 1 else None
@@ -140,7 +146,9 @@ def learn_false_rejects(
         groups=tuple(sample.group for sample in products.held_out),
         scores=tuple(float(score) for score in scores[:, number]),
     )
-    return Lesson([detector, *tried][number], calibration, _joined(both), trial)
+    if known is not None:
+        known = replace(known, maps=torch.stack(maps[number]))
+    return Lesson([detector, *tried][number], calibration, _joined(both), trial, known)
 
 
 def with_share(cells: Cells, negatives: Cells) -> Cells:
@@ -242,27 +250,6 @@ def _joined(pictures: Sequence[_Picture]) -> Cells:
     for picture in pictures[1:]:
         joined = joined.joined(picture.cells)
     return joined
-
-
-def _scores(
-    detectors: Sequence[Detector],
-    samples: Sequence[Sample],
-    shape: InputShape,
-    advance: Callable[[int], None],
-) -> Tensor:
-    """Scores of pictures by detectors with the same features, (samples, detectors)."""
-    rows = []
-    for sample in samples:
-        groups = extract(detectors[0], network_inputs(read_view(sample).pixels_bgr, shape))
-        rows.append([_score(detector, groups) for detector in detectors])
-        advance(1)
-    return torch.tensor(rows)
-
-
-def _score(detector: Detector, groups: Groups) -> float:
-    """Score of one picture from the features of its network inputs."""
-    judged = detector.judge(detector.branch_maps(groups), detector.image_distance(groups))
-    return float(judged.score.amax())
 
 
 def _trial(

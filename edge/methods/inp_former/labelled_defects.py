@@ -33,6 +33,7 @@ from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.false_rejects import with_share
 from edge.methods.inp_former.fusion_fitting import with_probe
+from edge.methods.inp_former.known_maps import KnownMaps
 from edge.methods.inp_former.probe_fitting import (
     LABELLED_RIDGE,
     PICTURES,
@@ -112,6 +113,7 @@ def learn_defects(
     seed: int,
     advance: Callable[[int], None],
     negatives: Cells | None = None,
+    known: KnownMaps | None = None,
 ) -> tuple[Detector, ProbeTrial]:
     """Fit a probe to labelled defects, unless that costs more than chance explains.
 
@@ -123,6 +125,7 @@ def learn_defects(
         seed: of the cells that are kept.
         advance: called as learning_units counts.
         negatives: good cells of false rejects.
+        known: maps of the held-out parts where the detector has learned from them, too.
 
     Returns:
         A detector whose score has no scale yet (see calibration.calibrate), or the one given where
@@ -141,7 +144,7 @@ def learn_defects(
     labelled = Labelled(
         defects,
         cells if negatives is None else with_share(cells, negatives),
-        read_unmarked(detector, candidate, defects, products.held_out, shape, advance),
+        read_unmarked(detector, candidate, defects, products.held_out, shape, advance, known),
         shape,
     )
     probe = labelled.fitted(candidate)
@@ -150,6 +153,8 @@ def learn_defects(
     unfitted_candidate, candidate = candidate, with_probe(candidate, probe)
     advance(1)
     on_good = [_try(candidate, detector, each, shape, advance) for each in products.held_out]
+    if known is not None:
+        on_good = [_as_known(detector, each, known, index) for index, each in enumerate(on_good)]
     on_defects = _cross_validated(unfitted_candidate, detector, labelled, advance)
     candidate = with_branch_scales(candidate, torch.cat([each.maps for each in on_good]))
     before = placements(*(_before(of) for of in (on_good, on_defects)))
@@ -208,6 +213,12 @@ def _try(
     advance(1)
     before = detector.judge(detector.branch_maps(groups)).score.amax()
     return Trial(candidate.branch_maps(groups), float(before))
+
+
+def _as_known(detector: Detector, trial: Trial, known: KnownMaps, index: int) -> Trial:
+    """The trial of a good part by branches that did not learn from it."""
+    before = detector.judge(known.maps[index]).score.amax()
+    return Trial(known.of(index, trial.maps), float(before))
 
 
 def _cross_validated(

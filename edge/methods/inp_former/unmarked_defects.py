@@ -21,6 +21,7 @@ from edge.methods.inp_former.branches import PROBE
 from edge.methods.inp_former.calibration import with_branch_scales
 from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.known_maps import KnownMaps
 from edge.methods.inp_former.probe_fitting import Cells, Numbers, probe_of
 from edge.training.feature_cache import extract
 
@@ -118,6 +119,7 @@ def read_unmarked(
     held_out: Sequence[Sample],
     shape: InputShape,
     advance: Callable[[int], None],
+    known: KnownMaps | None = None,
 ) -> UnmarkedDefects | None:
     """Read the defective pictures that have no mask, and good ones; None without any.
 
@@ -128,18 +130,22 @@ def read_unmarked(
         held_out: good parts that no branch was fitted to.
         shape: network inputs of a picture.
         advance: called as unmarked_units counts.
+        known: maps of the held-out parts where the detector has learned from them, too.
     """
     unmarked = [sample for sample in defects if sample.mask is None]
     if not unmarked:
         return None
     numbers = Numbers.of(defects)
 
-    def bag(sample: Sample) -> Bag:
+    def bag(sample: Sample, index: int | None = None) -> Bag:
         groups = extract(detector, network_inputs(read_view(sample).pixels_bgr, shape))
+        before, maps = detector.branch_maps(groups), candidate.branch_maps(groups)
+        if index is not None and known is not None:
+            before, maps = known.maps[index], known.of(index, maps)
         advance(1)
         return Bag(
-            _level(detector, detector.branch_maps(groups)),
-            candidate.branch_maps(groups),
+            _level(detector, before),
+            maps,
             torch.cat(groups, -1).half(),
             numbers.kinds.get(sample.label, 0),
             numbers.parts.get(sample.group, 0) if not sample.is_good else 0,
@@ -147,18 +153,18 @@ def read_unmarked(
 
     return UnmarkedDefects(
         tuple(bag(sample) for sample in unmarked),
-        tuple(bag(sample) for sample in _spread(held_out)),
+        tuple(bag(held_out[index], index) for index in _spread(len(held_out))),
     )
 
 
 def unmarked_units(defects: Sequence[Sample], held_out: Sequence[Sample]) -> int:
     """How far read_unmarked's `advance` counts."""
     unmarked = sum(sample.mask is None for sample in defects)
-    return unmarked + len(_spread(held_out)) if unmarked else 0
+    return unmarked + len(_spread(len(held_out))) if unmarked else 0
 
 
-def _spread(samples: Sequence[Sample]) -> Sequence[Sample]:
-    return samples[:: max(1, -(-len(samples) // GOOD_PICTURES))]
+def _spread(count: int) -> range:
+    return range(0, count, max(1, -(-count // GOOD_PICTURES)))
 
 
 def _level(detector: Detector, maps: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from edge.data.frame_record import FILE as FRAMES
-from edge.data.frames import InputShape
 from edge.data.golden_pictures import FOLDER as GOLDEN
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import ImageSet, read_image_set
@@ -23,11 +22,11 @@ from edge.data.viewed import viewed_set
 from edge.errors import TrainingError
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.settings import ModelSettings
-from edge.methods.run import read_calibration, read_model, read_record, write_model, write_record
+from edge.methods.run import read_model, read_record, write_model, write_record
 from edge.methods.run_files import ASIDE
 from edge.methods.run_record import RunRecord, TypesRecord
 from edge.methods.types.choosing import Chosen, choose
-from edge.methods.types.map_learning import Ground, Learned, good_parts, learn_map
+from edge.methods.types.map_learning import Ground, Learned, learn_map, read_ground
 from edge.methods.types.naming import name_regions, vocabulary
 from edge.methods.types.regions import labelled_regions
 from edge.methods.types.regression import FOLDS
@@ -74,7 +73,6 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     record, detector = _read(request.run)
     if folder.exists() and any(path.name != ASIDE for path in folder.iterdir()):
         raise TrainingError(f"--out {folder}: is not empty; choose another, or --fresh")
-    shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
     sets = [viewed_set(read_image_set(data), record.geometry) for data in request.data]
     chosen = choose(sets, record, request.labelled, request.seed)
     has_defects = any(not sample.is_good for _, sample in chosen.samples)
@@ -83,8 +81,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
             "--data: no defect in test/<type> or labels.csv that can teach; give labelled "
             "defects, or --false-rejects"
         )
-    products = good_parts(request.data, sets, record)
-    ground = Ground(record, detector, read_calibration(request.run), products, shape)
+    ground = read_ground(request.run, request.data, sets, record, detector)
     learned = learn_map(request, ground, chosen.own, progress)
     named, types = learned.detector, record.types
     if has_defects:
@@ -96,9 +93,9 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     write_calibration(folder, learned.calibration)
     if (request.run / FRAMES).is_file():  # not in runs from before it
         shutil.copyfile(request.run / FRAMES, folder / FRAMES)
-    if learned.is_changed and products is not None:
-        scores = learned.calibration.scores
-        write_golden(folder, products.held_out, scores, record.training.seed)
+    if learned.is_changed and ground.products is not None:
+        held_out, scores = ground.products.held_out, learned.calibration.scores
+        write_golden(folder, held_out, scores, record.training.seed)
     else:
         shutil.copytree(request.run / GOLDEN, folder / GOLDEN)
     write_model(folder, named)

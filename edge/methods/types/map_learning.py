@@ -14,8 +14,11 @@ from edge.errors import TrainingError
 from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.false_rejects import learn_false_rejects, reject_units
+from edge.methods.inp_former.good_maps import read_good_maps
+from edge.methods.inp_former.known_maps import KnownMaps, calibrate_known, halves
 from edge.methods.inp_former.labelled_defects import learn_defects, learning_units
 from edge.methods.inp_former.training_settings import TrainingSettings
+from edge.methods.run import read_calibration
 from edge.methods.run_record import ProbeTrial, RejectTrial, RunRecord
 from edge.training.progress import Progress
 from edge.training.run_folder import Calibration
@@ -42,13 +45,17 @@ class Wanted(Protocol):
 
 
 class Ground(NamedTuple):
-    """A finished run that is to learn: its detector, and the good parts where they are known."""
+    """A finished run that is to learn: its detector, and the good parts where they are known.
+
+    `known` are maps of the held-out parts where the detector has learned from them, too.
+    """
 
     record: RunRecord
     detector: Detector
     calibration: Calibration
     products: Products | None
     shape: InputShape
+    known: KnownMaps | None = None
 
 
 class Learned(NamedTuple):
@@ -75,12 +82,12 @@ def learn_map(
         DataError: a picture cannot be used.
         TrainingError: false rejects are given, but the map may not learn.
     """
-    record, detector, calibration, products, shape = ground
+    record, detector, calibration, products, shape, known = ground
     learned = Learned(detector, calibration, None, record.false_rejects, is_changed=False)
     may_learn = not wanted.names_only and detector.settings.map.chain == "calibrated"
     if wanted.false_rejects is not None and not (may_learn and products is not None):
         raise TrainingError(
-            "--false-rejects: expected a run with a calibrated map, the folders of all its "
+            "--false-rejects: expected a trained run with a calibrated map, the folders of all its "
             "products in --data, and no --names-only"
         )
     if products is None or not may_learn:
@@ -88,11 +95,13 @@ def learn_map(
     negatives = None
     if wanted.false_rejects is not None:
         assert isinstance(record.training, TrainingSettings)  # noqa: S101 - inp-former's own
-        known = (*products.train, *products.held_out)
-        rejects = read_false_rejects(wanted.false_rejects, wanted.data, known, record.geometry)
+        good = (*products.train, *products.held_out)
+        rejects = read_false_rejects(wanted.false_rejects, wanted.data, good, record.geometry)
         advance = progress("false rejects", reject_units(rejects, products))
-        lesson = learn_false_rejects(detector, rejects, products, shape, record.training, advance)
-        negatives, trial = lesson.cells, lesson.trial
+        lesson = learn_false_rejects(
+            detector, rejects, products, shape, record.training, advance, known
+        )
+        negatives, trial, known = lesson.cells, lesson.trial, lesson.known
         learned = learned._replace(rejects=trial)
         if trial.is_kept:
             learned = Learned(lesson.detector, lesson.calibration, None, trial, is_changed=True)
@@ -100,23 +109,47 @@ def learn_map(
         return learned
     advance = progress("defects", learning_units(own, products))
     detector, probe = learn_defects(
-        learned.detector, own, products, shape, wanted.seed, advance, negatives
+        learned.detector, own, products, shape, wanted.seed, advance, negatives, known
     )
     if not probe.is_kept:
         return learned._replace(probe=probe)
     advance = progress("calibration", len(products.held_out))
-    detector, calibration = calibrate(detector, products.held_out, shape, advance)
+    if known is None:
+        detector, calibration = calibrate(detector, products.held_out, shape, advance)
+    else:
+        detector, calibration = calibrate_known(detector, products.held_out, known, shape, advance)
     return Learned(detector, calibration, probe, learned.rejects, is_changed=True)
 
 
-def good_parts(
-    folders: Sequence[Path], sets: Sequence[ImageSet], record: RunRecord
-) -> Products | None:
-    """The good parts of the run's own products, None unless `folders` hold all of them."""
+def read_ground(
+    run: Path, folders: Sequence[Path], sets: Sequence[ImageSet], record: RunRecord, model: Detector
+) -> Ground:
+    """What a finished run has to learn with; without products unless `folders` hold all of them.
+
+    Raises:
+        DataError: a folder cannot be used.
+        TrainingError: the run has learned from all of its good parts, and labels already.
+    """
+    shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
+    plain = Ground(record, model, read_calibration(run), None, shape)
     names = record.data.products or (record.data.name,)
     found = {images.name: folder for images, folder in zip(sets, folders, strict=True)}
-    if not set(names) <= set(found):
-        return None
+    # An instant run's bank holds all of its few good parts: none is left to judge by.
+    if not set(names) <= set(found) or record.instant is not None:
+        return plain
     training = record.training
     shots = training.shots if isinstance(training, TrainingSettings) else None
-    return read_products([found[name] for name in names], training.seed, shots, record.geometry)
+    shares = training.shares if isinstance(training, TrainingSettings) else 0
+    products = read_products(
+        [found[name] for name in names], training.seed, shots, record.geometry, shares
+    )
+    if not shares:
+        return plain._replace(products=products)
+    maps = read_good_maps(run)
+    if maps is None:
+        raise TrainingError(
+            f"--run {run}: has learned labels already; give the run that it was made from, and all "
+            "labels"
+        )
+    shared, known = halves(products, maps, shape.tiles)
+    return plain._replace(products=shared, known=known)
