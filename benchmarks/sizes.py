@@ -5,14 +5,17 @@
 Every candidate size of every set is judged on test pictures by a detector without decoder training
 (memory bank, statistics of positions, probe), and beside it stands what the choice by good parts
 alone sees (edge.methods.inp_former.sizing). Test pictures choose nothing. Some pictures of each set
-will do (--train, --test): the figures compare sizes, they are not those of a finished run.
+will do (--train, --test): the figures compare sizes, they are not those of a finished run. Times
+are of the processor, so that other work on the machine hardly counts.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +43,8 @@ from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import candidate_sizes, find_preset, model_settings
 from edge.training.feature_cache import FeatureCache, extract
 
-PROBE_DEFECTS = 240
-PROBE_PICTURES = 60
+PROBE_DEFECTS = 120
+PROBE_PICTURES = 40
 HELD_OUT = 60
 
 
@@ -59,50 +62,48 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     store = options.work / "rows.jsonl"
     rows = [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
-    for seed in options.seeds:
-        for name in options.sets:
-            for preset in options.presets:
-                if any((r["set"], r["preset"], r["seed"]) == (name, preset, seed) for r in rows):
-                    continue
-                for row in measure(name, preset, seed, options):
-                    print(json.dumps(row), flush=True)
-                    rows.append(row)
-                    with store.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
+    for seed, name, preset in itertools.product(options.seeds, options.sets, options.presets):
+        done = [r for r in rows if (r["set"], r["preset"], r["seed"]) == (name, preset, seed)]
+        for row in measure(name, preset, seed, options, done):
+            print(json.dumps(row), flush=True)
+            rows.append(row)
+            with store.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
     if options.out:
         replace_table(options.out, "sizes", table(rows))
 
 
-def measure(name: str, preset_name: str, seed: int, options: argparse.Namespace) -> list[dict]:
-    """Judge all sizes of a set, and choose one."""
+def measure(
+    name: str, preset_name: str, seed: int, options: argparse.Namespace, done: list[dict]
+) -> Iterator[dict]:
+    """Judge all sizes of a set but those that are done, and choose one."""
     images = read_image_set(find_set(name, options.work))
     train, held_out = hold_out(images.train, images.has_groups, seed)
     train, test = spread(train, options.train), spread(images.test, options.test)
     preset = find_preset(preset_name)
     candidates = candidate_sizes(preset, frame_size(train))
+    if len(done) == len(candidates):
+        return
 
     def detector_at(size):
         model = without_training(model_settings(preset, size, preset.weights))
         return build(model, preset.weights, 0)
 
-    rows = []
     trials, chosen, seconds = (), None, None
     if not options.no_trial:
-        start = time.perf_counter()
+        start = time.process_time()
         trials = choose_size(candidates, detector_at, train, held_out, seed, lambda _: None)
-        seconds = round(time.perf_counter() - start, 1)
+        seconds = round(time.process_time() - start, 1)
         chosen = best_size(trials)
     figures = {trial.size_wh: trial.auroc for trial in trials}
     for size in candidates:
-        found = judge(preset, size, train, held_out[:HELD_OUT], test, seed)
-        rows.append(
-            {
-                "set": name, "preset": preset_name, "seed": seed, "size": size,
+        if list(size) not in [row["size"] for row in done]:
+            found = judge(preset, size, train, held_out[:HELD_OUT], test, seed)
+            yield {
+                "set": name, "preset": preset_name, "seed": seed, "size": list(size),
                 "synthetic": figures.get(size), "is_chosen": size == chosen,
                 "trial_s": seconds, **found,
-            }
-        )  # fmt: skip
-    return rows
+            }  # fmt: skip
 
 
 @torch.no_grad()
@@ -121,9 +122,9 @@ def judge(preset, size, train, held_out, test, seed) -> dict:
 
     def features(sample):
         inputs = network_inputs(read_pixels(sample.path), shape)
-        start = time.perf_counter()
+        start = time.process_time()
         groups = extract(detector, inputs)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
         return groups
 
     known = [features(sample) for sample in train]
