@@ -5,6 +5,7 @@ The witness is tests.support.published_inp_former, which shares no code with edg
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edge.errors import TrainingError
+from edge.errors import DataError, TrainingError
 from edge.methods.inp_former.checkpoint import (
     SIZES,
     check_checkpoint,
@@ -332,3 +333,68 @@ def test_a_run_judging_by_prototypes_becomes_a_bundle(
     bundle = pack_bundle(tmp_path / "zero", tmp_path / "bundle", options, lambda _: None)
     assert bundle.manifest.parity[0].passed
     assert "imported from" in (bundle.folder / "card.md").read_text()
+
+
+def shown_through(folder: Path, plates: Path, **geometry: object) -> Path:
+    """A tiny run whose pictures were seen through a geometry."""
+    from edge.geometry.geometry import Geometry
+    from edge.methods.run import read_record, write_record
+    from tests.support.tiny_runs import dinov2, write_run
+
+    write_run(folder, dinov2(), plates)
+    seen = Geometry.model_validate({"fill_bgr": (1, 2, 3), **geometry})
+    write_record(folder, read_record(folder).model_copy(update={"geometry": seen}))
+    return folder
+
+
+def few(plates: Path, folder: Path) -> Path:
+    """Six good pictures: enough to set a threshold, quick to read."""
+    good = folder / "train" / "good"
+    good.mkdir(parents=True)
+    for path in sorted((plates / "train" / "good").iterdir())[:6]:
+        shutil.copy(path, good)
+    return folder
+
+
+def test_a_run_of_another_product_keeps_its_geometry(plates: Path, tmp_path: Path) -> None:
+    from edge.data.frame_record import read_frames
+    from edge.methods.inp_former.importing import reuse_run
+    from edge.methods.run import read_record
+
+    drawn = {
+        "region": {"rectangle_xywh": [10, 20, 120, 96]},
+        "ignore": [{"rectangle_xywh": [20, 30, 16, 16]}],
+        "size_wh": (160, 128),
+        "rotate": 180,
+    }
+    old = shown_through(tmp_path / "old", plates, **drawn)
+    reuse_run(old, few(plates, tmp_path / "few"), tmp_path / "new", no_bar)
+    record = read_record(tmp_path / "new")
+    kept = record.geometry
+    assert kept is not None
+    assert (kept.rotate, kept.region.rectangle_xywh) == (180, (10, 20, 120, 96))
+    assert len(kept.ignore) == 1
+    assert kept.fill_bgr not in (None, (1, 2, 3)), "hidden pixels have this product's colour"
+    assert record.data.frame_wh == (120, 96)
+    assert {frame.size_wh for frame in read_frames(tmp_path / "new").frames} == {(120, 96)}
+
+
+def test_a_geometry_that_does_not_fit_the_other_product_is_one_line(
+    plates: Path, tmp_path: Path
+) -> None:
+    from edge.methods.inp_former.importing import reuse_run
+    from edge.methods.run import read_record
+
+    old = shown_through(
+        tmp_path / "old", plates, size_wh=(64, 64), region={"rectangle_xywh": [0, 0, 32, 32]}
+    )
+    data = few(plates, tmp_path / "few")
+    with pytest.raises(DataError, match="expected a frame of 64x64, got 160x128") as told:
+        reuse_run(old, data, tmp_path / "new", no_bar)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "new").exists()
+    other = tmp_path / "whole.yaml"
+    other.write_text("rotate: 0\n")
+    done = edge_import("run", old, "--data", data, "--out", tmp_path / "new", "--geometry", other)
+    assert done.returncode == 0, done.stderr
+    assert read_record(tmp_path / "new").geometry.region is None
