@@ -118,10 +118,13 @@ class FastDetector(Network):
             constant = torch.tensor(values).view(1, 3, 1, 1) * 255
             self.register_buffer(name, constant, persistent=False)
 
+    def normalised(self, frames: Tensor) -> Tensor:
+        """What the backbone takes of (B, H, W, 3) uint8 RGB frames."""
+        return (frames.float().permute(0, 3, 1, 2) - self.mean) / self.std
+
     def levels(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Stages (B, G, H, W) of (B, H, W, 3) uint8 RGB frames."""
-        image = frames.float().permute(0, 3, 1, 2)
-        found: tuple[Tensor, ...] = self.backbone((image - self.mean) / self.std)
+        found: tuple[Tensor, ...] = self.backbone(self.normalised(frames))
         return found
 
     def tokens(self, levels: Levels) -> Tensor:
