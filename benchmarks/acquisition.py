@@ -6,7 +6,9 @@ One software trigger after the other, 1280x1024 Mono8, from Aravis's fake GigE c
 when it is installed, else from test://conveyor. `over_engine_ms` is the time from the complete
 frame in the driver's hands to the verdict, less the engine's own time: conversion, hand-over, pre-
 and post-processing. `transfer_ms` lies before it: from exposure to the complete frame. The bare
-engine is timed alone before, with the same input. Without --bundle a tiny graph judges, so that the
+engine is timed alone before, with the same input. `processor_ms` counts processor time alone, which
+other work on the machine hardly changes: from the buffer in hand to the mailbox, and of the
+judgement without the engine. Without --bundle a tiny graph judges, so that the
 line itself shows. The check for repeated pictures remembers one: the fake camera repeats its 255.
 """
 
@@ -29,9 +31,12 @@ import pytest
 from edge.cameras.genicam.aravis_buffers import BufferReader
 from edge.cameras.genicam.session import Received, Session, SessionSource
 from edge.config.station import StationConfig
+from edge.engines.onnx.engine import OnnxEngine
 from edge.frame import Frame
+from edge.inspection.inspector import Inspected, Inspector
 from edge.station.acquisition import acquire
 from edge.station.capture import frozen_picture
+from edge.station.capture.mailbox import Mailbox
 from edge.station.station import Station
 from edge.trigger import Trigger
 from tests.support.bundles import make_bundle, with_two_graphs
@@ -96,7 +101,7 @@ def measure(config: StationConfig, folder: Path, parts: int) -> dict[str, Any]:
         results.append(payload)
         came.release()
 
-    received = receptions()
+    received, spent = receptions(), processor_times()
     station = Station(config, folder, on_result=on_result)
     bare_ms = bare_engine_ms(station)
     line = threading.Thread(target=station.run)
@@ -137,6 +142,7 @@ def measure(config: StationConfig, folder: Path, parts: int) -> dict[str, Any]:
             "postprocess_ms": percentiles([each["postprocess_ms"] for each in times]),
         },
         "infer_ms": percentiles([each["infer_ms"] for each in times]),
+        "processor_ms": {name: percentiles(each) for name, each in spent.items() if each},
     }
 
 
@@ -160,6 +166,42 @@ def receptions() -> dict[int, float]:
     BufferReader.received = noted  # type: ignore[method-assign]
     SessionSource._frame = framed  # type: ignore[method-assign]  # noqa: SLF001
     return taken
+
+
+def processor_times() -> dict[str, list[float]]:
+    """Note for each GigE frame what its way takes of a processor, milliseconds, engine aside."""
+    spent: dict[str, list[float]] = {"hand_over": [], "judgement": []}
+    began, engine = [0.0], [0.0]
+    read, put, run, inspect = BufferReader.received, Mailbox.put, OnnxEngine.run, Inspector.inspect
+
+    def noted(reader: BufferReader, buffer: Any, now_ns: int) -> Received | None:
+        began[0] = time.thread_time()
+        return read(reader, buffer, now_ns)
+
+    def handed_over(mailbox: Mailbox, frame: Frame, *, wait: bool) -> Frame | None:
+        refused = put(mailbox, frame, wait=wait)
+        if not frame.is_missing and began[0]:
+            spent["hand_over"].append((time.thread_time() - began[0]) * 1e3)
+        return refused
+
+    def ran(one: OnnxEngine, inputs: Any) -> Any:
+        start = time.thread_time()
+        outputs = run(one, inputs)
+        engine[0] = time.thread_time() - start
+        return outputs
+
+    def inspected(inspector: Inspector, frame: Frame) -> Inspected:
+        start, engine[0] = time.thread_time(), 0.0
+        found = inspect(inspector, frame)
+        if engine[0]:
+            spent["judgement"].append((time.thread_time() - start - engine[0]) * 1e3)
+        return found
+
+    BufferReader.received = noted  # type: ignore[method-assign]
+    Mailbox.put = handed_over  # type: ignore[method-assign]
+    OnnxEngine.run = ran  # type: ignore[method-assign]
+    Inspector.inspect = inspected  # type: ignore[method-assign]
+    return spent
 
 
 def bare_engine_ms(station: Station, rounds: int = 200) -> list[float]:
