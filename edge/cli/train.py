@@ -121,11 +121,8 @@ def train(
     folds: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            max=20,
-            help="learn from all good parts, and judge each by one of so many trainings without "
-            "it; 0 holds a fifth of them out instead; default 2 with the lite presets, else 0",
-            show_default=False,
+            help="learn from all good parts, each judged by one of so many trainings without it; "
+            "0 holds a fifth out; default 2 with lite presets",
             rich_help_panel=panel("folds"),
         ),
     ] = None,
@@ -263,7 +260,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a detector; a fifth of the good parts is held out for the threshold.
+    """Train a detector; no good part sets the threshold by a training that has seen it.
 
     An interrupted training goes on when the same command is given again.
     """
@@ -290,7 +287,7 @@ def train(
 
 
 def _check_out(out: Path) -> None:
-    """Check that the run folder can be written, long before it is."""
+    """Check that the run folder can be written."""
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not there.is_dir():
         raise TrainingError(f"--out {out}: expected a folder, {there} is a file; choose another")

@@ -57,6 +57,7 @@ class InpFormerOptions(NetworkOptions):
     tiles: str = "1x1"
     steps: int | None = None
     shots: int | None = None
+    folds: int | None = None
     instant: bool = False
     plus: tuple[str, ...] = ()
     refine: bool = False

@@ -21,6 +21,8 @@ from edge.errors import ConfigError
 
 # Neighbouring tiles share so much of their side.
 TILE_OVERLAP = 0.1
+# Trainings that leave parts out, with presets that are cheap to train (docs/adr/0036).
+USUAL_FOLDS = 2
 
 
 def request(method: str, options: Options) -> Any:
@@ -49,6 +51,7 @@ def _inp_former(options: InpFormerOptions) -> Any:
         soft_coherence="soft-coherence" in options.plus,
         squared_mining="squared-mining" in options.plus,
         steps=options.steps or preset.steps,
+        folds=_folds(options, is_lite=preset.vit is None),
         **_given(batch=options.batch, shots=options.shots),
     )
     return Request(
@@ -67,12 +70,21 @@ def _inp_former(options: InpFormerOptions) -> Any:
     )
 
 
+def _folds(options: InpFormerOptions, *, is_lite: bool) -> int:
+    """Trainings that leave parts out; none where they would be dear or are not possible."""
+    if options.folds is not None:
+        return options.folds
+    is_plain = not (options.shots or options.instant or options.refine or "head" in options.plus)
+    return USUAL_FOLDS if is_lite and is_plain and options.branches else 0
+
+
 def _of_training(options: InpFormerOptions) -> str:
     """The first option given that says how to train; empty if there is none."""
     given = {
         "--steps": options.steps is not None,
         "--batch": options.batch is not None,
         "--shots": options.shots is not None,
+        "--folds": options.folds is not None,
         "--plus": bool(options.plus),
         "--refine": options.refine,
         "--no-branches": not options.branches,

@@ -5,6 +5,7 @@ RUN/calibration.json      scores of good parts, each by a model that did not lea
 RUN/frames.npz            what was measured of all good frames, see edge.data.frame_record
 RUN/log.jsonl             losses
 RUN/checkpoint.*          only while training is unfinished
+RUN/folds/                decoders that leave parts out, only while training is unfinished
 RUN/features/             cached features, only while training is unfinished
 """
 
@@ -23,6 +24,7 @@ MODEL = "model.safetensors"
 CALIBRATION = "calibration.json"
 LOG = "log.jsonl"
 FEATURES = "features"
+FOLDS = "folds"
 
 KindScores = tuple[tuple[str, float], ...]
 

@@ -1,4 +1,4 @@
-"""Scales of branches, map and score on held-out good parts, and the scores of those parts."""
+"""Scales of branches, map and score on good parts that nothing learned from, and their scores."""
 
 from __future__ import annotations
 
@@ -45,9 +45,30 @@ def calibrate(
     image_distances = None
     if detector.image is not None:
         image_distances = torch.cat([each for each in distances if each is not None])
+    return calibrate_on(detector, maps, image_distances, samples, shape.tiles)
+
+
+@torch.no_grad()
+def calibrate_on(
+    detector: Detector,
+    maps: Tensor,
+    image_distances: Tensor | None,
+    samples: Sequence[Sample],
+    tiles: int,
+) -> tuple[Detector, Calibration]:
+    """As `calibrate`, from what is already known of the good parts.
+
+    Args:
+        detector: its branches and fusion weights are final.
+        maps: (n, K, h, w) branch maps, n counting tiles, by detectors that did not learn from the
+            pictures.
+        image_distances: (n,) of the image branch, if there is one.
+        samples: the pictures.
+        tiles: of a picture.
+    """
     detector = scaled(detector, maps, image_distances)
     judged = detector.judge(maps, image_distances)
-    scores = judged.score.reshape(len(samples), shape.tiles).amax(dim=1)
+    scores = judged.score.reshape(len(samples), tiles).amax(dim=1)
     return detector, Calibration(
         files=tuple(sample.path.name for sample in samples),
         groups=tuple(sample.group for sample in samples),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from edge.data.few_shot import FOLDER as SHOTS
 from edge.data.few_shot import write_shots
@@ -15,12 +19,22 @@ from edge.data.frames import InputShape, input_batches
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import Sample, frame_size
 from edge.data.products import Products, read_products
+from edge.errors import TrainingError
 from edge.methods.inp_former.branch_fitting import fit_branches
 from edge.methods.inp_former.branches import HEAD, PROBE
-from edge.methods.inp_former.calibration import calibrate
+from edge.methods.inp_former.calibration import calibrate, calibrate_on
+from edge.methods.inp_former.cross_fitting import Good, clear_folds, cross_fit, out_of_fold
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.fusion_fitting import fit_fusion, trial_pictures
+from edge.methods.inp_former.fusion_fitting import (
+    held_out_judge,
+    kept_maps,
+    trial_pictures,
+    try_out,
+    weighed,
+)
+from edge.methods.inp_former.good_maps import GoodMaps, write_good_maps
 from edge.methods.inp_former.mask_refiner import train_refiner
+from edge.methods.inp_former.network import InpFormer
 from edge.methods.inp_former.planning import build, network_size, new_record, stored_size
 from edge.methods.inp_former.probe_fitting import synthetic_probes, synthetic_units
 from edge.methods.inp_former.request import Request
@@ -36,14 +50,13 @@ from edge.methods.run import (
     write_record,
 )
 from edge.methods.run_record import RunRecord
-from edge.networks.features import PyramidFeatures
-from edge.training.feature_cache import cache_features, extract
+from edge.networks.features import Groups, PyramidFeatures
+from edge.training.feature_cache import FeatureCache, cache_features, extract
 from edge.training.progress import Progress
-from edge.training.run_folder import FEATURES, write_calibration
+from edge.training.run_folder import FEATURES, Calibration, write_calibration
 
 # Pictures that set the scale of the feature groups.
 SCALE_PICTURES = 64
-JUDGE_BATCH = 8
 
 
 def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
@@ -51,11 +64,18 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
 
     Raises:
         DataError: the data folder cannot be used.
-        TrainingError: the folder holds another or a finished run, or training fails.
+        TrainingError: the folder holds another or a finished run, training fails, or folds are
+            asked for where there are none.
     """
     training = request.training or TrainingSettings(steps=request.preset.steps)
+    if training.shares and (request.head or request.refine or training.shots):
+        raise TrainingError(
+            "--folds: cross-fitting trains no residual head, mask or few shots; take --folds 0"
+        )
     stored = unfinished_run(folder)
-    products = read_products(request.folders, training.seed, training.shots, request.geometry)
+    products = read_products(
+        request.folders, training.seed, training.shots, request.geometry, training.shares
+    )
     data = products.record(frame_size(products.train))
     if stored is not None:
         size_wh, trials = stored_size(request, folder, stored, data)
@@ -64,56 +84,126 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         )
     train, held_out = _pictures(folder, products, training, is_new=stored is None)
     if stored is None:
-        size_wh, trials = network_size(request, training, train, held_out, data, progress)
+        size_wh, trials = network_size(
+            request, training, *for_sizes(products, train, held_out), data, progress
+        )
         stored = start_run(folder, new_record(request, training, products, data, size_wh, trials))
     write_frames(folder, (*products.train, *products.held_out))
-    return _train(folder, stored, training, train, held_out, progress)
+    fitting = Fitting(folder, stored, training, train, held_out, products.shares, progress)
+    return fitting.run()
 
 
-def _train(
-    folder: Path,
-    record: RunRecord,
-    training: TrainingSettings,
-    train: Sequence[Sample],
-    held_out: Sequence[Sample],
-    progress: Progress,
-) -> RunRecord:
-    """Train the run of `record`, and write what belongs to a finished one."""
-    assert isinstance(record.model, ModelSettings)  # noqa: S101 - narrowing only
-    detector = build(record.model, record.weights, training.seed)
-    shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
-    _set_scale(detector, train, shape)
-    identity = f"{record.model.backbone.model_dump_json()} {record.weights}"
-    advance = progress("features", len(train) * shape.tiles)
-    cache = cache_features(folder / FEATURES, detector, train, shape, identity, advance)
-    trainer = Trainer(detector.inp_former, training, folder)
-    trainer.run(cache, progress("training", training.steps))
-    if detector.settings.refiner is not None:
-        name = record.data.name
-        detector, tried = train_refiner(detector, name, train, held_out, shape, training, progress)
-        record = record.model_copy(update={"refiner": tried})
-    elif HEAD in detector.branches:
-        units = head_units(detector, training, shape)
-        train_head(detector, train, shape, training, progress("head", units))
-    detector = fit_branches(detector, cache, training.seed)
-    probes = {}
-    if PROBE in detector.branches:
-        advance = progress("probe", synthetic_units(train))
-        probes = synthetic_probes(detector, train, shape, training, advance)
-    advance = progress("branches", len(trial_pictures(held_out)))
-    detector = fit_fusion(detector, probes, held_out, shape, training.seed, advance)
-    advance = progress("calibration", len(held_out))
-    detector, calibration = calibrate(detector, held_out, shape, advance)
-    write_calibration(folder, calibration)
-    write_golden(folder, held_out, calibration.scores, training.seed)
-    # The record changes only now: until here a stopped training finds the one that it began with.
-    record = record.model_copy(update={"model": detector.settings})
-    write_record(folder, record)
-    write_model(folder, detector)
-    trainer.clear()
-    shutil.rmtree(folder / FEATURES)
-    shutil.rmtree(folder / SHOTS, ignore_errors=True)
-    return record
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """The training of one run, from its record to its finished files.
+
+    Attributes:
+        folder: of the run.
+        record: what was decided before.
+        training: settings of `record`.
+        train: pictures to learn from.
+        held_out: pictures that nothing learns from; none with cross-fitting.
+        shares: with cross-fitting, the share of each picture to learn from.
+    """
+
+    folder: Path
+    record: RunRecord
+    training: TrainingSettings
+    train: Sequence[Sample]
+    held_out: Sequence[Sample]
+    shares: Sequence[int]
+    progress: Progress
+
+    def run(self) -> RunRecord:
+        """Train the run of `record`, and write what belongs to a finished one."""
+        record, training, folder = self.record, self.training, self.folder
+        assert isinstance(record.model, ModelSettings)  # noqa: S101 - narrowing only
+        detector = build(record.model, record.weights, training.seed)
+        shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
+        _set_scale(detector, self.train, shape)
+        identity = f"{record.model.backbone.model_dump_json()} {record.weights}"
+        advance = self.progress("features", len(self.train) * shape.tiles)
+        cache = cache_features(folder / FEATURES, detector, self.train, shape, identity, advance)
+        untrained = copy.deepcopy(detector.inp_former)
+        trainer = Trainer(detector.inp_former, training, folder)
+        trainer.run(cache, self.progress("training", training.steps))
+        if detector.settings.refiner is not None:
+            detector, tried = train_refiner(
+                detector, record.data.name, self.train, self.held_out, shape, training,
+                self.progress,
+            )  # fmt: skip
+            record = record.model_copy(update={"refiner": tried})
+        elif HEAD in detector.branches:
+            units = head_units(detector, training, shape)
+            train_head(detector, self.train, shape, training, self.progress("head", units))
+        if self.shares:
+            good = Good(cache, self.train, np.array(self.shares, np.intp), shape)
+            detector, calibration = self._cross_fitted(detector, untrained, good)
+        else:
+            detector, calibration = self._held_out(detector, cache, shape)
+        write_calibration(folder, calibration)
+        judged = self.train if self.shares else self.held_out
+        write_golden(folder, judged, calibration.scores, training.seed)
+        # The record changes only now: until here a stopped training finds the one it began with.
+        record = record.model_copy(update={"model": detector.settings})
+        write_record(folder, record)
+        write_model(folder, detector)
+        trainer.clear()
+        clear_folds(folder)
+        shutil.rmtree(folder / FEATURES)
+        shutil.rmtree(folder / SHOTS, ignore_errors=True)
+        return record
+
+    def _held_out(
+        self, detector: Detector, cache: FeatureCache, shape: InputShape
+    ) -> tuple[Detector, Calibration]:
+        """Fit to what is trained on; weights, scales and scores come from what is held out."""
+        training, held_out = self.training, self.held_out
+        detector = fit_branches(detector, cache, training.seed)
+        probes = {}
+        if PROBE in detector.branches:
+            advance = self.progress("probe", synthetic_units(self.train))
+            probes = synthetic_probes(detector, self.train, shape, training, advance)
+        advance = self.progress("branches", len(trial_pictures(held_out)))
+        whole, judge = held_out_judge(detector, probes)
+        trial = try_out(whole, judge, held_out, shape, training.seed, advance)
+        advance = self.progress("calibration", len(held_out))
+        detector, calibration = calibrate(weighed(whole, trial), held_out, shape, advance)
+        return detector, replace(calibration, synthetic=trial.kind_scores(whole, detector))
+
+    def _cross_fitted(
+        self, detector: Detector, untrained: InpFormer, good: Good
+    ) -> tuple[Detector, Calibration]:
+        """Fit to all pictures; weights, scales and scores come from folds without their share."""
+        training, shape = self.training, good.shape
+        whole, folds = cross_fit(detector, untrained, good, training, self.folder, self.progress)
+        advance = self.progress("branches", len(trial_pictures(self.train)))
+
+        def judge(place: int, groups: Groups, kind: str) -> tuple[Tensor, Tensor | None]:
+            return folds[self.shares[place]].judge(groups, kind)
+
+        trial = try_out(whole, judge, self.train, shape, training.seed, advance)
+        advance = self.progress("calibration", len(self.train))
+        maps, distances = out_of_fold(folds, good)
+        detector = weighed(whole, trial)
+        maps = maps[:, kept_maps(whole, detector)]
+        detector, calibration = calibrate_on(detector, maps, distances, self.train, shape.tiles)
+        write_good_maps(
+            self.folder, GoodMaps(detector.branches.names, maps, distances, self.shares)
+        )
+        advance(len(self.train))
+        synthetic = trial.kind_scores(whole, detector)
+        return detector, replace(calibration, method="cross-conformal", synthetic=synthetic)
+
+
+def for_sizes(
+    products: Products, train: Sequence[Sample], held_out: Sequence[Sample]
+) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Pictures to try network sizes with: some to learn from, and others to judge."""
+    if not products.shares:
+        return train, held_out
+    pairs = list(zip(train, products.shares, strict=True))
+    return [s for s, share in pairs if share], [s for s, share in pairs if not share]
 
 
 def _pictures(

@@ -1,4 +1,6 @@
-"""Fusion weights, found by a trial on held-out good pictures with synthetic defects.
+"""Fusion weights, found by a trial on good pictures that nothing learned from, with defects.
+
+The defects are synthetic.
 
 No branch may harm a product: a branch that does not tell synthetic defects from good pictures gets
 little weight, or is left out of the graph altogether.
@@ -8,9 +10,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.data.frames import InputShape, network_inputs
@@ -29,7 +33,9 @@ from edge.methods.inp_former.branches import (
 from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
 from edge.networks.anomaly_map import good_scale
+from edge.networks.features import Groups
 from edge.training.feature_cache import extract
+from edge.training.run_folder import KindScores
 
 # Held-out pictures for the trial, and synthetic defects on each.
 TRIAL_PICTURES = 60
@@ -48,12 +54,64 @@ PROBE_SHARE = 0.3
 FIELDS = {MEMORY: "memory", POSITION: "position_dims", PROBE: "probe"}
 
 
+class Judge(Protocol):
+    """Judges a picture by a detector that has learned nothing from it."""
+
+    def __call__(self, place: int, groups: Groups, kind: str) -> tuple[Tensor, Tensor | None]:
+        """Branch maps (tiles, K, h, w) and image distances (tiles,) of the picture at `place`.
+
+        `kind` is that of the synthetic defect on it, GOOD for none: a probe must not have been
+        fitted to it.
+        """
+        ...
+
+
+class Trial(NamedTuple):
+    """Good pictures and synthetic defects on them, by detectors that learned from neither.
+
+    Attributes:
+        maps: (n, K, h, w) branch maps, n counting tiles.
+        distances: (n,) of the image branch; None without one.
+        kinds: of the pictures.
+        tiles: of a picture.
+    """
+
+    maps: Tensor
+    distances: Tensor | None
+    kinds: Sequence[str]
+    tiles: int
+
+    @property
+    def is_good(self) -> NDArray[np.bool_]:
+        """Which pictures show no defect."""
+        return np.array([kind == GOOD for kind in self.kinds])
+
+    def scores(self, detector: Detector, *, with_image: bool = False) -> NDArray[np.float32]:
+        """What a detector with the branches of the maps makes of the pictures, (n / tiles,)."""
+        judged = detector.judge(self.maps, self.distances if with_image else None)
+        return np.asarray(judged.score.reshape(-1, self.tiles).amax(1).numpy(), np.float32)
+
+    def kind_scores(self, before: Detector, detector: Detector) -> KindScores:
+        """Kind and score of every synthetic defect.
+
+        Args:
+            before: the detector whose branch maps these are.
+            detector: the finished one, which may lack some of the branches.
+        """
+        maps = self.maps[:, kept_maps(before, detector)]
+        scores = self._replace(maps=maps).scores(detector, with_image=True)
+        return tuple(
+            (kind, round(float(score), 6))
+            for kind, score in zip(self.kinds, scores, strict=True)
+            if kind != GOOD
+        )
+
+
 def trial_pictures(held_out: Sequence[Sample]) -> Sequence[Sample]:
     """Held-out pictures that the trial uses, spread over all of them."""
     return held_out[:: max(1, len(held_out) // TRIAL_PICTURES)][:TRIAL_PICTURES]
 
 
-@torch.no_grad()
 def fit_fusion(
     detector: Detector,
     probes: Mapping[str, DefectProbe],
@@ -62,10 +120,7 @@ def fit_fusion(
     seed: int,
     advance: Callable[[int], None],
 ) -> Detector:
-    """Find the weight of every branch; return a detector without the useless ones.
-
-    INP-Former always takes part; memory bank and position statistics join with a share each, the
-    probe with PROBE_SHARE. The image branch is not tried: local defects do not concern it.
+    """Find the weight of every branch on held-out pictures; return one without the useless ones.
 
     Args:
         detector: its branches are fitted, except for the probe.
@@ -75,26 +130,75 @@ def fit_fusion(
         seed: of the synthetic defects.
         advance: called with 1 after each of `trial_pictures`.
     """
+    if not added_branches(detector.branches):
+        return detector
+    detector, judge = held_out_judge(detector, probes)
+    return weighed(detector, try_out(detector, judge, held_out, shape, seed, advance))
+
+
+def held_out_judge(detector: Detector, probes: Mapping[str, DefectProbe]) -> tuple[Detector, Judge]:
+    """The detector with its probe of all kinds, and the judge of pictures held out of training."""
+    by_kind = {kind: with_probe(detector, probe) for kind, probe in probes.items()}
+    detector = by_kind.get(GOOD, detector)
+
+    def judge(place: int, groups: Groups, kind: str) -> tuple[Tensor, Tensor | None]:  # noqa: ARG001
+        own = by_kind.get(kind, detector)
+        return own.branch_maps(groups), own.image_distance(groups)
+
+    return detector, judge
+
+
+@torch.no_grad()
+def try_out(
+    detector: Detector,
+    judge: Judge,
+    samples: Sequence[Sample],
+    shape: InputShape,
+    seed: int,
+    advance: Callable[[int], None],
+) -> Trial:
+    """Judge some of the pictures as they are and with synthetic defects."""
+    places = {id(sample): place for place, sample in enumerate(samples)}
+    maps, distances, kinds = [], [], []
+    rng = np.random.default_rng(seed)
+    for sample in trial_pictures(samples):
+        view = read_view(sample)
+        pixels = view.pixels_bgr
+        changed = [add_defect(pixels, rng, seen=view.seen) for _ in range(DEFECTS_EACH)]
+        for picture, kind in [(pixels, GOOD), *((each, kind) for each, _, kind in changed)]:
+            groups = extract(detector, network_inputs(picture, shape))
+            found, distance = judge(places[id(sample)], groups, kind)
+            maps.append(found)
+            distances += [] if distance is None else [distance]
+            kinds.append(kind)
+        advance(1)
+    return Trial(torch.cat(maps), torch.cat(distances) if distances else None, kinds, shape.tiles)
+
+
+@torch.no_grad()
+def weighed(detector: Detector, trial: Trial) -> Detector:
+    """Return the detector with the fusion weights that a trial finds, without useless branches.
+
+    INP-Former always takes part; memory bank and position statistics join with a share each, the
+    probe with PROBE_SHARE. The image branch is not tried: local defects do not concern it.
+    """
     names = added_branches(detector.branches)
     if not names:
         return detector
-    if PROBE in names:
-        detector = with_probe(detector, probes[GOOD])
-    maps, kinds = _trial_maps(detector, probes, trial_pictures(held_out), shape, seed, advance)
-    defective, tiles = np.array([kind != GOOD for kind in kinds]), shape.tiles
-    good = torch.from_numpy(~defective).repeat_interleave(tiles)
-    offset, scale = good_scale(maps[good])
+    is_good = trial.is_good
+    good = torch.from_numpy(is_good).repeat_interleave(trial.tiles)
+    offset, scale = good_scale(trial.maps[good])
     detector = detector.replaced(branches=detector.branches.changed(offset=offset, scale=scale))
 
     def separation(shares: Sequence[float]) -> Placements:
-        tried = with_shares(detector, shares)
-        scores = tried.judge(maps).score.reshape(-1, tiles).amax(1).numpy()
-        return placements(scores[~defective], scores[defective])
+        scores = trial.scores(with_shares(detector, shares))
+        return placements(scores[is_good], scores[~is_good])
 
     last = (0.0,) if PROBE in names else ()
-    weighed = len(names) - len(last)
+    weighed_names = len(names) - len(last)
     trials = {
-        shares: separation(shares + last) for shares in itertools.product(SHARES, repeat=weighed)
+        shares: separation(shares + last)
+        for shares in itertools.product(SHARES, repeat=weighed_names)
     }
     chosen = mixture(trials)
     if last:
@@ -104,31 +208,15 @@ def fit_fusion(
     return without_useless(detector, dict(zip(names, chosen, strict=True)))
 
 
-def _trial_maps(
-    detector: Detector,
-    probes: Mapping[str, DefectProbe],
-    samples: Sequence[Sample],
-    shape: InputShape,
-    seed: int,
-    advance: Callable[[int], None],
-) -> tuple[Tensor, list[str]]:
-    """Maps (n, K, h, w) of good pictures and of synthetic defects on them, and their kinds.
-
-    A defect is seen by the probe that was not fitted to its kind.
-    """
-    by_kind = {kind: with_probe(detector, probe) for kind, probe in probes.items()}
-    maps, kinds = [], []
-    rng = np.random.default_rng(seed)
-    for sample in samples:
-        view = read_view(sample)
-        pixels = view.pixels_bgr
-        changed = [add_defect(pixels, rng, seen=view.seen) for _ in range(DEFECTS_EACH)]
-        for picture, kind in [(pixels, GOOD), *((each, kind) for each, _, kind in changed)]:
-            groups = extract(detector, network_inputs(picture, shape))
-            maps.append(by_kind.get(kind, detector).branch_maps(groups))
-            kinds.append(kind)
-        advance(1)
-    return torch.cat(maps), kinds
+def kept_maps(before: Detector, after: Detector) -> list[int]:
+    """Which of the maps of `before` belong to branches that `after` still has."""
+    kept: list[int] = []
+    first = 0
+    for branch in before.branches:
+        if branch.name in after.branches:
+            kept += range(first, first + branch.maps)
+        first += branch.maps
+    return kept
 
 
 def mixture(trials: Mapping[tuple[float, ...], Placements]) -> list[float]:

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from edge.atomic_file import write_bytes
 from edge.errors import TrainingError
-from edge.methods.inp_former.branches import PRELABEL_PROBE, PROBE
-from edge.methods.inp_former.detector import Detector
 
 FILE = "out_of_fold.npz"
 
@@ -39,42 +37,6 @@ class GoodMaps:
     maps: Tensor
     distances: Tensor | None
     shares: Sequence[int]
-
-    @property
-    def tiles(self) -> int:
-        """Network inputs of a picture."""
-        return len(self.maps) // len(self.shares)
-
-    def of(self, pictures: Sequence[int]) -> GoodMaps:
-        """The same of some pictures alone."""
-        places = torch.tensor(pictures)[:, None] * self.tiles + torch.arange(self.tiles)
-        rows = places.flatten()
-        return GoodMaps(
-            self.branches,
-            self.maps[rows],
-            None if self.distances is None else self.distances[rows],
-            tuple(self.shares[place] for place in pictures),
-        )
-
-    def in_place(self, detector: Detector, maps: Tensor, picture: int) -> Tensor:
-        """Branch maps (tiles, K, h, w) of a picture with those put in that are known from here.
-
-        Args:
-            detector: of this run, or one that has learned defects since.
-            maps: its branch maps of the picture. That of a probe of labelled defects stays.
-            picture: its place here.
-        """
-        own = self.maps[picture * self.tiles : (picture + 1) * self.tiles]
-        first = own.shape[1] - len(self.branches) + 1  # INP-Former has a map for each group
-        counts = [first if name == self.branches[0] else 1 for name in self.branches]
-        known = dict(zip(self.branches, own.split(counts, 1), strict=True))
-        if detector.branches.prelabel_weight is not None:  # it has a probe of labelled defects
-            probe = known.pop(PROBE, None)
-            if probe is not None:
-                known[PRELABEL_PROBE] = probe
-        theirs = maps.split([branch.maps for branch in detector.branches], 1)
-        pairs = zip(detector.branches.names, theirs, strict=True)
-        return torch.cat([known.get(name, values) for name, values in pairs], 1)
 
 
 def write_good_maps(folder: Path, found: GoodMaps) -> None:

@@ -96,7 +96,8 @@ def new_record(
     model = with_head(model, request.head)
     if request.refine:
         model = with_refiner(model, data.name)
-    held_out_groups = len({sample.group for sample in products.held_out})
+    judged = products.train if products.shares else products.held_out
+    judged_parts = len({sample.group for sample in judged})
     return RunRecord(
         created_by=f"edge-inspection {__version__}",
         created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -105,7 +106,7 @@ def new_record(
         data=data,
         tiles_wh=request.tiles_wh,
         overlap=request.overlap,
-        model=with_branches(model, held_out_groups if request.branches else None),
+        model=with_branches(model, judged_parts if request.branches else None),
         training=training,
         size_trials=trials,
         geometry=products.geometry,
