@@ -104,9 +104,21 @@ MUTATIONS = (
     ),
     Mutation(
         "inspection/scorer.py",
-        "type_logits=scored[0].type_logits if len(scored) == 1 else None,",
-        "type_logits=scored[0].type_logits,",
+        "logits = None if logits is None else logits.copy()",
+        "pass",
         INSPECTION,
+    ),
+    Mutation(
+        "methods/inp_former/unmarked_defects.py",
+        "torch.zeros_like(defect), torch.cat(parts)",
+        "torch.ones_like(defect), torch.cat(parts)",
+        "tests/methods/inp_former/test_unmarked_defects.py",
+    ),
+    Mutation(
+        "methods/inp_former/false_rejects.py",
+        "if squared[farthest] <= least**2:",
+        "if False:",
+        "tests/methods/inp_former/test_false_rejects.py",
     ),
     Mutation(
         "methods/inp_former/branch_fitting.py",

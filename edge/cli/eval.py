@@ -38,6 +38,8 @@ def evaluate_bundle(
     one half; AUPRO is exact up to a false-positive rate of 0.3. Type metrics are over detected
     defects; a region hits a defect when their IoU is at least 0.1 or its centre lies inside.
     Labelled pictures that the bundle's types were trained on are left out of everything.
+    Pixels by type are taken at a longer side of 128; a pixel is called a type where the map is
+    above the threshold.
     """
     setup_logging("warning")
     from edge.bundle.store import open_bundle

@@ -21,6 +21,7 @@ from edge.data.image_set import ImageSet, read_image_set
 from edge.data.viewed import viewed_set
 from edge.errors import TrainingError
 from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.false_rejects import LINE_QUANTILE
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.run import read_model, read_record, write_model, write_record
 from edge.methods.run_files import ASIDE
@@ -32,9 +33,6 @@ from edge.methods.types.regions import labelled_regions
 from edge.methods.types.regression import FOLDS
 from edge.training.progress import Progress
 from edge.training.run_folder import write_calibration
-
-# The line's threshold is near this quantile of the calibration scores.
-LINE_QUANTILE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
