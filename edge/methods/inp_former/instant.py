@@ -68,8 +68,10 @@ def fit_instant(request: Request, folder: Path, progress: Progress) -> RunRecord
     assert isinstance(record.model, ModelSettings)  # noqa: S101 - narrowing only
     shape = InputShape(size_wh, request.tiles_wh, request.overlap)
     changed = views_each(len(samples), shape.tiles)
-    scores_from = "parts left out" if len(samples) > 1 else "views of one picture"
-    found = InstantRecord(views=changed, scores_from=scores_from)
+    found = InstantRecord(
+        views=changed,
+        scores_from="parts left out" if len(samples) > 1 else "views of one picture",
+    )
     model = _without_training(record.model, len(samples))
     record = start_run(folder, record.model_copy(update={"model": model, "instant": found}))
     write_frames(folder, samples)
