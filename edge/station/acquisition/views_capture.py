@@ -95,8 +95,8 @@ class ViewsCapture(SeveralCaptures[TriggeredCapture]):
             refusal = self._queue.offer(trigger)
             if refusal is None:
                 self._views.begin(trigger)
-                for capture in self._captures.values():
-                    capture.expect(trigger)
+                for camera in self._cameras:
+                    self._captures[camera.name].expect(trigger)
         return refusal
 
 
