@@ -3,7 +3,7 @@
     python -m benchmarks.instant --out docs/quality.md
 
 Each draw takes so many good parts, one picture of each. The run is made in this process, with so
-many threads as the machine has cores; seconds do not count the start of Python. The trained model
+many threads as the machine has cores; processor time does not count the start of Python. The model
 gives the figures, from features of the test pictures that are computed once for all draws; a
 bundle's graph decides as the model does, or edge-build refuses it. The threshold is the one that
 edge-build ships. Finished rows in the work folder are kept.
@@ -62,7 +62,7 @@ COLUMNS = {
     "false_rejects": "false rejects",
     "alpha": "asked for",
     "bound95": "bound",
-    "seconds": "seconds",
+    "cpu_s": "CPU seconds",
 }  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def main() -> None:
             calibration = read_calibration(run)
             threshold = fit_threshold(calibration.scores, calibration.groups)
             row = {
-                    "set": name, "draw": draw, "parts": parts, "seconds": seconds,
+                    "set": name, "draw": draw, "parts": parts, "cpu_s": seconds,
                     "alpha": threshold.alpha, "bound95": threshold.bound95,
                     **tests[name].figures(read_model(run, record), threshold.value),
                 }  # fmt: skip
@@ -156,7 +156,7 @@ def spread(samples: Sequence[Sample], most: int) -> Sequence[Sample]:
 
 
 def made(images: ImageSet, parts: int, draw: int, work: Path) -> tuple[Path, RunRecord, float]:
-    """An instant run of some good parts, and the seconds that it took."""
+    """An instant run of some good parts, and the seconds of processor time that it took."""
     shutil.rmtree(work, ignore_errors=True)
     data, run = work / images.name, work / "instant"
     data.mkdir(parents=True)
@@ -164,9 +164,9 @@ def made(images: ImageSet, parts: int, draw: int, work: Path) -> tuple[Path, Run
         (data / sample.path.name).symlink_to(sample.path.resolve())
     training = TrainingSettings(seed=draw)
     request = Request(data=data, preset=find_preset("lite"), training=training, instant=True)
-    start = time.perf_counter()
+    start = time.process_time()
     record = fit_instant(request, run, lambda _stage, _units: lambda _done: None)
-    return run, record, round(time.perf_counter() - start, 1)
+    return run, record, round(time.process_time() - start, 1)
 
 
 def drawn(train: tuple[Sample, ...], parts: int, draw: int) -> list[Sample]:
@@ -204,7 +204,7 @@ def cell(values: list[float], column: str) -> str:
     """Mean, and lowest and highest where they differ."""
     if not values:
         return "-"
-    digits = 1 if column == "seconds" else 3
+    digits = 1 if column == "cpu_s" else 3
     low, high = min(values), max(values)
     spread = f" ({low:.{digits}f}..{high:.{digits}f})" if high > low else ""
     return f"{np.mean(values):.{digits}f}{spread}"

@@ -130,7 +130,7 @@ def train(
         bool | None,
         typer.Option(
             "--instant",
-            help="make a run of few good pictures, one is enough, in seconds and without training; "
+            help="make a run of few good pictures, one is enough, without training; "
             "how many good parts it rejects is not proven, and a later training takes its place",
             show_default=False,
             rich_help_panel=panel("instant"),
