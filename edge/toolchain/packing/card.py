@@ -67,7 +67,7 @@ def unproven(threshold: Threshold) -> str:
     needed = math.ceil(1 / DEFAULT_ALPHA - 1)
     basis = f"{threshold.groups} good parts, each judged by the others"
     if threshold.method == "augmented-views":
-        basis = "changed views of a single picture; other parts differ more, and may all be rejected"
+        basis = "changed views of a single picture; other parts differ more, all may be rejected"
     elif threshold.groups == 1:
         basis = f"{threshold.n} pictures of a single part"
     return (
