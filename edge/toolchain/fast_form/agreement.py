@@ -37,10 +37,11 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Image scores of one form: of good parts (n,) and of synthetic defects (m,)."""
+    """Image scores of one form: of good parts (n,), of synthetic defects (m,), and their kinds."""
 
     good: Scores
     defects: Scores
+    kinds: tuple[str, ...] = ()
 
     def recalls(self) -> tuple[float, ...]:
         """Share of the defects found at each of RATES."""
@@ -113,15 +114,17 @@ def judge(
     rng = np.random.default_rng((seed, PICTURES))
     good: list[list[float]] = []
     defects: list[list[float]] = []
+    kinds: list[str] = []
     for sample in used(held_out):
         view = read_view(sample)
         good.append([_score(form, view.pixels_bgr, shape) for form in forms])
         for _ in range(DEFECTS_EACH):
-            changed = add_defect(view.pixels_bgr, rng, any_kind(rng), view.seen)[0]
+            changed, _, kind = add_defect(view.pixels_bgr, rng, any_kind(rng), view.seen)
             defects.append([_score(form, changed, shape) for form in forms])
+            kinds.append(kind)
         advance(1)
     columns = zip(np.array(good).T, np.array(defects).T, strict=True)
-    return [Judged(*column) for column in columns]
+    return [Judged(*column, tuple(kinds)) for column in columns]
 
 
 def used(held_out: Sequence[Sample]) -> Sequence[Sample]:

@@ -7,7 +7,7 @@ with the full form stand on held-out parts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from edge.geometry.view_transform import ViewTransform
 from edge.methods.inp_former.branch_fitting import fit_image
 from edge.methods.inp_former.calibration import rescale
 from edge.methods.inp_former.detector import Detector
-from edge.methods.run import read_model, read_record
+from edge.methods.run import read_calibration, read_model, read_record
 from edge.methods.run_record import RunRecord
 from edge.networks.backbones.efficientnet_lite import STAGE_STRIDES
 from edge.networks.features import PyramidFeatures
@@ -31,7 +31,7 @@ from edge.toolchain.fast_form.agreement import Agreement
 from edge.toolchain.fast_form.distillation import STEPS, Schedule, train_head
 from edge.toolchain.fast_form.lessons import LESSONS, make_lessons, planned
 from edge.toolchain.fast_form.network import FastDetector, FastSettings
-from edge.toolchain.packing.thresholds import fit_threshold
+from edge.toolchain.packing.thresholds import calibrated_threshold
 from edge.training.progress import Progress
 from edge.training.run_folder import Calibration
 
@@ -119,14 +119,16 @@ def distil(
     calibration = calibrate(fast, products.held_out, shape)
     advance = progress("agreement", len(agreement.used(products.held_out)))
     judged = agreement.judge((full, fast), products.held_out, shape, seed, advance)
-    groups = [sample.group for sample in agreement.used(products.held_out)]
-    usual = fit_threshold(judged[0].good.tolist(), groups).value
-    own = fit_threshold(calibration.scores, calibration.groups, alpha).value
+    usual, own = (
+        calibrated_threshold(scores, alpha).value for scores in (read_calibration(run), calibration)
+    )
     found = agreement.compare(judged[0], judged[1], (usual, own))
     if not accept_lower:
         agreement.refuse(found)
     types = getattr(record.model, "types", ())
     data = products.record(record.data.frame_wh)
+    synthetic = tuple(zip(judged[1].kinds, judged[1].defects.tolist(), strict=True))
+    calibration = replace(calibration, synthetic=synthetic)
     return FastForm(fast, calibration, found, len(lessons), types, data)
 
 

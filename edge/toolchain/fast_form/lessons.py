@@ -26,7 +26,7 @@ from edge.networks.features import PyramidFeatures
 from edge.toolchain.fast_form.network import FastDetector
 
 # Lessons in all, and of one picture at most: more of the same part teach nothing new.
-LESSONS = 900
+LESSONS = 300
 MOST_EACH = 30
 # Of a picture's lessons every third one is good.
 GOOD_EVERY = 3
@@ -57,8 +57,8 @@ class Lessons:
 def planned(train: Sequence[Sample], lessons: int = LESSONS) -> tuple[Sequence[Sample], int]:
     """Pictures that lessons are made of, spread over all, and the lessons of each."""
     each = min(MOST_EACH, max(GOOD_EVERY, -(-lessons // len(train))))
-    most = max(1, lessons // each)
-    return train[:: max(1, -(-len(train) // most))], each
+    count = min(len(train), -(-lessons // each))
+    return [train[number * len(train) // count] for number in range(count)], each
 
 
 @torch.no_grad()

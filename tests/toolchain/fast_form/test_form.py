@@ -12,7 +12,7 @@ import torch
 
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
-from edge.data.image_set import read_image_set, read_pixels
+from edge.data.image_set import Sample, read_image_set, read_pixels
 from edge.data.products import read_products
 from edge.engines.load import load_engine
 from edge.errors import ParityError, ToolchainError
@@ -86,11 +86,22 @@ def test_the_bundle_says_what_it_lost(bundle_folder: Path, form: FastForm) -> No
     assert AGREEMENT in open_bundle(bundle_folder).manifest.files
 
 
-def test_the_graph_is_a_good_deal_smaller(bundle_folder: Path, run: Path, tmp_path: Path) -> None:
-    full = pack_bundle(run, tmp_path / "full", PackOptions(), lambda _: None)
-    fast = open_bundle(bundle_folder)
-    sizes = [b.path(b.graph.file).stat().st_size for b in (full, fast)]
-    assert sizes[1] < 0.5 * sizes[0]
+def test_the_deeper_stages_are_left_out(form: FastForm, run: Path) -> None:
+    full = read_model(run, read_record(run))
+    counts = [
+        sum(t.numel() for t in network.state_dict().values()) for network in (full, form.network)
+    ]
+    assert counts[1] < 0.4 * counts[0]
+
+
+def test_lessons_are_spread_over_all_training_pictures() -> None:
+    for count, expected in ((21, (20, 15)), (182, (100, 3)), (4, (4, 30))):
+        train = [Sample(Path(f"{number}.png"), "good", str(number)) for number in range(count)]
+        pictures, each = planned(train, 300)
+        assert (len(pictures), each) == expected
+        places = [train.index(sample) for sample in pictures]
+        assert len(set(places)) == len(places)
+        assert places[-1] >= count - -(-count // len(pictures)), "to the end"
 
 
 def test_types_are_left_out_and_said(form: FastForm, run: Path) -> None:
@@ -131,7 +142,7 @@ def test_training_folds_scales_and_places_into_the_head(run: Path) -> None:
     lessons = Lessons(
         tuple(level.half() for level in levels), target, torch.tensor([True] * 4), torch.zeros(4, 2)
     )
-    train_head(fast, lessons, Schedule(400, 0), lambda _: None)
+    train_head(fast, lessons, Schedule(250, 0), lambda _: None)
     found = fast.head(levels)
     assert float((found - target).abs().mean()) < 0.3, "four pictures are learned by heart"
     assert not any(weight.requires_grad for weight in fast.parameters())
