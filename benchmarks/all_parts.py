@@ -29,10 +29,11 @@ from edge.data.products import read_products
 from edge.evaluation.metrics import auroc
 from edge.methods.inp_former.branch_fitting import fit_branches
 from edge.methods.inp_former.calibration import calibrate_on
-from edge.methods.inp_former.cross_fitting import Good, cross_fit, out_of_fold
+from edge.methods.inp_former.cross_fitting import cross_fit, out_of_fold
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.fit import _set_scale
 from edge.methods.inp_former.fusion_fitting import with_shares
+from edge.methods.inp_former.good_pictures import Good
 from edge.methods.inp_former.planning import build
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.trainer import Trainer
@@ -144,7 +145,7 @@ def all_parts(
 def trained(detector: Detector, cache: FeatureCache, seed: int, steps: int) -> Detector:
     if not steps:
         return detector
-    network = copy.deepcopy(detector.inp_former)
+    network = copy.deepcopy(detector.inp_former).requires_grad_(True)
     with tempfile.TemporaryDirectory() as scratch:
         settings = TrainingSettings(seed=seed, steps=steps)
         Trainer(network, settings, Path(scratch)).run(cache, lambda _: None)
