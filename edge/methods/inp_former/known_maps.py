@@ -107,4 +107,5 @@ def calibrate_known(
         files=tuple(sample.path.name for sample in samples),
         groups=tuple(sample.group for sample in samples),
         scores=tuple(scores),
+        method="cross-conformal",
     )
