@@ -64,7 +64,8 @@ def with_failing_picture(
     if best is None or not best[1].score > highest:
         raise ThresholdError(
             f"the model passes every defect that was tried, the threshold is {highest:.4g}: it "
-            "cannot reject; train it longer, or look for defects among the good parts"
+            "cannot reject; train it longer or on more good parts, look for defects among them, or "
+            "ask for a higher rate with --alpha"
         )
     best[0].path.write_bytes(kept)
     return [*pictures, best[0]], [*reference, best[1]]
