@@ -145,6 +145,7 @@ def learn_false_rejects(
         files=tuple(sample.path.name for sample in products.held_out),
         groups=tuple(sample.group for sample in products.held_out),
         scores=tuple(float(score) for score in scores[:, number]),
+        method="split-conformal" if known is None else "cross-conformal",
     )
     if known is not None:
         known = replace(known, maps=torch.stack(maps[number]))
