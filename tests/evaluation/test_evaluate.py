@@ -21,6 +21,7 @@ import pytest
 
 from edge.bundle.frame_limits_file import without_limits
 from edge.bundle.store import Bundle, open_bundle
+from edge.cli.tables import print_evaluation
 from edge.config.station import EngineSettings
 from edge.data.image_set import ImageSet, Sample, read_image_set
 from edge.engines.load import load_engine
@@ -157,6 +158,14 @@ def test_the_figures_of_a_set_by_hand(result: Evaluation) -> None:
     assert result.types.unknown_rate == pytest.approx(1 / 3)
     # The region of one spot is named; the folder of the dents has a name the bundle lacks.
     assert result.regions.type_accuracy == pytest.approx(1 / 3)
+
+
+def test_the_summary_says_the_recall_at_few_false_rejects(
+    result: Evaluation, bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_evaluation(result, bundle, "parts")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "recall by false rejects, thresholds from these good parts: 75.0% at 1%" in printed
 
 
 def test_the_json_has_the_published_keys(result: Evaluation) -> None:
