@@ -85,3 +85,10 @@ def _candidates(good: Pixels) -> Iterator[tuple[str, Pixels]]:
     yield "shuffled", np.ascontiguousarray(mixed.reshape(tiles.shape))
     yield "inverted", 255 - good
     yield "noise", rng.integers(0, 256, good.shape, np.uint8)
+    # A detector of distances alone may find noise dull, and an even or a striped picture striking.
+    yield "even", np.full_like(good, 128)
+    rows, columns = np.indices(good.shape[:2])
+    for cell in (4, 16):
+        squares = ((rows // cell + columns // cell) % 2 * 255).astype(np.uint8)
+        yield "squares", np.repeat(squares[..., None], 3, 2)
+    yield "swapped", np.ascontiguousarray(good[::-1, :, [1, 2, 0]])

@@ -52,6 +52,17 @@ def test_one_is_added_that_fails_by_every_threshold(
     assert pictures[1].path.name.startswith("01_")
 
 
+def test_a_detector_that_finds_noise_dull_is_shown_regular_pictures(
+    good: GoldenPicture, tmp_path: Path
+) -> None:
+    def judge(picture: GoldenPicture) -> Outcome:
+        pixels = read_pixels(picture.path)
+        return Outcome(MAP, 9.0 if (pixels[:4, :4] == 0).all() and (pixels == 255).any() else 0.0)
+
+    pictures, reference = with_failing_picture([good], [Outcome(MAP, 0.1)], judge, [1.0], tmp_path)
+    assert (pictures[1].label, reference[1].score) == ("squares", 9.0)
+
+
 def test_a_model_that_rejects_nothing_is_not_packed(good: GoldenPicture, tmp_path: Path) -> None:
     with pytest.raises(ThresholdError, match="it cannot reject"):
         with_failing_picture(
