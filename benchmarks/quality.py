@@ -140,7 +140,9 @@ def references(
         return []
     record = read_record(run)
     shape = InputShape(record.model.size_wh)
-    train, _ = hold_out(images.train, images.has_groups, seed)
+    train = images.train
+    if not record.training.shares:
+        train, _ = hold_out(images.train, images.has_groups, seed)
     model = read_model(run, record)
 
     def features(detector, samples):
