@@ -17,7 +17,8 @@ from edge.data.golden_pictures import write_golden
 from edge.data.image_set import Sample, frame_size
 from edge.data.products import Products, read_products
 from edge.errors import ConfigError
-from edge.methods.inp_former.fit import JUDGE_BATCH, SCALE_PICTURES
+from edge.methods.inp_former.calibration import JUDGE_BATCH
+from edge.methods.inp_former.fit import SCALE_PICTURES
 from edge.methods.presets import candidate_sizes
 from edge.methods.promptmad.inputs import (
     PromptInputs,
