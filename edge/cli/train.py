@@ -81,11 +81,7 @@ def train(
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="default inp-former 16, others 8",
-            rich_help_panel=panel("batch"),
-        ),
+        typer.Option(min=1, help="default inp-former 16, others 8", rich_help_panel=panel("batch")),
     ] = None,
     steps: Annotated[
         int | None,
@@ -124,6 +120,12 @@ def train(
             help="learn from all good parts, each judged by one of so many trainings without it; "
             "0 holds a fifth out; default 2 with lite presets",
             rich_help_panel=panel("folds"),
+        ),
+    ] = None,
+    trim: Annotated[
+        bool | None,
+        typer.Option(
+            "--trim", help="learn nothing from odd good pictures", rich_help_panel=panel("trim")
         ),
     ] = None,
     instant: Annotated[
@@ -172,17 +174,13 @@ def train(
     few_shot: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            help="good pictures to remember, default 0",
-            rich_help_panel=panel("few_shot"),
+            min=0, help="good pictures to remember, default 0", rich_help_panel=panel("few_shot")
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            help="default multiads 10, dapo 5, mavis 3, more for few pictures",
-            rich_help_panel=panel("epochs"),
+            min=1, help="default 10, dapo 5, mavis 3, or more", rich_help_panel=panel("epochs")
         ),
     ] = None,
     types: Annotated[
@@ -213,8 +211,7 @@ def train(
         list[str] | None,
         typer.Option(
             help="leave out text-tokens or visual-tokens; may be given several times. Without "
-            "visual-tokens, which lite never has, features are computed once instead of in every "
-            "step",
+            "visual-tokens, which lite never has, features are computed once",
             rich_help_panel=panel("without"),
         ),
     ] = None,

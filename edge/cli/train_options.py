@@ -58,6 +58,7 @@ class InpFormerOptions(NetworkOptions):
     steps: int | None = None
     shots: int | None = None
     folds: int | None = None
+    trim: bool = False
     instant: bool = False
     plus: tuple[str, ...] = ()
     refine: bool = False

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from edge.cli.train_options import Options
     from edge.methods.run_record import InstantRecord, RunRecord, TypeLabels, TypesRecord
 
+# Suspicious pictures that are named in one line.
+NAMED = 5
+
 
 def report(out: Path, method: str, options: Options, record: RunRecord) -> list[str]:
     """Lines of text: what training found, and what to do next."""
@@ -20,7 +23,7 @@ def report(out: Path, method: str, options: Options, record: RunRecord) -> list[
             names_only = getattr(options, "names_only", False)
             lines += _types(out, record, record.types, names_only=names_only)
     elif method == "inp-former":
-        lines += _refined_mask(out, record)
+        lines += _refined_mask(out, record) + _suspicious(out, record)
     else:
         lines += _own_defects(out, record) + _negation(out, record)
     width, height = record.model.size_wh
@@ -50,6 +53,23 @@ def _instant(out: Path, record: RunRecord, found: InstantRecord) -> list[str]:
         f"edge-train --data DIR --out {out} takes the place of this run"
     )
     return [made, following]
+
+
+def _suspicious(out: Path, record: RunRecord) -> list[str]:
+    """Good pictures that look as no other part does."""
+    if not record.suspicious:
+        return []
+    fate = "nothing was learned from them"
+    if not getattr(record.training, "trim", False):
+        fate = "all the same learned from; --trim leaves them out"
+    some = ", ".join(record.suspicious[:NAMED])
+    more = ", ..." if len(record.suspicious) > NAMED else ""
+    line = (
+        f"{out}: {len(record.suspicious)} of {record.data.train_images} good pictures look as no "
+        f"other part does, {fate}; look at them for defects: {some}{more} "
+        f"(all in {out.name}/suspicious.csv)"
+    )
+    return [line]
 
 
 def _refined_mask(out: Path, record: RunRecord) -> list[str]:

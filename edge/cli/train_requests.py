@@ -52,6 +52,7 @@ def _inp_former(options: InpFormerOptions) -> Any:
         squared_mining="squared-mining" in options.plus,
         steps=options.steps or preset.steps,
         folds=_folds(options, is_lite=preset.vit is None),
+        trim=options.trim,
         **_given(batch=options.batch, shots=options.shots),
     )
     return Request(
@@ -85,6 +86,7 @@ def _of_training(options: InpFormerOptions) -> str:
         "--batch": options.batch is not None,
         "--shots": options.shots is not None,
         "--folds": options.folds is not None,
+        "--trim": options.trim,
         "--plus": bool(options.plus),
         "--refine": options.refine,
         "--no-branches": not options.branches,

@@ -18,7 +18,7 @@ from edge.methods.run import RECORD, read_record
 # Where a run lies while another is begun in its place.
 ASIDE = ".previous-run"
 _OURS = re.compile(
-    r"(run\.yaml|model\.safetensors|calibration\.json|frames\.npz|log\.jsonl|"
+    r"(run\.yaml|model\.safetensors|calibration\.json|frames\.npz|log\.jsonl|suspicious\.csv|"
     r"(folds/\d+/)?(checkpoint\.safetensors|log\.jsonl)|out_of_fold\.npz|features/(.+/)?(group\d+\.f16|ids\.u8|key\.json)|"
     r"golden/\d\d_\w+\.png|shots/\d+_\d\d\.png)(\.[0-9a-f]{8}\.part)?"
 )

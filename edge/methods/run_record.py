@@ -180,7 +180,8 @@ class RunRecord(Settings):
 
     `geometry` is fitted to the good pictures; None learned whole frames. `adapters` for MultiADS,
     DAPO and MAVIS, `types` for INP-Former runs that name types, `false_rejects` for those that
-    learned some, `instant` for those of few good parts.
+    learned some, `instant` for those of few good parts. `suspicious` names good pictures that look
+    as no other part does, most unlike first.
     """
 
     created_by: str
@@ -200,3 +201,4 @@ class RunRecord(Settings):
     false_rejects: RejectTrial | None = None
     refiner: RefinerTrial | None = None
     instant: InstantRecord | None = None
+    suspicious: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 RUN/model.safetensors     all weights and constants of the network
 RUN/calibration.json      scores of good parts, each by a model that did not learn from it
+RUN/suspicious.csv        good pictures that look as no other part does, if there are any
 RUN/frames.npz            what was measured of all good frames, see edge.data.frame_record
 RUN/log.jsonl             losses
 RUN/checkpoint.*          only while training is unfinished
@@ -25,6 +26,7 @@ CALIBRATION = "calibration.json"
 LOG = "log.jsonl"
 FEATURES = "features"
 FOLDS = "folds"
+SUSPICIOUS = "suspicious.csv"
 
 KindScores = tuple[tuple[str, float], ...]
 

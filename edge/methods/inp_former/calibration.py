@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.data.frames import InputShape, input_batches
@@ -55,6 +57,7 @@ def calibrate_on(
     image_distances: Tensor | None,
     samples: Sequence[Sample],
     tiles: int,
+    typical: NDArray[np.intp] | None = None,
 ) -> tuple[Detector, Calibration]:
     """As `calibrate`, from what is already known of the good parts.
 
@@ -65,8 +68,11 @@ def calibrate_on(
         image_distances: (n,) of the image branch, if there is one.
         samples: the pictures.
         tiles: of a picture.
+        typical: rows of `maps` that the scales come from; None takes all. All are scored.
     """
-    detector = scaled(detector, maps, image_distances)
+    rows = slice(None) if typical is None else torch.from_numpy(typical)
+    some = None if image_distances is None else image_distances[rows]
+    detector = scaled(detector, maps[rows], some)
     judged = detector.judge(maps, image_distances)
     scores = judged.score.reshape(len(samples), tiles).amax(dim=1)
     return detector, Calibration(

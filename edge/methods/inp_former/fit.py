@@ -23,7 +23,7 @@ from edge.errors import TrainingError
 from edge.methods.inp_former.branch_fitting import fit_branches
 from edge.methods.inp_former.branches import HEAD, PROBE
 from edge.methods.inp_former.calibration import calibrate, calibrate_on
-from edge.methods.inp_former.cross_fitting import Good, clear_folds, cross_fit, out_of_fold
+from edge.methods.inp_former.cross_fitting import clear_folds, cross_fit, out_of_fold
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.fusion_fitting import (
     held_out_judge,
@@ -33,6 +33,7 @@ from edge.methods.inp_former.fusion_fitting import (
     weighed,
 )
 from edge.methods.inp_former.good_maps import GoodMaps, write_good_maps
+from edge.methods.inp_former.good_pictures import Good
 from edge.methods.inp_former.mask_refiner import train_refiner
 from edge.methods.inp_former.network import InpFormer
 from edge.methods.inp_former.planning import build, network_size, new_record, stored_size
@@ -42,6 +43,7 @@ from edge.methods.inp_former.residual_head import head_units, train_head
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.inp_former.trainer import Trainer
 from edge.methods.inp_former.training_settings import TrainingSettings
+from edge.methods.inp_former.trimming import suspicion, write_suspicious
 from edge.methods.run import (
     check_same_run,
     start_run,
@@ -124,23 +126,29 @@ class Fitting:
         identity = f"{record.model.backbone.model_dump_json()} {record.weights}"
         advance = self.progress("features", len(self.train) * shape.tiles)
         cache = cache_features(folder / FEATURES, detector, self.train, shape, identity, advance)
+        found = suspicion(detector, cache, self.train, training.seed)
+        write_suspicious(folder, self.train, found, is_trimmed=training.trim)
+        names = tuple(self.train[place].path.name for place in found.suspects)
+        record = record.model_copy(update={"suspicious": names})
+        trimmed = found.suspects if training.trim else ()
+        good = Good(cache, self.train, np.array(self.shares, np.intp), shape, trimmed)
+        train = [self.train[place] for place in good.learned]
         untrained = copy.deepcopy(detector.inp_former)
         trainer = Trainer(detector.inp_former, training, folder)
-        trainer.run(cache, self.progress("training", training.steps))
+        trainer.run(good.of(good.learned), self.progress("training", training.steps))
         if detector.settings.refiner is not None:
             detector, tried = train_refiner(
-                detector, record.data.name, self.train, self.held_out, shape, training,
+                detector, record.data.name, train, self.held_out, shape, training,
                 self.progress,
             )  # fmt: skip
             record = record.model_copy(update={"refiner": tried})
         elif HEAD in detector.branches:
             units = head_units(detector, training, shape)
-            train_head(detector, self.train, shape, training, self.progress("head", units))
+            train_head(detector, train, shape, training, self.progress("head", units))
         if self.shares:
-            good = Good(cache, self.train, np.array(self.shares, np.intp), shape)
             detector, calibration = self._cross_fitted(detector, untrained, good)
         else:
-            detector, calibration = self._held_out(detector, cache, shape)
+            detector, calibration = self._held_out(detector, good.of(good.learned), train, shape)
         write_calibration(folder, calibration)
         judged = self.train if self.shares else self.held_out
         write_golden(folder, judged, calibration.scores, training.seed)
@@ -155,15 +163,19 @@ class Fitting:
         return record
 
     def _held_out(
-        self, detector: Detector, cache: FeatureCache, shape: InputShape
+        self,
+        detector: Detector,
+        cache: FeatureCache,
+        train: Sequence[Sample],
+        shape: InputShape,
     ) -> tuple[Detector, Calibration]:
         """Fit to what is trained on; weights, scales and scores come from what is held out."""
         training, held_out = self.training, self.held_out
         detector = fit_branches(detector, cache, training.seed)
         probes = {}
         if PROBE in detector.branches:
-            advance = self.progress("probe", synthetic_units(self.train))
-            probes = synthetic_probes(detector, self.train, shape, training, advance)
+            advance = self.progress("probe", synthetic_units(train))
+            probes = synthetic_probes(detector, train, shape, training, advance)
         advance = self.progress("branches", len(trial_pictures(held_out)))
         whole, judge = held_out_judge(detector, probes)
         trial = try_out(whole, judge, held_out, shape, training.seed, advance)
@@ -177,17 +189,20 @@ class Fitting:
         """Fit to all pictures; weights, scales and scores come from folds without their share."""
         training, shape = self.training, good.shape
         whole, folds = cross_fit(detector, untrained, good, training, self.folder, self.progress)
-        advance = self.progress("branches", len(trial_pictures(self.train)))
+        learned = [self.train[place] for place in good.learned]
+        advance = self.progress("branches", len(trial_pictures(learned)))
 
         def judge(place: int, groups: Groups, kind: str) -> tuple[Tensor, Tensor | None]:
-            return folds[self.shares[place]].judge(groups, kind)
+            return folds[self.shares[good.learned[place]]].judge(groups, kind)
 
-        trial = try_out(whole, judge, self.train, shape, training.seed, advance)
+        trial = try_out(whole, judge, learned, shape, training.seed, advance)
         advance = self.progress("calibration", len(self.train))
         maps, distances = out_of_fold(folds, good)
         detector = weighed(whole, trial)
         maps = maps[:, kept_maps(whole, detector)]
-        detector, calibration = calibrate_on(detector, maps, distances, self.train, shape.tiles)
+        detector, calibration = calibrate_on(
+            detector, maps, distances, self.train, shape.tiles, good.inputs(good.learned)
+        )
         write_good_maps(
             self.folder, GoodMaps(detector.branches.names, maps, distances, self.shares)
         )

@@ -29,6 +29,7 @@ class TrainingSettings(Settings):
         clip: limit of the gradient's norm over everything trained.
         gamma: exponent of soft mining; `coherence` is the weight of the coherence loss.
         probe_defects: synthetic defects that the probe learns from.
+        trim: leave suspicious pictures out of all that is learned, see trimming.
         soft_coherence, squared_mining, head_steps: INP-Former++: match tokens to mixtures of
             prototypes, mine squared errors beside cosines, steps of the residual head if the
             model has one.
@@ -48,6 +49,7 @@ class TrainingSettings(Settings):
     gamma: float = 3.0
     coherence: float = 0.2
     probe_defects: int = 480
+    trim: bool = False
     soft_coherence: bool = False
     squared_mining: bool = False
     head_steps: int = 400
