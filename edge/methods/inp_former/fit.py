@@ -59,6 +59,8 @@ from edge.training.run_folder import FEATURES, Calibration, write_calibration
 
 # Pictures that set the scale of the feature groups.
 SCALE_PICTURES = 64
+# With cross-fitting, every third share is judged at the sizes on trial.
+SIZE_SHARES = 3
 
 
 def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
@@ -214,11 +216,14 @@ class Fitting:
 def for_sizes(
     products: Products, train: Sequence[Sample], held_out: Sequence[Sample]
 ) -> tuple[Sequence[Sample], Sequence[Sample]]:
-    """Pictures to try network sizes with: some to learn from, and others to judge."""
+    """Pictures to try network sizes with: some to learn from, a third or fewer to judge."""
     if not products.shares:
         return train, held_out
     pairs = list(zip(train, products.shares, strict=True))
-    return [s for s, share in pairs if share], [s for s, share in pairs if not share]
+    return (
+        [sample for sample, share in pairs if share % SIZE_SHARES],
+        [sample for sample, share in pairs if not share % SIZE_SHARES],
+    )
 
 
 def _pictures(
