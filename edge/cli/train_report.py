@@ -155,7 +155,7 @@ def _false_rejects(out: Path, record: RunRecord) -> list[str]:
     line = (
         f"{out}: {outcome} from {trial.pictures} false rejects of {trial.parts} parts: of those "
         f"left out {trial.rejected_before} -> {trial.rejected_after} above 95 % of the good parts, "
-        f"median score {trial.score_before:.3f} -> {trial.score_after:.3f}; no good part rises by "
+        f"mean score {trial.score_before:.3f} -> {trial.score_after:.3f}; no good part rises by "
         f"more than {max(0.0, trial.good_rise):.4f}"
     )
     return [line]

@@ -96,7 +96,7 @@ class RejectTrial(Settings):
 
     Attributes:
         pictures, parts: false rejects.
-        score_before, score_after: medians of their scores, each by a model without its half.
+        score_before, score_after: means of their scores, each by a model without its half.
         rejected_before, rejected_after: how many are above the 95 % quantile of good parts.
         good_rise: the most by which the score of a held-out good part rises.
         with_probe: the probe of synthetic defects learned from them, too; else the bank alone.

@@ -267,12 +267,12 @@ def _trial(
     )
     rise = float((good_after - good_before).max())
     spread = line_before - float(good_before.median())
-    falls = float(np.median(after)) < float(np.median(before))
+    falls = float(np.mean(after)) < float(np.mean(before))
     return RejectTrial(
         pictures=len(before),
         parts=len({sample.group for sample in rejects.samples}),
-        score_before=round(float(np.median(before)), 4),
-        score_after=round(float(np.median(after)), 4),
+        score_before=round(float(np.mean(before)), 4),
+        score_after=round(float(np.mean(after)), 4),
         rejected_before=sum(score > line_before for score in before),
         rejected_after=sum(score > line_after for score in after),
         good_rise=round(rise, 4),
