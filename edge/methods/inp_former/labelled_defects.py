@@ -51,6 +51,7 @@ from edge.methods.inp_former.unmarked_defects import (
 )
 from edge.methods.run_record import ProbeTrial
 from edge.training.feature_cache import extract
+from edge.training.run_folder import KindScores
 
 # The probe's weight relative to all other branches together.
 SHARE = 1.0
@@ -94,6 +95,7 @@ class Trial(NamedTuple):
 
     maps: Tensor
     score_before: float
+    label: str
 
 
 def learning_units(defects: Sequence[Sample], products: Products) -> int:
@@ -114,6 +116,7 @@ def learn_defects(
     advance: Callable[[int], None],
     negatives: Cells | None = None,
     known: KnownMaps | None = None,
+    judged: list[Trial] | None = None,
 ) -> tuple[Detector, ProbeTrial]:
     """Fit a probe to labelled defects, unless that costs more than chance explains.
 
@@ -126,6 +129,7 @@ def learn_defects(
         advance: called as learning_units counts.
         negatives: good cells of false rejects.
         known: maps of the held-out parts where the detector has learned from them, too.
+        judged: takes the labelled pictures, each by a probe that was not fitted to its part.
 
     Returns:
         A detector whose score has no scale yet (see calibration.calibrate), or the one given where
@@ -156,6 +160,8 @@ def learn_defects(
     if known is not None:
         on_good = [_as_known(detector, each, known, index) for index, each in enumerate(on_good)]
     on_defects = _cross_validated(unfitted_candidate, detector, labelled, advance)
+    if judged is not None:
+        judged += on_defects
     candidate = with_branch_scales(candidate, torch.cat([each.maps for each in on_good]))
     before = placements(*(_before(of) for of in (on_good, on_defects)))
     after = placements(*(_after(candidate, of) for of in (on_good, on_defects)))
@@ -212,13 +218,13 @@ def _try(
     groups = extract(detector, network_inputs(read_view(sample).pixels_bgr, shape))
     advance(1)
     before = detector.judge(detector.branch_maps(groups)).score.amax()
-    return Trial(candidate.branch_maps(groups), float(before))
+    return Trial(candidate.branch_maps(groups), float(before), sample.label)
 
 
 def _as_known(detector: Detector, trial: Trial, known: KnownMaps, index: int) -> Trial:
     """The trial of a good part by branches that did not learn from it."""
     before = detector.judge(known.maps[index]).score.amax()
-    return Trial(known.of(index, trial.maps), float(before))
+    return Trial(known.of(index, trial.maps), float(before), trial.label)
 
 
 def _cross_validated(
@@ -241,6 +247,12 @@ def _cross_validated(
         ]
         advance(1)
     return found
+
+
+@torch.no_grad()
+def labelled_scores(detector: Detector, judged: Iterable[Trial]) -> KindScores:
+    """Type and score of labelled pictures by the calibrated detector, without the image branch."""
+    return tuple((each.label, float(detector.judge(each.maps).score.amax())) for each in judged)
 
 
 def _before(trials: Iterable[Trial]) -> NDArray[np.float32]:

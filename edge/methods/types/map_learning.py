@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,7 +17,12 @@ from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.false_rejects import learn_false_rejects, reject_units
 from edge.methods.inp_former.good_maps import read_good_maps
 from edge.methods.inp_former.known_maps import KnownMaps, calibrate_known, halves
-from edge.methods.inp_former.labelled_defects import learn_defects, learning_units
+from edge.methods.inp_former.labelled_defects import (
+    Trial,
+    labelled_scores,
+    learn_defects,
+    learning_units,
+)
 from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.run import read_calibration
 from edge.methods.run_record import ProbeTrial, RejectTrial, RunRecord
@@ -107,9 +113,10 @@ def learn_map(
             learned = Learned(lesson.detector, lesson.calibration, None, trial, is_changed=True)
     if not own:
         return learned
+    judged: list[Trial] = []
     advance = progress("defects", learning_units(own, products))
     detector, probe = learn_defects(
-        learned.detector, own, products, shape, wanted.seed, advance, negatives, known
+        learned.detector, own, products, shape, wanted.seed, advance, negatives, known, judged
     )
     if not probe.is_kept:
         return learned._replace(probe=probe)
@@ -118,6 +125,7 @@ def learn_map(
         detector, calibration = calibrate(detector, products.held_out, shape, advance)
     else:
         detector, calibration = calibrate_known(detector, products.held_out, known, shape, advance)
+    calibration = replace(calibration, labelled=labelled_scores(detector, judged))
     return Learned(detector, calibration, probe, learned.rejects, is_changed=True)
 
 
