@@ -8,6 +8,7 @@ import torch
 from edge.methods.inp_former.branch_fitting import with_branches
 from edge.methods.inp_former.calibration import prelabel_rescale, rescale, scaled, score_offset
 from edge.methods.inp_former.detector import Detector
+from edge.methods.inp_former.labelled_defects import Trial, labelled_scores
 from edge.methods.inp_former.settings import BranchSettings, ModelSettings
 from edge.methods.presets import find_preset, model_settings
 from edge.networks.weights import PACKAGE
@@ -109,3 +110,13 @@ def test_the_pre_label_map_is_brought_to_the_scale_of_the_map() -> None:
         ranks = [float(torch.quantile(score, rank)) for score in scores]
         assert ranks[0] == pytest.approx(ranks[1], abs=0.01)
     assert prelabel_rescale(built(lite()), good) is None
+
+
+@torch.no_grad()
+def test_labelled_pictures_are_scored_by_their_highest_input() -> None:
+    detector = scaled(built(lite()), maps(9))
+    shown = maps(3) * torch.tensor([1.0, 3.0, 2.0]).view(3, 1, 1, 1)
+    found = labelled_scores(detector, [Trial(shown, 0.0, "scratch"), Trial(shown[:1], 0.0, "dent")])
+    scores = detector.judge(shown).score
+    assert found == (("scratch", float(scores.max())), ("dent", float(scores[0])))
+    assert float(scores.max()) == float(scores[1])

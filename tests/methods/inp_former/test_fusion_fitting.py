@@ -15,6 +15,7 @@ from edge.evaluation.paired_auroc import placements
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.fusion_fitting import (
     fit_fusion,
+    kept_maps,
     mixture,
     with_probe,
     with_shares,
@@ -79,6 +80,7 @@ def test_a_useless_branch_leaves_the_graph() -> None:
     groups = detector.extract(torch.randint(0, 255, (1, 128, 160, 3), dtype=torch.uint8))
     before, after = detector.branch_maps(groups), smaller.branch_maps(groups)
     assert torch.equal(after, before[:, [0, 1, 2, 3, 5]])
+    assert kept_maps(detector, smaller) == [0, 1, 2, 3, 5]
 
 
 @torch.no_grad()
