@@ -1,6 +1,7 @@
 """What labelled defects teach a finished run: none, without masks, with masks.
 
-    python -m benchmarks.labels --work runs/quality --sets magnetic_tile pcb_traces
+    python -m benchmarks.labels --work runs/quality --sets magnetic_tile pcb_traces \
+        --out docs/quality.md
 
 Reads finished runs of benchmarks.quality. The figures are on test pictures of parts of which no
 picture was labelled, and on test/good; thresholds for the recalls are those of these good pictures.
@@ -18,18 +19,20 @@ import numpy as np
 import torch
 
 from benchmarks.image_sets import SETS, find_set
+from benchmarks.marked_table import replace_table
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_image_set, read_mask, read_view
 from edge.data.labelled_pictures import labelled
-from edge.data.products import read_products
 from edge.errors import EdgeError
 from edge.evaluation.evaluate import evaluation_size
 from edge.evaluation.metrics import auroc, rank_pixels, recalls_at
-from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.labelled_defects import learn_defects
 from edge.methods.run import read_model, read_record
+from edge.methods.types.map_learning import calibrated, read_ground
 from edge.training.feature_cache import extract
+
+TABLE = "labels"
 
 
 def main() -> None:
@@ -38,39 +41,50 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labelled", type=int, default=10, help="defects of each type to learn")
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--out", type=Path, help="file whose marked table is replaced")
     options = parser.parse_args()
-    print("| set | labels | pictures | image AUROC | AUPRO | recall at 1 % | at 5 % | kept |")
-    print("|---" * 8 + "|")
+    lines = [
+        "| set | labels | pictures | image AUROC | AUPRO | recall at 1 % | at 5 % | kept |",
+        "|---" * 8 + "|",
+    ]
     for name in options.sets:
-        measure(name, options)
+        lines += measure(name, options)
+    print("\n".join(lines))
+    if options.out:
+        replace_table(options.out, TABLE, "\n".join(lines) + "\n")
 
 
-def measure(name: str, options: argparse.Namespace) -> None:
-    """Print a row for each kind of labels of a set."""
+def measure(name: str, options: argparse.Namespace) -> list[str]:
+    """A row for each kind of labels of a set."""
     run = options.work / f"{name}-{options.seed}-fused"
     record = read_record(run)
     folder = find_set(name, options.work)
-    products = read_products([folder], record.training.seed)
-    test = read_image_set(folder).test
-    own = labelled(test, options.labelled, np.random.default_rng(options.seed))
-    shape = InputShape(record.model.size_wh, record.tiles_wh, record.overlap)
     before = read_model(run, record)
+    images = read_image_set(folder)
+    ground = read_ground(run, [folder], [images], record, before)
+    shape, test = ground.shape, images.test
+    own = labelled(test, options.labelled, np.random.default_rng(options.seed))
     detectors, kept = {"none": before}, {"none": "-"}
     for kind, samples in (
         ("without masks", [replace(sample, mask=None) for sample in own]),
         ("with masks", own),
     ):
-        found, trial = learn_defects(before, samples, products, shape, options.seed, lambda _: None)
+        found, trial = learn_defects(
+            before, samples, ground.products, shape, options.seed, lambda _: None,
+            known=ground.known,
+        )  # fmt: skip
         kept[kind] = "yes" if trial.is_kept else "no"
         if trial.is_kept:
-            found, _ = calibrate(found, products.held_out, shape, lambda _: None)
+            found, _ = calibrated(found, ground, lambda _: None)
         detectors[kind] = found
     parts = {sample.group for sample in own}
     others = [sample for sample in test if sample.is_good or sample.group not in parts]
+    pictures = sum(not sample.is_good for sample in others)
+    rows = []
     for kind, figures in judge(detectors, others, shape).items():
-        pictures = sum(not sample.is_good for sample in others)
         values = " | ".join(f"{value:.3f}" for value in figures)
-        print(f"| {name} | {kind} | {pictures} | {values} | {kept[kind]} |", flush=True)
+        rows.append(f"| {name} | {kind} | {pictures} | {values} | {kept[kind]} |")
+    return rows
 
 
 @torch.no_grad()

@@ -16,16 +16,15 @@ import numpy as np
 import torch
 
 from benchmarks.image_sets import SETS, find_set
-from edge.data.frames import InputShape, network_inputs
+from edge.data.frames import network_inputs
 from edge.data.image_set import Sample, read_image_set, read_pixels
 from edge.data.labelled_pictures import labelled
-from edge.data.products import Products, read_products
 from edge.errors import EdgeError
 from edge.evaluation.metrics import auroc
-from edge.methods.inp_former.calibration import calibrate
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.labelled_defects import learn_defects
 from edge.methods.run import read_model, read_record
+from edge.methods.types.map_learning import Ground, calibrated, read_ground
 from edge.toolchain.packing.thresholds import fit_threshold
 
 NOTHING = "nothing"
@@ -50,24 +49,25 @@ def measure(name: str, options: argparse.Namespace) -> None:
     run = options.work / f"{name}-{options.seed}-fused"
     record = read_record(run)
     folder = find_set(name, options.work)
-    products = read_products([folder], record.training.seed)
-    test = read_image_set(folder).test
+    images = read_image_set(folder)
+    ground = read_ground(run, [folder], [images], record, read_model(run, record))
+    test = images.test
     own = labelled(test, options.labelled, np.random.default_rng(options.seed))
     shown = {sample.path for sample in own}
     others = [sample for sample in test if sample.path not in shown]
-    scores = judge(read_model(run, record), products, others)
+    scores = judge(ground.detector, ground, others)
     rows = []
     for kind in (*sorted({sample.label for sample in own}), NOTHING):
         training_set = [sample for sample in own if sample.label != kind]
         detector, _ = learn_defects(
-            read_model(run, record), training_set, products, InputShape(record.model.size_wh),
-            options.seed, lambda _: None,
-        )
+            ground.detector, training_set, ground.products, ground.shape, options.seed,
+            lambda _: None, known=ground.known,
+        )  # fmt: skip
         chosen = [s.is_good or kind in (s.label, NOTHING) for s in others]
         is_defect = np.array([not s.is_good for s in others])[chosen]
         figures = [
             figures_of(is_defect, found[chosen], threshold)
-            for found, threshold in (scores, judge(detector, products, others))
+            for found, threshold in (scores, judge(detector, ground, others))
         ]
         row = np.array(figures).T.reshape(-1)
         if kind == NOTHING:
@@ -76,12 +76,10 @@ def measure(name: str, options: argparse.Namespace) -> None:
         show(name, kind, str(int(is_defect.sum())), row)
 
 
-def judge(
-    detector: Detector, products: Products, samples: list[Sample]
-) -> tuple[np.ndarray, float]:
+def judge(detector: Detector, ground: Ground, samples: list[Sample]) -> tuple[np.ndarray, float]:
     """Scores of samples (n,), and the threshold that the bundle would have."""
-    shape = InputShape(detector.settings.size_wh)
-    detector, calibration = calibrate(detector, products.held_out, shape, lambda _: None)
+    shape = ground.shape
+    detector, calibration = calibrated(detector, ground, lambda _: None)
     threshold = fit_threshold(calibration.scores, calibration.groups).value
     scores = []
     for sample in samples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -121,12 +121,20 @@ def learn_map(
     if not probe.is_kept:
         return learned._replace(probe=probe)
     advance = progress("calibration", len(products.held_out))
-    if known is None:
-        detector, calibration = calibrate(detector, products.held_out, shape, advance)
-    else:
-        detector, calibration = calibrate_known(detector, products.held_out, known, shape, advance)
+    detector, calibration = calibrated(detector, ground._replace(known=known), advance)
     calibration = replace(calibration, labelled=labelled_scores(detector, judged))
     return Learned(detector, calibration, probe, learned.rejects, is_changed=True)
+
+
+def calibrated(
+    detector: Detector, ground: Ground, advance: Callable[[int], None]
+) -> tuple[Detector, Calibration]:
+    """Fix the scales of a detector that has learned on the ground of a run, see calibrate."""
+    assert ground.products is not None  # noqa: S101 - it has learned from them
+    held_out, shape, known = ground.products.held_out, ground.shape, ground.known
+    if known is None:
+        return calibrate(detector, held_out, shape, advance)
+    return calibrate_known(detector, held_out, known, shape, advance)
 
 
 def read_ground(
