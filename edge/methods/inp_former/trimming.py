@@ -33,10 +33,9 @@ OTHER_PARTS = 3
 # Tokens are compared in so many principal components, with so many tokens of all pictures.
 DIMS = 64
 CANDIDATES = 12_000
-# Deviations above the typical picture from which a picture is suspicious, of logarithms.
-FENCE = 4.0
-# Pictures are judged again without the suspicious ones, so that those do not speak for each other.
-ROUNDS = 3
+# Deviations above the typical picture from which a picture is suspicious, of logarithms: one of 137
+# clean pictures of pcb_traces is (docs/adr/0042).
+FENCE = 2.0
 # Fewer parts have no typical one.
 LEAST_PARTS = 12
 BATCH = 16
@@ -79,41 +78,32 @@ def suspicion(
     tokens = _compared(detector, cache)
     tokens = tokens.reshape(len(samples), -1, tokens.shape[-1])
     top = max(1, round(detector.settings.map.top_ratio * tokens.shape[1]))
-    is_kept = torch.ones(len(samples), dtype=torch.bool)
-    found = deviations(strangeness(tokens, parts, is_kept, top, seed))
-    for _ in range(ROUNDS):
-        still = found <= FENCE
-        if bool((still == is_kept).all()) or len(parts[still].unique()) < LEAST_PARTS:
-            break
-        is_kept = still
-        found = deviations(strangeness(tokens, parts, is_kept, top, seed), is_kept)
+    found = deviations(strangeness(tokens, parts, top, seed))
     order = found.argsort(descending=True).tolist()
     suspects = tuple(place for place in order if float(found[place]) > FENCE)
     return Suspicion(found.double().numpy(), suspects)
 
 
-def strangeness(tokens: Tensor, parts: Tensor, is_kept: Tensor, top: int, seed: int) -> Tensor:
+def strangeness(tokens: Tensor, parts: Tensor, top: int, seed: int) -> Tensor:
     """Mean over the `top` strangest tokens of each picture, (n,).
 
     Args:
         tokens: (n, N, d), in half precision or more.
         parts: (n,) number of the part that each picture shows.
-        is_kept: (n,) pictures that tokens are compared with.
         top: how many tokens decide on a picture.
         seed: of the tokens that are compared with.
     """
-    kept = is_kept.nonzero()[:, 0]
     generator = torch.Generator().manual_seed(seed)
-    count = min(tokens.shape[1], -(-CANDIDATES // len(kept)))
-    chosen = [torch.randperm(tokens.shape[1], generator=generator)[:count] for _ in kept]
-    known = torch.cat([tokens[i, rows] for i, rows in zip(kept, chosen, strict=True)]).float()
+    count = min(tokens.shape[1], -(-CANDIDATES // len(tokens)))
+    chosen = [torch.randperm(tokens.shape[1], generator=generator)[:count] for _ in tokens]
+    known = torch.cat([own[rows] for own, rows in zip(tokens, chosen, strict=True)]).float()
     squares = (known * known).sum(1)
-    numbers, owners = parts[kept].unique(return_inverse=True)
+    numbers, owners = parts.unique(return_inverse=True)
     wanted = min(OTHER_PARTS, len(numbers) - 1)
     found = torch.empty(len(tokens))
-    for place, picture in enumerate(tokens.float()):
+    for place, picture in enumerate(map(Tensor.float, tokens)):
         squared = (picture * picture).sum(1, keepdim=True) + squares - 2 * picture @ known.T
-        nearest = squared.view(len(picture), len(kept), count).amin(2)
+        nearest = squared.view(len(picture), len(tokens), count).amin(2)
         by_part = torch.full((len(picture), len(numbers)), torch.inf)
         by_part = by_part.scatter_reduce(1, owners.expand(len(picture), -1), nearest, "amin")
         by_part[:, numbers == parts[place]] = torch.inf
@@ -122,16 +112,14 @@ def strangeness(tokens: Tensor, parts: Tensor, is_kept: Tensor, top: int, seed: 
     return found
 
 
-def deviations(scores: Tensor, is_typical: Tensor | None = None) -> Tensor:
+def deviations(scores: Tensor) -> Tensor:
     """Deviations of the logarithms of (n,) scores above their median.
 
     The deviation is that of the lower half: defects among the good are in the upper one.
-    `is_typical` (n,) chooses the scores that median and deviation are taken of.
     """
     levels = scores.clamp_min(1e-6).log()
-    typical = levels if is_typical is None else levels[is_typical]
-    middle = typical.median()
-    spread = ((middle - typical.quantile(0.25)) / QUARTILE).clamp_min(1e-3)
+    middle = levels.median()
+    spread = ((middle - levels.quantile(0.25)) / QUARTILE).clamp_min(1e-3)
     return (levels - middle) / spread
 
 
