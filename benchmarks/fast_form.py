@@ -53,7 +53,6 @@ from edge.toolchain.quantization.calibration_set import freeze_calibration_set
 FRAME_WH = (256, 256)
 CALIBRATION_PICTURES = 64
 BLOCK = 10
-SECONDS = 10.0
 FORMS = ("full", "fast")
 
 
@@ -66,6 +65,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("quality", "speed", "throughput"))
     parser.add_argument("--rounds", type=int, default=30, help="of the speed")
     parser.add_argument("--threads", type=int, default=0, help="of the speed; 0 = cores")
+    parser.add_argument("--seconds", type=float, default=10, help="of each throughput")
     parser.add_argument("--out", type=Path, help="file whose marked tables are replaced")
     parser.add_argument("--again", action="store_true", help="build and measure anew")
     options = parser.parse_args()
@@ -210,11 +210,17 @@ def block(step: Callable[[int], object]) -> tuple[float, float]:
 
 
 def engines(bundle: Bundle, threads: int) -> Iterator[tuple[str, Engine]]:
-    """Both runtimes in both precisions."""
-    for precision in ("fp32", "int8"):
+    """Both runtimes in the precisions that the bundle has."""
+    for precision in precisions(bundle):
         source = cpu_graph(bundle, bundle.graph, precision)
         for title, kind in (("ONNX Runtime", OnnxEngine), ("OpenVINO", OpenVinoEngine)):
             yield f"{title} {precision.upper()}", kind(source.path, source.graph, threads)
+
+
+def precisions(bundle: Bundle) -> list[str]:
+    """Of FP32 and INT8 those that the bundle has a graph in."""
+    found = {graph.precision for graph in bundle.manifest.graphs}
+    return [precision for precision in ("fp32", "int8") if precision in found]
 
 
 def made(name: str, options: argparse.Namespace) -> Iterator[Frame]:
@@ -229,12 +235,12 @@ def made(name: str, options: argparse.Namespace) -> Iterator[Frame]:
 def throughput(options: argparse.Namespace) -> str:
     """Parts a second and core of one process with two threads against two with one each."""
     name = options.sets[0]
-    folder = built(name, "fast", options).folder
+    bundle = built(name, "fast", options)
     lines = ["| precision | processes x threads | parts a second | and core |", "|---" * 4 + "|"]
-    for precision in ("fp32", "int8"):
+    for precision in precisions(bundle):
         for processes, threads in ((1, 2), (2, 1)):
             rates = [
-                sum(together(folder, name, precision, processes, threads, options))
+                sum(together(bundle.folder, name, precision, processes, threads, options))
                 for _ in range(3)
             ]
             rate = statistics.median(rates)
@@ -265,7 +271,7 @@ def rate_of(folder: Path, name: str, precision, threads: int, start: float, opti
             whole(number)
         time.sleep(max(0.0, start - time.time()))
         begin, count = time.perf_counter(), 0
-        while time.perf_counter() - begin < SECONDS:
+        while time.perf_counter() - begin < options.seconds:
             whole(count)
             count += 1
         return count / (time.perf_counter() - begin)
