@@ -15,7 +15,7 @@ from edge.training.run_folder import Calibration
 # Usual on production lines; fewer than 99 good parts cannot support it.
 DEFAULT_ALPHA = 0.01
 # The default rate lets no single part set the threshold, unless that takes a higher rate than this.
-ROBUST_ALPHA = 0.05
+ROBUST_ALPHA = 0.1
 # Tukey's outer fence, in interquartile ranges above the upper quartile.
 FAR_OUT = 3.0
 # Quartiles of fewer scores are not reliable.

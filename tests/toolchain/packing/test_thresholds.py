@@ -40,7 +40,8 @@ def test_one_odd_part_does_not_set_the_threshold() -> None:
 def test_the_default_rate_follows_the_parts() -> None:
     assert usual_alpha(500, CROSS) == 0.01
     assert usual_alpha(99, CROSS) == 0.02
-    assert usual_alpha(31, CROSS) == 1 / 32, "two shares would be more than 5 %"
+    assert usual_alpha(31, CROSS) == 2 / 32
+    assert usual_alpha(14, CROSS) == 1 / 15, "two shares would be more than 10 %"
     assert usual_alpha(99) == 0.01
     with pytest.raises(ThresholdError, match=r"--alpha 0.01: 48 held-out .* at least 99"):
         calibrated_threshold(calibration(48, 5), 0.01)
