@@ -1,8 +1,7 @@
-"""Types on runs that cut frames into tiles: regions of tiles, and the commands from end to end."""
+"""Types on runs that cut frames into tiles: regions of tiles, and the command."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle.store import open_bundle
 from edge.data.frames import InputShape
 from edge.data.image_set import read_image_set, read_mask
 from edge.methods.run import read_model, read_record
@@ -65,8 +63,8 @@ def command(name: str, *arguments: object) -> str:
 
 
 @pytest.mark.slow
-def test_small_defects_on_large_frames_get_names(plates: Path, tmp_path: Path) -> None:
-    run, named, bundle = tmp_path / "run", tmp_path / "named", tmp_path / "bundle"
+def test_a_run_with_tiles_learns_labels_by_the_command(plates: Path, tmp_path: Path) -> None:
+    run, named = tmp_path / "run", tmp_path / "named"
     command(
         "train", "--data", plates, "--out", run, "--tiles", "2x1", "--size", "96x128",
         "--steps", "60",
@@ -79,12 +77,8 @@ def test_small_defects_on_large_frames_get_names(plates: Path, tmp_path: Path) -
     for kind in kinds:
         assert f"{kind}: 2 pictures with masks, 0 without, 2 regions learned" in said
     assert "2 more than --labelled 2" in said
-    command("build", named, "--out", bundle)
-    recipe = open_bundle(bundle).recipe
-    assert recipe.tiles_wh == (2, 1)
-    assert set(recipe.defect_types) == set(kinds)
-    found = json.loads(command("eval", bundle, "--data", plates, "--json").splitlines()[-1])
-    assert found["left_out"] == 2 * len(kinds)
-    assert found["type_accuracy"] is not None
-    assert found["segmentation"]["auroc"] > 0.6
-    assert set(found["segmentation"]["per_type"]) == {"good", *kinds}
+    record = read_record(named)
+    assert record.tiles_wh == (2, 1)
+    assert set(record.model.types) == set(kinds)
+    assert record.types is not None
+    assert record.types.probe is not None
