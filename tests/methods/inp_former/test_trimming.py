@@ -71,6 +71,7 @@ def test_defects_of_a_fifth_of_the_parts_are_found(detector: Detector) -> None:
 def test_a_defect_that_two_other_parts_have_too_is_found(detector: Detector) -> None:
     found = suspicion(detector, features(detector, {4: 0, 20: 0, 40: 0}), samples(), seed=0)
     assert set(found.suspects[:3]) == {4, 20, 40}
+    assert found.deviations[[4, 20, 40]].min() > 10, "they speak for each other"
 
 
 def test_further_pictures_of_the_same_part_do_not_make_a_defect_common(
@@ -80,6 +81,7 @@ def test_further_pictures_of_the_same_part_do_not_make_a_defect_common(
     defective = {place: 0 for place in range(PICTURES) if place % 12 == 7}
     found = suspicion(detector, features(detector, defective), samples(parts=12), seed=0)
     assert set(found.suspects[:5]) == set(defective)
+    assert found.deviations[list(defective)].min() > 10, "one part speaks for itself"
 
 
 def test_of_good_pictures_alone_hardly_any_is_suspicious(detector: Detector) -> None:
