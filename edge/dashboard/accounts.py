@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,14 @@ VIEWER_COMMANDS = frozenset({"get_state", "get_picture"})
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who may sign in."""
+    """Somebody who may sign in.
+
+    `stamp` changes with the password, and ends the sessions that began with the one before.
+    """
 
     name: str
     role: str
+    stamp: str = field(default="", repr=False)
 
     def may(self, role: str) -> bool:
         """Tell whether the account has this role or a higher one."""
@@ -99,7 +104,7 @@ class Accounts:
     def find(self, name: str) -> Account | None:
         """Return an account as it is now, None when it is gone."""
         entry = self._read().get(name)
-        return None if entry is None else Account(name, entry["role"])
+        return None if entry is None else _account(name, entry)
 
     def verify(self, name: str, password: str) -> Account | None:
         """Return the account if the password is its own; takes as long if it is not."""
@@ -110,7 +115,7 @@ class Accounts:
             )
         except (Argon2Error, InvalidHashError):
             return None
-        return None if entry is None else Account(name, entry["role"])
+        return None if entry is None else _account(name, entry)
 
     def _read(self) -> Mapping[str, Any]:
         try:
@@ -138,6 +143,11 @@ class Accounts:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_bytes(self.path, f"{text}\n".encode())
         self.path.chmod(0o600)
+
+
+def _account(name: str, entry: Mapping[str, str]) -> Account:
+    stamp = hashlib.sha256(entry["hash"].encode()).hexdigest()
+    return Account(name, entry["role"], stamp)
 
 
 def _entry(role: str, hashed: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
 import time
 from concurrent.futures import Future
@@ -80,7 +81,10 @@ class Listener:
         """Disconnect and end."""
         self._stop.set()
         self._link.wake()
-        self._thread.join(timeout_s)
+        if self._thread.ident is None:
+            self._link.close()
+        else:
+            self._thread.join(timeout_s)
 
     def ask(
         self, node: str, station: str, name: str, args: dict[str, str], by: str
@@ -95,6 +99,8 @@ class Listener:
             topic, encode(request).encode(), request["cmd_id"], Future(),
             time.monotonic() + LIFETIME_S,
         )  # fmt: skip
+        # From here on nobody can take the question back; an answer always has where to go.
+        asked.answer.set_running_or_notify_cancel()
         self._asked.put(asked)
         self._link.wake()
         return asked.answer
@@ -127,8 +133,14 @@ class Listener:
             self._link.poll(POLL_S)
             self._expire()
             if time.monotonic() >= next_prune:
-                self._history.prune(int(time.time() * 1000))
+                self._prune()
                 next_prune = time.monotonic() + PRUNE_S
+
+    def _prune(self) -> None:
+        try:
+            self._history.prune(int(time.time() * 1000))
+        except sqlite3.Error as error:
+            log.warning("history: what is too old stays for now: %s", error)
 
     def _send(self) -> None:
         """Send what was asked, and again what was not answered."""

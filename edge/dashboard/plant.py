@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from edge.dashboard.shown import ALERT, KINDS, MOST_ITEMS, shown
 from edge.messages.payload import Payload
 
 MOST_STATIONS = 200
+
+
+def _nothing(kind: str) -> Callable[[], Payload]:
+    return lambda: shown({}, KINDS[kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,7 @@ class StationNow:
 
     Attributes:
         node, station: its names.
-        status, info, state, counters, health: the newest payload of each kind, empty before one.
+        status, info, state, counters, health: what is shown of the newest of each kind.
         alerts: the active ones.
         last: the newest result, None before one; `last_id` is its row in the history.
         heard_s: when anything came last, monotonic clock.
@@ -26,11 +32,11 @@ class StationNow:
 
     node: str
     station: str
-    status: Payload = field(default_factory=dict)
-    info: Payload = field(default_factory=dict)
-    state: Payload = field(default_factory=dict)
-    counters: Payload = field(default_factory=dict)
-    health: Payload = field(default_factory=dict)
+    status: Payload = field(default_factory=_nothing("status"))
+    info: Payload = field(default_factory=_nothing("info"))
+    state: Payload = field(default_factory=_nothing("state"))
+    counters: Payload = field(default_factory=_nothing("counters"))
+    health: Payload = field(default_factory=_nothing("health"))
     alerts: tuple[Payload, ...] = ()
     last: Payload | None = None
     last_id: int = 0
@@ -39,7 +45,7 @@ class StationNow:
     @property
     def presence(self) -> str:
         """online, stopped or lost; unknown before the station has said it."""
-        if self.status.get("state") in ("online", "stopped", "lost"):
+        if self.status["state"] in ("online", "stopped", "lost"):
             return str(self.status["state"])
         return "unknown"
 
@@ -68,9 +74,9 @@ class Plant:
             alerts = payload.get("alerts")
             if not isinstance(alerts, list) or not all(isinstance(each, dict) for each in alerts):
                 return False
-            changes["alerts"] = tuple(alerts[:100])
-        elif kind in ("status", "info", "state", "counters", "health"):
-            changes[kind] = payload
+            changes["alerts"] = tuple(shown(each, ALERT) for each in alerts[:MOST_ITEMS])
+        elif kind in KINDS:
+            changes[kind] = shown(payload, KINDS[kind])
         else:
             return False
         return self._change(node, station, changes)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edge.atomic_file import write_bytes
+from edge.dashboard import shown
+from edge.dashboard.accounts import NAME
 from edge.messages.identity import now
 from edge.messages.payload import Payload
 
@@ -85,9 +86,7 @@ class Reviews:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (place / RESULT).exists():
                 write_bytes(place / RESULT, json.dumps(result, indent=1).encode())
-            write_bytes(
-                place / f"review-{_safe(review.by)}.json", json.dumps(record, indent=1).encode()
-            )
+            write_bytes(place / f"review-{review.by}.json", json.dumps(record, indent=1).encode())
         return place
 
     def add_frame(self, result: Payload, camera: str, data: bytes, suffix: str) -> None:
@@ -113,10 +112,11 @@ class Reviews:
             if isinstance(result, dict):
                 yield result, read_reviews(path.parent)
 
-    def place_of(self, result: Mapping[str, Any]) -> Path:
+    def place_of(self, result: Payload) -> Path:
         """Return the folder of a result."""
-        names = (result["node"], result["station"], result["outbox_id"][:8], f"{result['seq']:08d}")
-        return self.folder / _safe(str(result["product_id"])) / "-".join(map(_safe, names))
+        of = shown.shown(result, shown.RESULT)
+        names = (of["node"], of["station"], of["outbox_id"][:8], f"{of['seq'] or 0:08d}")
+        return self.folder / _safe(of["product_id"]) / "-".join(map(_safe, names))
 
 
 def read_reviews(place: Path) -> list[Review]:
@@ -158,8 +158,8 @@ def check_review(review: Review) -> None:
         raise ValueError(f"expected one of {', '.join(JUDGEMENTS)}, got {review.judgement}")
     if len(review.note) > LONGEST_NOTE or len(review.type) > LONGEST_NOTE:
         raise ValueError(f"expected at most {LONGEST_NOTE} characters")
-    if not 0 < len(review.by) <= LONGEST_NOTE:
-        raise ValueError("expected who says it")
+    if not NAME.fullmatch(review.by):
+        raise ValueError("expected the name of an account")
     if len(review.polygon_xy) not in (0, *range(3, MOST_POINTS + 1)):
         raise ValueError(f"expected a drawing of 3 to {MOST_POINTS} points")
     if any(not 0 <= value < 1e6 for point in review.polygon_xy for value in point):

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MOST_SESSIONS = 1000
 # Wrong passwords that one address, or one name, may send within the window.
@@ -18,11 +18,19 @@ MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One browser that is signed in; `csrf` has to come with everything that it changes."""
+    """One browser that is signed in.
 
-    token: str
-    csrf: str
+    Attributes:
+        token: of its cookie.
+        csrf: has to come with everything that it changes.
+        name, stamp: of the account as it was.
+        end_s: when it ends, monotonic clock.
+    """
+
+    token: str = field(repr=False)
+    csrf: str = field(repr=False)
     name: str
+    stamp: str = field(repr=False)
     end_s: float
 
     def has_csrf(self, given: str) -> bool:
@@ -42,10 +50,10 @@ class Sessions:
         self._lock = threading.Lock()
         self._open: OrderedDict[str, Session] = OrderedDict()
 
-    def open(self, name: str) -> Session:
+    def open(self, name: str, stamp: str = "") -> Session:
         """Begin a session; beyond the limit the oldest one ends."""
         session = Session(
-            secrets.token_urlsafe(32), secrets.token_urlsafe(32), name,
+            secrets.token_urlsafe(32), secrets.token_urlsafe(32), name, stamp,
             time.monotonic() + self._lifetime_s,
         )  # fmt: skip
         with self._lock:
@@ -68,38 +76,43 @@ class Sessions:
         with self._lock:
             self._open.pop(token, None)
 
-    def close_all_of(self, name: str) -> None:
-        """End every session of an account."""
-        with self._lock:
-            for token in [token for token, each in self._open.items() if each.name == name]:
-                del self._open[token]
-
 
 class SignInLimit:
-    """Counts wrong passwords by address and by name, and says when it is enough."""
+    """Counts wrong passwords by address and by name, and says when it is enough.
+
+    An attempt counts as wrong until its password was verified, so that many at once are no way
+    around.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
-    def wait_s(self, *keys: str) -> float:
-        """Return how long to wait before the next attempt, 0 for not at all."""
-        moment = time.monotonic()
-        waits = [0.0]
-        with self._lock:
-            for key in keys:
-                recent = [each for each in self._failures.get(key, []) if moment - each < WINDOW_S]
-                if len(recent) >= MOST_FAILURES:
-                    waits.append(recent[0] + WINDOW_S - moment)
-        return max(waits)
-
-    def failed(self, *keys: str) -> None:
-        """Note a wrong password."""
+    def attempt(self, *keys: str) -> float:
+        """Note an attempt; return how long to wait instead, 0 where it may go on."""
         moment = time.monotonic()
         with self._lock:
-            for key in keys:
-                recent = [each for each in self._failures.get(key, []) if moment - each < WINDOW_S]
-                self._failures[key] = [*recent, moment][-MOST_FAILURES:]
+            recent = {
+                key: [each for each in self._failures.get(key, []) if moment - each < WINDOW_S]
+                for key in keys
+            }
+            waits = [
+                failures[0] + WINDOW_S - moment
+                for failures in recent.values()
+                if len(failures) >= MOST_FAILURES
+            ]
+            if waits:
+                return max(waits)
+            for key, failures in recent.items():
+                self._failures[key] = [*failures, moment]
                 self._failures.move_to_end(key)
             while len(self._failures) > MOST_REMEMBERED:
                 self._failures.popitem(last=False)
+        return 0.0
+
+    def succeeded(self, *keys: str) -> None:
+        """Take back the newest attempt: its password was right."""
+        with self._lock:
+            for key in keys:
+                if failures := self._failures.get(key):
+                    failures.pop()

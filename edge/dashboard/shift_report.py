@@ -7,10 +7,13 @@ import io
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from edge.dashboard.history_queries import HistoryQueries, ResultFilter
+from edge.dashboard.history_queries import Bucket, HistoryQueries, ResultFilter
 from edge.dashboard.station_numbers import reject_rate
 from edge.result import VERDICTS
 
+HOUR_MS = 3600 * 1000
+# Longer reports have no hours.
+MOST_HOURS = 48
 # What spreadsheets take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -23,12 +26,14 @@ class StationShift:
         node, station: its names.
         counts: parts by verdict.
         types: parts by defect type, the most frequent first.
+        hours: parts by the hour, the first one first; empty for long spans.
     """
 
     node: str
     station: str
     counts: dict[str, int]
     types: list[tuple[str, int]]
+    hours: list[Bucket]
 
     @property
     def parts(self) -> int:
@@ -48,7 +53,10 @@ def shift_report(
     rows = []
     for node, station in stations:
         wanted = ResultFilter(node=node, station=station, since_ms=since_ms, until_ms=until_ms)
-        rows.append(StationShift(node, station, history.totals(wanted), history.pareto(wanted)))
+        is_short = until_ms - since_ms <= MOST_HOURS * HOUR_MS
+        hours = history.trend(wanted, HOUR_MS) if is_short else []
+        totals, types = history.totals(wanted), history.pareto(wanted)
+        rows.append(StationShift(node, station, totals, types, hours))
     return rows
 
 
@@ -64,6 +72,11 @@ def as_csv(rows: list[StationShift], since_ms: int, until_ms: int) -> str:
             writer.writerow([*names, "verdict", verdict, row.counts[verdict]])
         for name, count in row.types:
             writer.writerow([*names, "type", _cell(name), count])
+        for hour in row.hours:
+            parts = sum(hour.counts.values())
+            moment = _moment(hour.since_ms)
+            writer.writerow([*names, "hour", moment, parts])
+            writer.writerow([*names, "rejects of hour", moment, parts - hour.counts["pass"]])
     return out.getvalue()
 
 

@@ -28,7 +28,7 @@ function layers(root) {
 
 function hideBroken(root) {
   for (const image of root.querySelectorAll("img[data-hide-broken]")) {
-    const hide = () => image.classList.add("absent");
+    const hide = () => image.remove();
     if (image.complete && image.naturalWidth === 0) hide();
     else image.addEventListener("error", hide, { once: true });
   }
@@ -47,6 +47,15 @@ document.addEventListener("change", (event) => {
     layers(document);
   }
   if (event.target.closest("[data-window]")) event.target.form.submit();
+});
+
+// The arrow keys go to the part before and after.
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest("input, select, textarea, .scroll, .chart");
+  const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+  if (!rel || isTyping || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+  const link = document.querySelector(`a[rel="${rel}"]`);
+  if (link) link.click();
 });
 
 document.addEventListener("click", async (event) => {
@@ -124,6 +133,8 @@ function listen() {
   source.addEventListener("error", () => {
     lost.hidden = false;
     wasLost = true;
+    // The browser comes back by itself, unless the server wants somebody to sign in again.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
   });
   const kinds = ["result", "status", "info", "state", "counters", "alerts", "health", "picture", "reload"];
   for (const kind of kinds) {

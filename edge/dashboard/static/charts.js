@@ -21,6 +21,16 @@
     const width = Math.max(240, element.clientWidth);
     const plot = new uPlot({ width, height: 220, axes: axes(), cursor: { drag: { x: false, y: false } }, ...options }, columns, element);
     charts.set(element, { plot, theme, count: columns.length });
+    if (plot.scales.x.time) plot.over.addEventListener("click", () => goTo(plot));
+  }
+
+  // A click on a trend goes to what the station judged at that moment.
+  function goTo(plot) {
+    const { node, station } = document.body.dataset;
+    const seconds = plot.posToVal(plot.cursor.left, "x");
+    if (plot.cursor.left < 0 || !Number.isFinite(seconds)) return;
+    const at = new Date(seconds * 1000).toISOString();
+    location.assign(`/station/${node}/${station}/moment?at=${encodeURIComponent(at)}`);
   }
 
   const line = (label, color) => ({ label, stroke: style(color), width: 2, spanGaps: true, points: { show: false } });

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -80,11 +81,33 @@ class SecurityHeaders:
                     headers["cache-control"] = "no-store"
             await send(message)
 
-        length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdigit() or int(length) > MOST_BYTES:
+        length = Headers(scope=scope).get("content-length")
+        if length is None:
+            receive = _bounded(receive)
+        elif not _is_bounded(length):
             await PlainTextResponse("too large", 413)(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)
+
+
+def _is_bounded(length: str) -> bool:
+    is_short = length.isdecimal() and len(length) <= len(str(MOST_BYTES))
+    return is_short and int(length) <= MOST_BYTES
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Return `receive` for a body that does not say how long it is."""
+    taken = 0
+
+    async def receive_some() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MOST_BYTES:
+            raise HTTPException(413, "too large")
+        return message
+
+    return receive_some
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -97,6 +120,8 @@ def visitor_of(request: Request) -> Visitor:
     )
     session = session_of(request)
     account = dashboard.accounts.find(session.name) if session else None
+    if session and account and account.stamp != session.stamp:
+        account = None
     csrf = session.csrf if session and account else ""
     return Visitor(account, csrf, Words(language))
 
@@ -134,10 +159,11 @@ def needs(role: str, *, is_change: bool = False) -> Callable[[Endpoint], Endpoin
 
 def is_same_origin(request: Request) -> bool:
     """Tell whether a form was sent from this site, as far as the browser says."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
+    said = request.headers.get("sec-fetch-site")
+    if said is not None:
+        return said in ("same-origin", "none")
     origin = request.headers.get("origin")
-    return origin in (None, "null") or urlsplit(str(origin)).netloc == request.headers.get("host")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
 async def _is_own_form(request: Request) -> bool:

@@ -44,6 +44,7 @@ ROUTES = [
     Route("/reviews", result_pages.reviews),
     Route("/shift", report_pages.show),
     Route("/shift.csv", report_pages.csv),
+    Route("/alerts", report_pages.alerts),
     Route("/events", news_stream.stream),
     Route("/login", sign_in.show_sign_in),
     Route("/login", sign_in.sign_in, methods=["POST"]),

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from edge.dashboard.shown import RESULT, shown
 from edge.dashboard.web.access import dashboard_of, needs
 from edge.messages.payload import Payload
 
@@ -27,7 +28,8 @@ class ViewPicture:
         frame_id, capture: of its frame, as the picture repeats them.
         verdict: of the view.
         width, height: of the frame in pixels; boxes are drawn in these.
-        regions: with type, box and polygon.
+        regions: with type and box.
+        reason, score, threshold: of this view; no reason where it is the only one.
     """
 
     camera: str
@@ -37,28 +39,41 @@ class ViewPicture:
     width: int
     height: int
     regions: list[dict[str, Any]]
+    reason: str = ""
+    score: float | None = None
+    threshold: float | None = None
 
 
 def pictures_of(result: Payload) -> list[ViewPicture]:
     """Return the views of a result, the one that decides first."""
-    views = sorted(result["views"], key=lambda view: view["name"] != result.get("view"))
+    result = shown(result, RESULT)
+    views = sorted(result["views"], key=lambda view: bool(view["name"] != result["view"]))
     return [
         ViewPicture(
             camera=view["camera"],
-            frame_id=view["frame_id"],
-            capture=view.get("capture", result["times"]["capture"]),
-            verdict=view.get("result", result["result"]),
-            width=view["width"] or 1,
-            height=view["height"] or 1,
+            frame_id=view["frame_id"] or 0,
+            capture=view["capture"] or result["times"]["capture"],
+            verdict=view["result"] or result["result"],
+            # Each of several views says what was found in it; a single one leaves it to the result.
+            reason=view["reason"] if len(views) > 1 else "",
+            score=view["score"],
+            threshold=view["threshold"],
+            width=max(1, view["width"] or 1),
+            height=max(1, view["height"] or 1),
             regions=[
-                {**region, "type": defect["type"], "vetoed": bool(defect.get("vetoed"))}
-                for defect in view.get("defects", result["defects"])
+                {**region, "type": defect["type"], "vetoed": defect["vetoed"]}
+                for defect in (view["defects"] if view["result"] else result["defects"])
                 for region in defect["regions"]
-                if region["view"] in (view["name"], view["camera"])
+                if region["view"] in (view["name"], view["camera"]) and _is_box(region["bbox"])
             ],
         )
         for view in views
     ]
+
+
+def _is_box(bbox_xywh: list[float | None]) -> bool:
+    numbers = [value for value in bbox_xywh if value is not None]
+    return len(bbox_xywh) == len(numbers) == 4 and min(numbers[2:]) >= 0
 
 
 @needs("viewer")

@@ -1,4 +1,4 @@
-"""The report of a shift, for people and for spreadsheets."""
+"""The report of a shift, for people and for spreadsheets, and the alerts that there were."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import time
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from edge.dashboard.dashboard import Dashboard
 from edge.dashboard.history import milliseconds
 from edge.dashboard.shift_report import StationShift, as_csv, shift_report
 from edge.dashboard.web.access import dashboard_of, needs
 from edge.dashboard.web.rendering import render
 
 SHIFT_MS = 8 * 3600 * 1000
+SHOWN_ALERTS = 200
 _WRONG = "from, to: expected moments with a zone such as 2026-11-21T06:00:00Z, from before to"
 
 
@@ -29,6 +31,21 @@ async def csv(request: Request) -> Response:
     return await asyncio.to_thread(_csv, request)
 
 
+@needs("viewer")
+async def alerts(request: Request) -> Response:
+    """List beginnings and ends of alerts, the newest first."""
+    return await asyncio.to_thread(_alerts, request)
+
+
+def _alerts(request: Request) -> Response:
+    dashboard, asked = dashboard_of(request), request.query_params.get("station", "")
+    node, _, station = asked.partition("/")
+    rows = dashboard.history.alerts(node or None, station or None, SHOWN_ALERTS)
+    return render(
+        request, "alerts.html", rows=rows, asked=asked, stations=_station_names(dashboard)
+    )
+
+
 def _show(request: Request) -> Response:
     try:
         since_ms, until_ms = _span(request)
@@ -42,7 +59,7 @@ def _show(request: Request) -> Response:
         since_ms=since_ms,
         until_ms=until_ms,
         asked=asked,
-        stations=[f"{now.node}/{now.station}" for now in dashboard_of(request).plant.stations()],
+        stations=_station_names(dashboard_of(request)),
     )
 
 
@@ -57,6 +74,10 @@ def _csv(request: Request) -> Response:
         media_type="text/csv; charset=utf-8",
         headers={"content-disposition": 'attachment; filename="shift.csv"'},
     )
+
+
+def _station_names(dashboard: Dashboard) -> list[str]:
+    return [f"{now.node}/{now.station}" for now in dashboard.plant.stations()]
 
 
 def _rows(request: Request, since_ms: int, until_ms: int) -> list[StationShift]:

@@ -6,13 +6,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from edge.dashboard.history_queries import ResultFilter
 from edge.dashboard.reviews import Review, agreed
+from edge.dashboard.shown import RESULT, shown
 from edge.dashboard.web.access import dashboard_of, needs
 from edge.dashboard.web.pictures import pictures_of
 from edge.dashboard.web.rendering import render
@@ -82,14 +82,14 @@ def _result(request: Request) -> Response:
     return render(
         request,
         "result.html",
-        result=payload,
+        result=shown(payload, RESULT),
         row_id=row_id,
         pictures=pictures_of(payload),
         before=before,
         after=after,
         reviews=said,
         is_agreed=agreed(said),
-        known_types=_known_types(payload, info.info if info else {}),
+        known_types=_known_types(payload, info.info["recipe"]["defect_types"] if info else []),
         is_saved=request.query_params.get("saved") == "1",
     )
 
@@ -120,7 +120,8 @@ def _search(request: Request) -> Response:
 def _reviews(request: Request) -> Response:
     rows = []
     for payload, said in dashboard_of(request).reviews.all():
-        rows.append({"result": payload, "reviews": said, "is_agreed": agreed(said)})
+        row = {"result": shown(payload, RESULT), "reviews": said, "is_agreed": agreed(said)}
+        rows.append(row)
         if len(rows) >= SHOWN_REVIEWS:
             break
     return render(request, "reviews.html", rows=rows)
@@ -159,9 +160,7 @@ def _before(text: str) -> tuple[int, int] | None:
     return (int(at_ms), int(row_id)) if at_ms.isdecimal() and row_id.isdecimal() else None
 
 
-def _known_types(payload: Payload, info: Mapping[str, Any]) -> list[str]:
+def _known_types(payload: Payload, of_bundle: list[str]) -> list[str]:
     """Return the types of the station's bundle and of this result."""
-    recipe = info.get("recipe")
-    listed = recipe.get("defect_types") if isinstance(recipe, dict) else None
-    names = {str(name) for name in listed} if isinstance(listed, list) else set()
-    return sorted(names | {defect["type"] for defect in payload["defects"]} - {"unknown"})
+    found = {defect["type"] for defect in shown(payload, RESULT)["defects"]}
+    return sorted({*of_bundle, *found} - {"", "unknown"})

@@ -39,15 +39,15 @@ async def sign_in(request: Request) -> Response:
     form = await request.form()
     name, password = str(form.get("name", ""))[:64], str(form.get("password", ""))
     keys = (f"name:{name}", f"address:{_address(request, dashboard)}")
-    wait_s = dashboard.sign_in_limit.wait_s(*keys)
+    wait_s = dashboard.sign_in_limit.attempt(*keys)
     if wait_s > 0:
         return _form(request, words("page.too_many", seconds=math.ceil(wait_s)), 429)
     account = await asyncio.to_thread(dashboard.accounts.verify, name, password)
     if account is None:
-        dashboard.sign_in_limit.failed(*keys)
         log.warning("sign-in refused name=%s address=%s", escaped(name), keys[1][8:])
         return _form(request, words("page.wrong_password"), 401)
-    session = dashboard.sessions.open(account.name)
+    dashboard.sign_in_limit.succeeded(*keys)
+    session = dashboard.sessions.open(account.name, account.stamp)
     log.info("signed in name=%s role=%s", account.name, account.role)
     response = RedirectResponse(_local(request.query_params.get("next", "/")), 303)
     response.set_cookie(
@@ -79,7 +79,9 @@ async def choose_language(request: Request) -> Response:
     language = request.query_params.get("to", "")
     response = RedirectResponse(_local(request.query_params.get("next", "/")), 303)
     if language in LANGUAGES:
-        response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_S, samesite="lax")
+        response.set_cookie(
+            LANGUAGE_COOKIE, language, max_age=YEAR_S, httponly=True, samesite="lax"
+        )
     return response
 
 

@@ -13,6 +13,7 @@ from edge.config.values import NAME
 from edge.dashboard.history import milliseconds
 from edge.dashboard.history_queries import ResultFilter
 from edge.dashboard.plant import StationNow
+from edge.dashboard.shown import RESULT, shown
 from edge.dashboard.station_numbers import (
     STRETCHES,
     WINDOWS,
@@ -84,7 +85,10 @@ def _plant(request: Request, template: str) -> Response:
     for now in dashboard.plant.stations():
         wanted = ResultFilter(node=now.node, station=now.station, since_ms=since_ms)
         counts = dashboard.history.totals(wanted)
-        cards.append({"now": now, "counts": counts, "rate": reject_rate(counts)})
+        card = {"now": now, "counts": counts, "rate": reject_rate(counts)}
+        pictures = pictures_of(now.last) if now.last else []
+        card["camera"] = pictures[0].camera if pictures else ""
+        cards.append({**card, "last": now.last["result"] if now.last else "none"})
     return render(request, template, cards=cards)
 
 
@@ -108,6 +112,7 @@ def _station(request: Request, template: str) -> Response:
         rejects = ResultFilter(now.node, now.station, verdicts=("fail", "undecided", "error"))
         values["rejects"] = dashboard.history.results(rejects, SHOWN_REJECTS)
     if name in ("now", "station"):
+        values["last"] = shown(now.last, RESULT) if now.last else None
         values["pictures"] = pictures_of(now.last) if now.last else []
         values["row_id"] = now.last_id
     return render(request, template, **values)
@@ -119,8 +124,7 @@ def _charts(request: Request) -> Response:
         return PlainTextResponse("no such station", 404)
     seconds = WINDOWS[_window(request)]
     history, wanted = dashboard_of(request).history, _recent(now, seconds)
-    threshold = now.state.get("threshold")
-    threshold = threshold if isinstance(threshold, (int, float)) else None
+    threshold = now.state["threshold"]
     return JSONResponse(
         {
             "trend": trend(history.trend(wanted, seconds * 1000 // STRETCHES)),
