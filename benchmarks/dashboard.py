@@ -57,7 +57,8 @@ def watch(folder: Path, stations: int, rate: float, seconds: float) -> dict[str,
         "folder": "data", "mqtt": {"port": broker.port}, "listen": {"port": port}, "sign_in": False
     }  # fmt: skip
     file.write_text(json.dumps(settings))
-    command = [str(Path(sys.executable).parent / "edge-dashboard"), "serve", "--file", str(file)]
+    command = [sys.executable, "-c", "from edge.cli.dashboard import main; main()"]
+    command += ["serve", "--file", str(file)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
     plant = Plant(broker.port, stations, rate)

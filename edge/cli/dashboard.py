@@ -24,7 +24,6 @@ account = make_app()
 app.add_typer(account, name="account")
 File = Annotated[Path, typer.Option("--file", metavar="FILE", help="the dashboard's YAML file")]
 DEFAULT = Path("dashboard.yaml")
-STOP_S = 3
 
 
 @app.callback(epilog=EPILOG)
@@ -44,42 +43,14 @@ def serve(
 
     Exit codes: 0 stopped, 2 the file or its folder cannot be used.
     """
-    import uvicorn
-
-    from edge.dashboard.dashboard import Dashboard
-    from edge.dashboard.web.app import make_app as make_web_app
+    from edge.dashboard.web.serving import serve as serve_pages
 
     setup_logging(log_level)
     settings = _settings(file)
     listen = settings.listen
-    for path in (listen.tls_cert, listen.tls_key):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"listen: {path}: no such file; give certificate and key as PEM")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_web_app(Dashboard(settings)),
-            host=listen.host,
-            port=listen.port,
-            ssl_certfile=None if listen.tls_cert is None else str(listen.tls_cert),
-            ssl_keyfile=None if listen.tls_key is None else str(listen.tls_key),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            # X-Forwarded-For is read where a proxy is expected, and nowhere else.
-            proxy_headers=False,
-            timeout_graceful_shutdown=STOP_S,
-        )
-    )
     scheme = "https" if listen.tls_cert else "http"
     say(f"pages at {scheme}://{listen.host}:{listen.port}/")
-    try:
-        server.run()
-    except SystemExit:
-        raise ConfigError(
-            f"listen: {listen.host}:{listen.port} cannot be used; choose another port, or end what "
-            "listens there"
-        ) from None
+    serve_pages(settings)
 
 
 @account.callback()

@@ -26,18 +26,19 @@ function layers(root) {
   }
 }
 
-function hideBroken(root) {
+function pictures(root) {
   for (const image of root.querySelectorAll("img[data-hide-broken]")) {
-    const hide = () => image.remove();
-    if (image.complete && image.naturalWidth === 0) hide();
-    else image.addEventListener("error", hide, { once: true });
+    // Below a picture stands that there is none; a narrow one must not show it at its sides.
+    const settle = () => (image.naturalWidth ? image.classList.add("loaded") : image.remove());
+    if (image.complete && image.naturalWidth) settle();
+    else for (const what of ["load", "error"]) image.addEventListener(what, settle, { once: true });
   }
 }
 
 function dress(root) {
   localTimes(root);
   layers(root);
-  hideBroken(root);
+  pictures(root);
 }
 
 document.addEventListener("change", (event) => {

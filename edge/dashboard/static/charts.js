@@ -5,9 +5,9 @@
   const charts = new Map();
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const labels = (element) => JSON.parse(element.dataset.labels);
-  const axes = () => {
+  const axes = (across, up) => {
     const axis = { stroke: style("--text"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false } };
-    return [{ ...axis }, { ...axis }];
+    return [{ ...axis, label: across, labelSize: across ? 20 : 0 }, { ...axis, label: up, labelSize: up ? 20 : 0 }];
   };
 
   function draw(element, options, columns) {
@@ -19,7 +19,7 @@
     }
     if (known) known.plot.destroy();
     const width = Math.max(240, element.clientWidth);
-    const plot = new uPlot({ width, height: 220, axes: axes(), cursor: { drag: { x: false, y: false } }, ...options }, columns, element);
+    const plot = new uPlot({ width, height: 220, axes: axes(...(options.words || [])), cursor: { drag: { x: false, y: false } }, ...options }, columns, element);
     charts.set(element, { plot, theme, count: columns.length });
     if (plot.scales.x.time) plot.over.addEventListener("click", () => goTo(plot));
   }
@@ -33,13 +33,18 @@
     location.assign(`/station/${node}/${station}/moment?at=${encodeURIComponent(at)}`);
   }
 
-  const line = (label, color) => ({ label, stroke: style(color), width: 2, spanGaps: true, points: { show: false } });
+  // Nothing stands in the legend where the pointer is at none of the values.
+  const value = (_, number) => (number === null || number === undefined ? "" : Number(number.toPrecision(4)));
+  const moment = (_, seconds) => (seconds ? new Date(seconds * 1000).toLocaleTimeString(document.documentElement.lang) : "");
+  const time = { label: "", value: moment };
+
+  const line = (label, color) => ({ label, value, stroke: style(color), width: 2, spanGaps: true, points: { show: false } });
 
   function drawHistogram(element, data, threshold) {
     const words = labels(element);
     const bars = uPlot.paths.bars({ size: [0.9, 100] });
     const series = ["pass", "undecided", "fail"].map((name) => ({
-      label: words[name], stroke: style(`--${name}`), fill: style(`--${name}`), paths: bars, points: { show: false },
+      label: words[name], stroke: style(`--${name}`), value, fill: style(`--${name}`), paths: bars, points: { show: false },
     }));
     const mark = {
       hooks: {
@@ -54,13 +59,18 @@
           plot.ctx.moveTo(x, plot.bbox.top);
           plot.ctx.lineTo(x, plot.bbox.top + plot.bbox.height);
           plot.ctx.stroke();
+          plot.ctx.fillStyle = style("--text");
+          plot.ctx.textAlign = x > plot.bbox.left + plot.bbox.width / 2 ? "right" : "left";
+          plot.ctx.fillText(` ${words.threshold} `, x, plot.bbox.top + 14 * devicePixelRatio);
           plot.ctx.restore();
         }],
         ready: [(plot) => { plot.root.dataset.threshold = threshold ?? ""; }],
       },
     };
-    const columns = [data.edges, data.pass, data.undecided, data.fail];
-    draw(element, { scales: { x: { time: false } }, series: [{ label: words.score }, ...series], plugins: [mark] }, columns);
+    const counts = [data.pass, data.undecided, data.fail];
+    const columns = [data.edges, ...counts.map((column) => column.map((count) => count || null))];
+    const options = { scales: { x: { time: false } }, series: [{ label: words.score, value }, ...series], plugins: [mark], words: [words.score, words.parts] };
+    draw(element, options, columns);
     charts.get(element).plot.root.dataset.threshold = threshold ?? "";
   }
 
@@ -74,12 +84,12 @@
       const words = labels(element);
       const kind = element.dataset.chart;
       if (kind === "histogram") drawHistogram(element, histogram, threshold);
-      if (kind === "trend") draw(element, { series: [{}, line(words.parts, "--text"), line(words.rejects, "--fail")] }, [trend.at, trend.parts, trend.rejects]);
+      if (kind === "trend") draw(element, { series: [time, line(words.parts, "--text"), line(words.rejects, "--fail")] }, [trend.at, trend.parts, trend.rejects]);
       if (kind === "score") {
         const level = trend.at.map(() => threshold);
-        draw(element, { series: [{}, line(words.score, "--accent"), line(words.threshold, "--fail")] }, [trend.at, trend.score, level]);
+        draw(element, { series: [time, line(words.score, "--accent"), line(words.threshold, "--fail")] }, [trend.at, trend.score, level]);
       }
-      if (kind === "latency") draw(element, { series: [{}, line(words.latency, "--accent")] }, [trend.at, trend.latency]);
+      if (kind === "latency") draw(element, { series: [time, line(words.latency, "--accent")] }, [trend.at, trend.latency]);
     }
   }
 
