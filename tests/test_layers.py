@@ -56,6 +56,7 @@ TRAINING_COMMANDS = {
     "cli/build.py",
     "cli/build_engine.py",
     "cli/import_.py",
+    "cli/import_anomalib.py",
     "cli/recipe.py",
 }
 # Third-party libraries and the only rooms that may import them.

@@ -84,17 +84,27 @@ def _export(detector: Network | TypeNamer, path: Path, names: tuple[str, ...]) -
 def clean(model: onnx.ModelProto) -> None:
     """Remove the exporter's metadata and check the graph.
 
-    The metadata holds stack traces with absolute paths, which leak names, enlarge the file and
-    change its hash from machine to machine.
-
     Raises:
         ExportError: the opset is not OPSET; the exporter falls back silently.
         onnx.checker.ValidationError: the graph is invalid.
     """
-    for node in model.graph.node:
+    without_traces(model)
+    found = {entry.domain: entry.version for entry in model.opset_import}
+    if found != {"": OPSET}:
+        raise ExportError(f"expected opset {OPSET} only, the exporter wrote {found}")
+    onnx.checker.check_model(model, full_check=True)
+
+
+def without_traces(model: onnx.ModelProto) -> None:
+    """Remove an exporter's metadata from a graph.
+
+    It holds stack traces with absolute paths, which leak names, enlarge the file and change its
+    hash from machine to machine.
+    """
+    graph = model.graph
+    for node in (*graph.node, *(node for each in model.functions for node in each.node)):
         del node.metadata_props[:]
         node.doc_string = ""
-    graph = model.graph
     for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del value.metadata_props[:]
         value.doc_string = ""
@@ -102,10 +112,6 @@ def clean(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
     graph.name = "detector"
     model.producer_name, model.producer_version = "edge-inspection", ""
-    found = {entry.domain: entry.version for entry in model.opset_import}
-    if found != {"": OPSET}:
-        raise ExportError(f"expected opset {OPSET} only, the exporter wrote {found}")
-    onnx.checker.check_model(model, full_check=True)
 
 
 @contextmanager

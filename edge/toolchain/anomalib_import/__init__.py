@@ -1,0 +1,1 @@
+"""Bundles from models that anomalib exported."""
