@@ -1,4 +1,4 @@
-"""edge-bundle: sign a bundle, and verify who signed one."""
+"""edge-bundle: sign, verify and import bundles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from edge.cli.console import make_app, run, say
+from edge.cli.import_anomalib import EPILOG as IMPORT_EPILOG
+from edge.cli.import_anomalib import import_anomalib
 
 EPILOG = """Examples:\n
   edge-bundle keygen --out quality.key\n
@@ -92,6 +94,9 @@ def verify(
         f"{bundle}: {opened.manifest.name} {opened.manifest.version} ({opened.id[:12]}) is whole, "
         f"signed by {opened.signed_by}, key {found.key_id}, {found.when}"
     )
+
+
+app.command("import-anomalib", epilog=IMPORT_EPILOG)(import_anomalib)
 
 
 def main() -> None:
