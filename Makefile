@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 TOOLS_VENV ?= .venv-tools
+DOCS_VENV ?= .venv-docs
 # The build of torch that the numbers in docs/ were made with; CPU builds do.
 TORCH ?= torch==2.13.0
 # Test processes, each with one thread for torch. Many tests wait for brokers and cameras, so that
@@ -12,7 +13,7 @@ TORCH ?= torch==2.13.0
 TEST_JOBS ?= 3
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo demo-bundle test test-full fuzz check build clean lock sbom
+.PHONY: demo demo-bundle test test-full fuzz check build clean lock sbom docs reference
 
 demo: $(DEMO_VENV)/.ready
 	PATH="$(abspath $(DEMO_VENV))/bin:$$PATH" scripts/demo
@@ -48,6 +49,19 @@ fuzz: $(VENV)/.ready
 demo-bundle: $(VENV)/.ready
 	PATH="$(abspath $(VENV))/bin:$$PATH" scripts/demo-bundle
 
+# The documents as a site, in site/; every link is checked.
+docs: $(DOCS_VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+
+$(DOCS_VENV)/.ready: setup.py
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install -q -e '.[docs]'
+	touch $@
+
+# Write docs/reference/ again, from the code.
+reference: $(VENV)/.ready
+	$(VENV)/bin/python scripts/reference.py
+
 # Write requirements/ again: every package at one version, with its hashes. Needs the network.
 # LOCK=--upgrade takes the newest releases that setup.py allows.
 LOCK ?=
@@ -64,4 +78,4 @@ $(TOOLS_VENV)/.ready: requirements/tools.txt
 	touch $@
 
 clean:
-	rm -rf $(TOOLS_VENV) sbom.json $(VENV) $(DEMO_VENV) demo-out runs .setuptools *.egg-info
+	rm -rf $(TOOLS_VENV) $(DOCS_VENV) site sbom.json $(VENV) $(DEMO_VENV) demo-out runs .setuptools *.egg-info

