@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 EPILOG = """Examples:\n
   edge-import inp-former model.pth --size base --data good_parts/ --out runs/housing\n
   edge-import inp-former model.pth --size small --zero-shot --data good_parts/ --out runs/new\n
-  edge-import run runs/housing --zero-shot --data other_parts/ --out runs/other
+  edge-import run runs/housing --zero-shot --data other_parts/ --out runs/other\n
+  edge-import lookout train.manifest --data pictures/
 """
 Out = Annotated[Path, typer.Option(help="run folder to write", show_default=False)]
 ZeroShot = Annotated[
@@ -113,6 +114,24 @@ def from_run(
             geometry=_geometry(geometry),
         )
     _report(out, record)
+
+
+@app.command("lookout", epilog=EPILOG)
+def lookout(
+    manifest: Annotated[
+        Path, typer.Argument(help="JSON lines of Lookout for Vision", show_default=False)
+    ],
+    data: Annotated[Path, typer.Option(help="folder of its pictures", show_default=False)],
+) -> None:
+    """Write labels.csv beside the pictures of an Amazon Lookout for Vision manifest."""
+    from edge.data.lookout_manifest import write_labels
+
+    rows = write_labels(manifest, data)
+    good = sum(row.label == "OK" for row in rows)
+    say(
+        f"{data}: labels.csv with {good} OK and {len(rows) - good} NOK; next: edge-train --data "
+        f"{data} --out RUN"
+    )
 
 
 def _geometry(path: Path | None) -> Geometry | None:
