@@ -216,8 +216,20 @@ MUTATIONS = (
     ),
     Mutation(
         "bundle/conformal.py",
-        "return (1 + at_least) / (1 + len(sorted_scores))",
-        "return at_least / (1 + len(sorted_scores))",
+        "return (1 + len(sorted_scores) - place) / (1 + len(sorted_scores))",
+        "return (len(sorted_scores) - place) / (1 + len(sorted_scores))",
+        "tests/bundle",
+    ),
+    Mutation(
+        "bundle/conformal.py",
+        "return [1 / counts[part] for part in parts]",
+        "return [1.0 for part in parts]",
+        "tests/bundle",
+    ),
+    Mutation(
+        "bundle/conformal.py",
+        "wanted = min((groups + 1) * (1 - alpha), groups) - 1e-9",
+        "wanted = min(groups * (1 - alpha), groups) - 1e-9",
         "tests/bundle",
     ),
     # The station.
