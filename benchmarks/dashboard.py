@@ -3,9 +3,10 @@
     python -m benchmarks.dashboard --stations 4 --rate 20 --minutes 10
 
 Clients publish results to Mosquitto, and pictures of at most two parts a second and station. A page
-of the first station is open in Chromium. Prints the resident memory of the server and of the tab at
-the start, in the middle and at the end, the first paint of two pages, and one line of JSON. The
-exit code is 1 when the history lacks a result.
+of the first station is open in Chromium. Prints at the start, in the middle and at the end the
+resident memory of the server and of the tab, and what the tab holds once its garbage is collected;
+then one line of JSON with the first paint of two pages. The exit code is 1 when the history lacks a
+result.
 """
 
 from __future__ import annotations
@@ -71,12 +72,17 @@ def watch(folder: Path, stations: int, rate: float, seconds: float) -> dict[str,
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             paint = {"plant": paint_ms(page, f"http://127.0.0.1:{port}/")}
             paint["station"] = paint_ms(page, f"http://127.0.0.1:{port}/station/box/s0")
-            resident = []
+            held: list[dict[str, float]] = []
             for moment in ("start", "middle", "end"):
-                if resident:
+                if held:
                     page.wait_for_timeout(1000 * seconds / 2)
-                resident.append((resident_mib(server.pid), max(tabs_mib(), default=0.0)))
-                print(f"{moment}: server {resident[-1][0]:.0f} MiB, tab {resident[-1][1]:.0f} MiB")
+                heap = heap_of(page)
+                tab_mib = max(tabs_mib(), default=0.0)
+                resident.append(
+                    {"server_mib": resident_mib(server.pid), "tab_mib": tab_mib, **heap}
+                )
+                said = ", ".join(f"{name} {value:.0f}" for name, value in resident[-1].items())
+                print(f"{moment}: {said}", flush=True)
             band = page.inner_text(".band .facts")
             browser.close()
         plant.stop()
@@ -87,8 +93,7 @@ def watch(folder: Path, stations: int, rate: float, seconds: float) -> dict[str,
         return {
             "published": plant.published, "kept": kept(), "pictures": plant.pictures,
             "seconds": round(plant.took_s), "first_paint_ms": paint, "newest_shown": band,
-            "server_mib": [round(each[0], 1) for each in resident],
-            "tab_mib": [round(each[1], 1) for each in resident],
+            **{name: [round(each[name], 1) for each in held] for name in held[0]},
             "history_mib": round((folder / "data" / "history.db").stat().st_size / 2**20, 1),
         }  # fmt: skip
     finally:
@@ -151,6 +156,21 @@ def paint_ms(page: Page, address: str) -> float:
     entry = "performance.getEntriesByName('first-contentful-paint')[0]"
     page.wait_for_function(entry)
     return round(float(page.evaluate(f"{entry}.startTime")), 1)
+
+
+def heap_of(page: Page) -> dict[str, float]:
+    """Return what a page holds once its garbage is collected: MiB of objects, nodes, listeners."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    session.send("HeapProfiler.collectGarbage")
+    found = {
+        each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
+    }
+    session.detach()
+    return {
+        "heap_mib": found["JSHeapUsedSize"] / 2**20, "nodes": found["Nodes"],
+        "listeners": found["JSEventListeners"],
+    }  # fmt: skip
 
 
 def resident_mib(pid: int) -> float:

@@ -26,19 +26,23 @@ function layers(root) {
   }
 }
 
-function pictures(root) {
-  for (const image of root.querySelectorAll("img[data-hide-broken]")) {
-    // Below a picture stands that there is none; a narrow one must not show it at its sides.
-    const settle = () => (image.naturalWidth ? image.classList.add("loaded") : image.remove());
-    if (image.complete && image.naturalWidth) settle();
-    else for (const what of ["load", "error"]) image.addEventListener(what, settle, { once: true });
-  }
+// Below a picture stands that there is none; a narrow one must not show it at its sides.
+function settle(image) {
+  if (!(image instanceof HTMLImageElement) || !image.hasAttribute("data-hide-broken")) return;
+  if (image.naturalWidth) image.classList.add("loaded");
+  else image.remove();
 }
+
+// These do not bubble, but pass here on their way down.
+document.addEventListener("load", (event) => settle(event.target), true);
+document.addEventListener("error", (event) => settle(event.target), true);
 
 function dress(root) {
   localTimes(root);
   layers(root);
-  pictures(root);
+  for (const image of root.querySelectorAll("img[data-hide-broken]")) {
+    if (image.complete && image.naturalWidth) settle(image);
+  }
 }
 
 document.addEventListener("change", (event) => {
