@@ -105,7 +105,7 @@ def test_of_few_pictures_all_but_the_shots_are_held_out(count: int, shots: int, 
 
 
 def test_shots_leave_a_picture_to_set_the_threshold() -> None:
-    with pytest.raises(DataError, match=r"--shots 2: expected more than 2 good pictures.*--instant"):
+    with pytest.raises(DataError, match=r"--shots 2: expected more than 2 good.*--instant"):
         hold_out(samples(2), has_groups=False, seed=0, shots=2)
 
 
