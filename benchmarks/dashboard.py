@@ -76,12 +76,9 @@ def watch(folder: Path, stations: int, rate: float, seconds: float) -> dict[str,
             for moment in ("start", "middle", "end"):
                 if held:
                     page.wait_for_timeout(1000 * seconds / 2)
-                heap = heap_of(page)
-                tab_mib = max(tabs_mib(), default=0.0)
-                resident.append(
-                    {"server_mib": resident_mib(server.pid), "tab_mib": tab_mib, **heap}
-                )
-                said = ", ".join(f"{name} {value:.0f}" for name, value in resident[-1].items())
+                tab = {"tab_mib": max(tabs_mib(), default=0.0), **heap_of(page)}
+                held.append({"server_mib": resident_mib(server.pid), **tab})
+                said = ", ".join(f"{name} {value:.0f}" for name, value in held[-1].items())
                 print(f"{moment}: {said}", flush=True)
             band = page.inner_text(".band .facts")
             browser.close()
