@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import typer
 
 from edge.cli.broker import broker_settings
 from edge.cli.console import make_app, run, say, setup_logging
+from edge.cli.who import who
 from edge.config.commands import COMMANDS
 from edge.config.values import NAME
 from edge.errors import CommandError, ConfigError, PublishError
@@ -87,7 +86,7 @@ def command(
         tls_ca_certs=tls_ca,
     )
     request = command_payload(
-        uuid7(), by or _sender(), _arguments(args or []), lifetime_s=min(LIFETIME_S, timeout)
+        uuid7(), by or who(), _arguments(args or []), lifetime_s=min(LIFETIME_S, timeout)
     )
     answers: list[Payload] = []
     topics = Topics(prefix, node, station)
@@ -172,10 +171,3 @@ def _arguments(pairs: list[str]) -> dict[str, str]:
         if "=" not in pair:
             raise ConfigError(f"expected arguments such as recipe=cover, got {pair}")
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-def _sender() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (OSError, KeyError):  # a container's user may have no name
-        return socket.gethostname()

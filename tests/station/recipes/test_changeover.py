@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 
 import numpy as np
 import pytest
 
-from edge.config.station import RecipeSettings
+from edge.bundle.installed import InstalledBundles
+from edge.bundle.signature import Trust
+from edge.config.station import RecipeSettings, StationConfig
 from edge.errors import BundleError, InferenceError
 from edge.station.recipes.changeover import Changeover
 from edge.station.recipes.recipes import Recipes
 from edge.station.recipes.selected_recipe import SelectedRecipe
 from tests.station.conftest import make_config
 from tests.support.brokers import wait_until
-from tests.support.bundles import edit_json, make_bundle
+from tests.support.bundles import edit_json, make_bundle, with_two_graphs
 
 
 def name_of(changeover: Changeover) -> str | None:
@@ -181,3 +184,30 @@ def test_a_recipe_must_say_which_product_of_a_bundle_it_is(bundles) -> None:
     config = make_config(bundles, recipes={"x": RecipeSettings(bundle=bundles["all"])}, recipe="x")
     with pytest.raises(BundleError, match=r"serves lid, box; write which: x: \{bundle: PATH"):
         Recipes(config).load("x")
+
+
+def test_a_station_takes_an_installed_bundle_over_between_two_parts(tmp_path) -> None:
+    installed = InstalledBundles(tmp_path / "installed", Trust(), lambda _: None, "eve")
+    first, second = (with_two_graphs(make_bundle(tmp_path, "lid", "1")), tmp_path / "lid2")
+    shutil.copytree(first, second)
+    edit_json(second / "bundle.json", version="2")
+    installed.install(first)
+    config = {"node": "n", "station": "s", "camera": {"source": "test://conveyor"}}
+    bundle = str(tmp_path / "installed" / "current")
+    recipes = Recipes(StationConfig.model_validate({**config, "bundle": bundle}))
+    selected = SelectedRecipe(tmp_path / "selected.json", recipes.first, recipes.all)
+    changeover = Changeover(recipes, selected, lambda: None)
+    try:
+        installed.install(second)
+        assert changeover.current.model.version == "1", "until the command comes"
+        for version in ("2", "1"):
+            captured_ns, done = time.monotonic_ns(), []
+            assert changeover.prepare(recipes.first, "mes", done.append)
+            wait_until(lambda: changeover._offer is not None, 20)
+            assert changeover.recipe_for(captured_ns).model.version != version
+            assert changeover.recipe_for(time.monotonic_ns()).model.version == version
+            wait_until(lambda done=done: done == [None])
+            installed.rollback()
+    finally:
+        changeover.stop(5)
+        changeover.close()
