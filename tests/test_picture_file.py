@@ -20,7 +20,6 @@ from edge.data.image_set import Sample, read_image_set, read_mask, read_pixels
 from edge.data.labelled_pictures import TypedPicture, read_ids
 from edge.errors import BundleCorrupt, DataError
 from edge.evaluation.report.pictures import figure
-from edge.inspection.inspector import Inspected
 from edge.picture_file import SUFFIXES, is_picture, read_grey, read_picture
 
 Pixels = NDArray[np.uint8]
@@ -112,7 +111,7 @@ def test_training_and_evaluation_name_the_file_and_what_to_do(tmp_path: Path) ->
     steps: list[Callable[[], object]] = [
         lambda: read_pixels(path),
         lambda: next(iter(input_batches([sample], InputShape((8, 8))))),
-        lambda: figure(sample, Inspected(None, None), "", ""),
+        lambda: figure(sample, [], "", ""),
     ]
     for step in steps:
         with pytest.raises(DataError, match=words):

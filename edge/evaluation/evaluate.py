@@ -56,6 +56,8 @@ class Evaluation:
     `recall`. `types` and `veto` are None for a bundle that names no types, `segmentation` without
     masks of its types, too. `left_out` counts the
     set's test pictures that the bundle's types were trained on: they are in none of the figures.
+    `ground` is the map value that good parts usually show: the median of their maps' medians.
+    `has_groups`: the samples' groups are physical parts; otherwise they are file names.
     """
 
     image: Ranking
@@ -74,6 +76,8 @@ class Evaluation:
     left_out: int = 0
     veto: VetoMetrics | None = None
     segmentation: Segmentation | None = None
+    ground: float = NAN
+    has_groups: bool = False
 
     @property
     def image_auroc(self) -> float:
@@ -153,14 +157,18 @@ def unseen(bundle: Bundle, images: ImageSet) -> tuple[Sample, ...]:
     """
     if not images.test:
         raise DataError(f"--data {images.name}: no pictures under test/")
-    own = set(bundle.own_pictures)
-    samples = tuple(s for s in images.test if f"test/{s.label}/{s.path.name}" not in own)
+    samples = tuple(s for s in images.test if not is_own(bundle, s))
     if not samples:
         raise DataError(
             f"--data {images.name}: the bundle learned its types from all {len(images.test)} "
             "pictures under test/; give others"
         )
     return samples
+
+
+def is_own(bundle: Bundle, sample: Sample) -> bool:
+    """Whether the bundle's types were trained on this test picture."""
+    return f"test/{sample.label}/{sample.path.name}" in bundle.own_pictures
 
 
 def evaluate(
@@ -185,6 +193,7 @@ def evaluate(
     masks: list[NDArray[np.bool_]] = []
     seen: list[NDArray[np.bool_]] = []
     hidden: list[str] = []
+    grounds: list[float] = []
     seen_pixels = SeenPixels(bundle.recipe.geometry)
     for sample in samples:
         advance(1)
@@ -206,6 +215,8 @@ def evaluate(
             masks.append(read_mask(sample, size_wh))
             seen.append(seen_pixels(sample, inspection.size_wh, size_wh))
             typed.add(sample, anomaly_map, inspect.type_shares, seen[-1])
+            if sample.is_good and seen[-1].any():
+                grounds.append(float(np.median(maps[-1][seen[-1]])))
     if hidden:
         say_once(
             f"--data {images.name}: {len(hidden)} parts are left out, the geometry hides all of "
@@ -217,7 +228,10 @@ def evaluate(
     say_not_judged(images.name, unjudged, len(parts))
     pixel = rank_pixels(maps, masks, seen) if any(m.any() for m in masks) else NO_PIXELS
     found = measure(bundle, parts, pixel, len(images.test) - len(samples))
-    return replace(found, segmentation=typed.segmentation())
+    ground = float(np.median(grounds)) if grounds else NAN
+    return replace(
+        found, segmentation=typed.segmentation(), ground=ground, has_groups=images.has_groups
+    )
 
 
 def measure(

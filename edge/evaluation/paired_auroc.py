@@ -36,14 +36,19 @@ def placements(good: NDArray[np.float32], defective: NDArray[np.float32]) -> Pla
     return Placements(1 - above / len(defective), below / len(good))
 
 
+def standard_error(before: Placements, after: Placements) -> float:
+    """Standard error of the difference of both AUROCs on the same pictures."""
+    variance = sum(
+        float(np.var(lost, ddof=1)) / len(lost)
+        for lost in (before.good - after.good, before.defective - after.defective)
+        if len(lost) > 1
+    )
+    return float(variance**0.5)
+
+
 def is_worse(before: Placements, after: Placements, tolerance: float) -> bool:
     """Whether AUROC on the same pictures falls by more than `tolerance` and than chance explains.
 
     Chance is two standard errors of the paired difference: over good pictures and over defects.
     """
-    variance = sum(
-        np.var(lost, ddof=1) / len(lost)
-        for lost in (before.good - after.good, before.defective - after.defective)
-        if len(lost) > 1
-    )
-    return bool(before.auroc - after.auroc > max(tolerance, 2 * variance**0.5))
+    return before.auroc - after.auroc > max(tolerance, 2 * standard_error(before, after))

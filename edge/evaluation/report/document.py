@@ -16,6 +16,7 @@ from edge.evaluation.metrics import curves
 from edge.evaluation.report.charts import curve, histogram
 from edge.evaluation.report.galleries import draw_galleries
 from edge.evaluation.report.page import Markup, fill, join, page, paragraph, section
+from edge.evaluation.report.strips import draw_strips
 from edge.evaluation.report.tables import (
     confusion_table,
     counted,
@@ -26,6 +27,7 @@ from edge.evaluation.report.tables import (
     times_table,
     types_table,
 )
+from edge.evaluation.report.thresholds import SCRIPT, threshold_section
 from edge.inspection.inspector import Inspected
 
 
@@ -76,15 +78,26 @@ def write_report(
         fill("<h1>{title}</h1>", title=title),
         paragraph(intro, is_quiet=True),
         _headline(result, bundle),
+        section("Recall against false rejects", *threshold_section(result)),
         section("Curves", _curves(result)),
         *([section("Defect types", *_types(result, bundle))] if result.per_type else []),
-        section("Parts worth a look", *draw_galleries(result, inspect, advance)),
+        section("Pictures worth a look", *draw_galleries(result, inspect, advance)),
+        section("Part by part", *draw_strips(result)),
         section("Time per frame", times_table(result)),
         section("Bundle and threshold", identity_table(bundle)),
         section("How it was measured", rules_list()),
     ]
+    write_page(file, page(title, body, SCRIPT))
+
+
+def write_page(file: Path, text: Markup) -> None:
+    """Write a page.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     try:
-        file.write_text(page(title, body), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"--report {file}: cannot be written: {error.strerror}; give another path"
@@ -147,7 +160,7 @@ def _box(name: str, value: str, more: str) -> Markup:
 def _curves(result: Evaluation) -> Markup:
     labels = np.array([not item.sample.is_good for item in result.judged])
     scores = np.array([item.score for item in result.judged])
-    false_rate, recall, precision = curves(labels, scores)
+    _, recall, precision = curves(labels, scores)
     above = scores > result.threshold
     found = _share(above & labels, labels)
     drawn = [
@@ -157,13 +170,6 @@ def _curves(result: Evaluation) -> Markup:
             result.threshold,
             f"Scores of {result.good} good parts (upwards) and {result.defective} defective ones "
             f"(downwards); the threshold is {result.threshold:.4g}.",
-        ),
-        curve(
-            np.stack([np.append(0.0, false_rate), np.append(0.0, recall)]),
-            labels=("good parts rejected", "defective parts found"),
-            caption=f"ROC curve, area {ratio(result.image.auroc)}; dashed: guessing.",
-            mark_xy=(_share(above & ~labels, ~labels), found),
-            is_chance_diagonal=True,
         ),
         curve(
             np.stack([recall, precision]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -49,6 +51,31 @@ h3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
 .picture figcaption { margin-top: .4rem; overflow-wrap: anywhere; }
 .picture strong { color: var(--ink); }
 .key { white-space: nowrap; }
+.key .heat { display: inline-block; width: 4em; height: .7em;
+  background: linear-gradient(90deg, #000004, #57106e, #bc3754, #f98e09, #fcffa4); }
+figure.picture { content-visibility: auto; contain-intrinsic-size: auto 16rem; }
+.pair.wide { grid-template-columns: 1fr 1fr 1fr; }
+.slider { margin: 1rem 0; }
+.slider[hidden] { display: none; }
+.slider input { width: min(30rem, 100%); height: 2rem; vertical-align: middle;
+  accent-color: var(--good); }
+.slider output { display: inline-block; min-width: 6rem; font-weight: 650;
+  font-variant-numeric: tabular-nums; }
+button { font: inherit; font-size: .875rem; padding: .25rem .7rem; color: var(--ink);
+  background: var(--wash); border: 1px solid #6e7781; border-radius: 6px; cursor: pointer; }
+button[hidden] { display: none; }
+button:focus-visible, summary:focus-visible, input:focus-visible {
+  outline: 2px solid var(--good); outline-offset: 2px; }
+details { margin: .6rem 0; }
+summary { cursor: pointer; padding: .2rem 0; font-weight: 600; font-size: .95rem;
+  overflow-wrap: anywhere; }
+ul.names { max-width: none; columns: 22rem; font-size: .875rem; overflow-wrap: anywhere; }
+ul.strip { list-style: none; display: flex; flex-wrap: wrap; gap: .5rem; padding: 0;
+  max-width: none; }
+ul.strip li { width: 7rem; font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere;
+  border-top: 4px solid #8c959f; padding-top: .25rem; }
+ul.strip li.wrong { border-top: 4px double var(--bad); font-weight: 600; }
+ul.strip img { display: block; }
 .key svg { width: 2.2em; height: .8em; vertical-align: baseline; }
 @media (max-width: 30rem) { body { padding: .6rem; }
   .pictures { grid-template-columns: 1fr; } dl.figures { grid-template-columns: 1fr 1fr; } }
@@ -65,7 +92,7 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'{script_policy}">
 <title>{title}</title>
 <style>{style}</style>
 </head>
@@ -73,6 +100,7 @@ PAGE = """<!DOCTYPE html>
 <main>
 {body}
 </main>
+{script}
 </body>
 </html>
 """
@@ -94,9 +122,21 @@ def join(parts: Iterable[object], between: str = "\n") -> Markup:
     return Markup(between.join(_safe(part) for part in parts))
 
 
-def page(title: str, body: Iterable[Markup]) -> Markup:
-    """Make a whole document that loads nothing from anywhere."""
-    return fill(PAGE, title=title, style=Markup(STYLE), body=join(body))
+def page(title: str, body: Iterable[Markup], script: str = "") -> Markup:
+    """Make a whole document that loads nothing from anywhere and runs `script` alone."""
+    policy, element = Markup(""), Markup("")
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy = Markup(f"; script-src 'sha256-{digest}'")
+        element = Markup(f"<script>{script}</script>")
+    return fill(
+        PAGE,
+        title=title,
+        style=Markup(STYLE),
+        body=join(body),
+        script_policy=policy,
+        script=element,
+    )
 
 
 def section(title: str, *parts: Markup) -> Markup:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.data.image_set import Sample, read_mask, read_pixels
+from edge.evaluation.report.heat import HeatScale
 from edge.evaluation.report.page import Markup, fill, join
 from edge.inspection.inspector import Inspected
-from edge.inspection.overlay import draw_heat
 from edge.result import UNKNOWN_TYPE, Inspection, Region
 
 SIDE = 320
+THUMB_SIDE = 96
 JPEG_QUALITY = 80
 GAP = 3
 TRUTH, REGION = "#56b4e9", "#e69f00"
 
 FIGURE = """<figure class="picture">
-<div class="pair">
-{plain}
-{heat}
+<div class="pair{wide}">
+{views}
 </div>
 <figcaption><strong>{title}</strong><br>{detail}</figcaption>
 </figure>"""
@@ -34,30 +36,57 @@ VIEW = """<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">
 </svg>"""
 
 
-def figure(sample: Sample, inspected: Inspected, title: str, detail: str) -> Markup:
+class HeatView(NamedTuple):
+    """One map to draw beside the picture; `name` tells it from others, if there are any."""
+
+    name: str
+    inspected: Inspected
+    scale: HeatScale
+
+
+def figure(sample: Sample, views: Sequence[HeatView], title: str, detail: str) -> Markup:
     """Draw a part; the pictures are embedded, their longer side at most SIDE pixels.
+
+    The picture has the regions of the only view; of several, each has its own.
 
     Raises:
         DataError: picture or mask are unreadable.
     """
-    inspection = inspected.inspection
     pixels = _small(read_pixels(sample.path))
     height, width = pixels.shape[:2]
-    heat = pixels
-    if inspected.map is not None and inspection.threshold:
-        heat = draw_heat(pixels, inspected.map, inspection.threshold)
     outline = _outline(read_mask(sample, (width, height)))
-    return fill(
-        FIGURE,
-        plain=_view(
-            pixels,
-            f"{title}: picture with regions; {detail}",
-            [outline, *_boxes(inspection, width)],
-        ),
-        heat=_view(heat, f"{title}: heat map", [outline]),
-        title=title,
-        detail=detail,
+    boxes = [_boxes(view.inspected.inspection, width) for view in views]
+    is_alone = len(views) == 1
+    plain = _view(
+        pixels,
+        f"{title}: picture with regions; {detail}" if is_alone else f"{title}: picture; {detail}",
+        [outline, *(boxes[0] if is_alone else [])],
     )
+    heats = []
+    for view, own in zip(views, boxes, strict=True):
+        found = view.inspected.map
+        heat = pixels if found is None else view.scale.draw(pixels, found)
+        alt = f"{title}: heat map" if is_alone else f"{title}: heat map of {view.name}"
+        heats.append(_view(heat, alt, [outline, *([] if is_alone else own)]))
+    wide = "" if is_alone else " wide"
+    return fill(FIGURE, wide=wide, views=join([plain, *heats]), title=title, detail=detail)
+
+
+def thumbnail(sample: Sample, alt: str) -> Markup:
+    """Draw a part alone, its longer side at most THUMB_SIDE pixels.
+
+    Raises:
+        DataError: the picture is unreadable.
+    """
+    pixels = read_pixels(sample.path)
+    shrink = min(1.0, THUMB_SIDE / max(pixels.shape[:2]))
+    width, height = (max(1, round(side * shrink)) for side in (pixels.shape[1], pixels.shape[0]))
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    image = (
+        '<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{alt}" '
+        'loading="lazy">'
+    )
+    return fill(image, data=_jpeg(np.asarray(small, np.uint8)), width=width, height=height, alt=alt)
 
 
 def legend() -> Markup:
@@ -71,7 +100,11 @@ def legend() -> Markup:
             Markup('<p class="quiet">'),
             fill(sample, colour=REGION, dash="none", text="region that the line reports,"),
             fill(sample, colour=TRUTH, dash="9 5", text="defect by the mask."),
-            "The heat map is clear below half the threshold and full from the threshold on.",
+            Markup(
+                '<span class="key"><span class="heat"></span> heat map: from what good parts '
+                "usually show (dark) to the threshold (bright), the same for all pictures."
+                "</span>"
+            ),
             Markup("</p>"),
         ],
         " ",
@@ -92,15 +125,19 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _view(pixels: NDArray[np.uint8], alt: str, marks: list[Markup]) -> Markup:
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return fill(
         VIEW,
         width=pixels.shape[1],
         height=pixels.shape[0],
         alt=alt,
-        data=base64.b64encode(data.tobytes()).decode(),
+        data=_jpeg(pixels),
         marks=join(marks),
     )
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> str:
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return base64.b64encode(data.tobytes()).decode()
 
 
 def _outline(mask: NDArray[np.bool_]) -> Markup:

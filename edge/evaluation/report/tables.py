@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from edge.bundle.store import Bundle
+from edge.evaluation.comparison import Comparison, Difference
 from edge.evaluation.evaluate import EVALUATION_SIDE, Evaluation
 from edge.evaluation.region_metrics import LEAST_IOU
 from edge.evaluation.report.page import Markup, cell, fill, join, table
@@ -143,3 +144,26 @@ def ratio(value: float, digits: int = 4) -> str:
 def percent(value: float) -> str:
     """Write a share, a dash for what does not exist."""
     return "–" if math.isnan(value) else f"{value:.1%}"
+
+
+def figure_rows(comparison: Comparison) -> list[list[str]]:
+    """Name, A, B and A less B of every figure that both bundles have."""
+    rows = []
+    for name, first, second in comparison.rows():
+        if first is not None and second is not None:
+            digits = 1 if name.endswith("ms") else 4
+            values = (ratio(first, digits), ratio(second, digits))
+            rows.append([name, *values, f"{first - second:+.{digits}f}"])
+    return rows
+
+
+def difference_said(difference: Difference | None) -> str:
+    """Say whether the pictures are enough to tell the two apart."""
+    if difference is None:
+        return "Without good and defective parts the two cannot be told apart."
+    value, low, high = difference
+    told = "may be chance" if low <= 0 <= high else "is more than chance explains"
+    return (
+        f"Image AUROC of A less B: {value:+.4f}, 95 % interval {low:+.4f} to {high:+.4f} "
+        f"(DeLong, pictures taken as independent): the difference {told}."
+    )
