@@ -57,6 +57,16 @@ station are in `health` and `counters`. `[]` stands for each entry of a list, `*
 
 Every message has `schema`; what a station sends also has `node`, `station` and `boot_id`, and,
 but for results, `ts`."""
+# Keys that stand in several places, or whose words stand with another key.
+OTHERWISE = {
+    "bundle": "path of the bundle",
+    "product": "one product of a bundle that serves several",
+    "user_env": "variable that holds the user, instead of `user`",
+    "password_file": "file that holds the password, mode 0600, instead of `password_env`",
+    "signing_key_env": "variable that holds the key, instead of `signing_key_file`",
+    "tls_cert": "certificate of the pages, PEM",
+    "tls_key": "its private key, mode 0600",
+}
 COMMON = ("schema", "node", "station", "boot_id", "ts")  # fields of nearly every message
 LIMITS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 UNITS = {"size": ((2**30, "GiB"), (2**20, "MiB")), "duration": ((86400, "d"), (3600, "h"))}
@@ -112,7 +122,8 @@ def settings_page(title: str, model: type[BaseModel], example: Path) -> str:
             word = field.alias or key
             place = plain(prefix + word)
             # A camera of several has the keys of the one camera.
-            words = said.get(place) or said.get(place.replace("cameras.", "camera."), "")
+            words = said.get(place) or said.get(place.replace("cameras.", "camera."))
+            words = words or OTHERWISE.get(word, "")
             if (inner := next(models_in(field.annotation), None)) is not None:
                 place = f"{prefix}{word}{inner[1]}"
                 words = f"[{place}](#{slug(place)})"

@@ -63,6 +63,16 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("page", ["station-file.md", "dashboard-file.md"])
+def test_every_key_has_words(page: str) -> None:
+    for section in read(f"docs/reference/{page}").split("\n## ")[1:]:
+        said = section.split("| key |")[0]
+        rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", section, re.MULTILINE)
+        assert rows
+        silent = [key for key, words in rows if not words.strip() and f"`{key}`" not in said]
+        assert not silent, f"{section.splitlines()[0]}: comment them in configs/"
+
+
 def test_troubleshooting_knows_every_alert_and_reason() -> None:
     known = set(re.findall(r"^\| `([a-z_]+)` \|", read("docs/troubleshooting.md"), re.MULTILINE))
     raised = {

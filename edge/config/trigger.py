@@ -37,7 +37,8 @@ class TriggerSettings(Settings):
     takes the command `trigger` and, with `http_port`, POST /trigger on 127.0.0.1; `hardware` is an
     input of the camera, `line` and `activation` in the words of GenICam's naming convention;
     `encoder` announces a part each `every_mm` of the belt, counted by the camera (`encoder_lines`,
-    its two inputs) or read from the file `counts`, such as a counter of Linux.
+    its two inputs) or read from the file `counts`, such as a counter of Linux; the belt moves
+    `mm_per_count` from one count to the next.
 
     `delay_ms`: from trigger to picture. `strobe_line`: output of the camera that is on during the
     exposure. `frame_timeout_ms`: a trigger without a frame by then gets an `error` result.
