@@ -69,7 +69,7 @@
     };
     const counts = [data.pass, data.undecided, data.fail];
     const columns = [data.edges, ...counts.map((column) => column.map((count) => count || null))];
-    const options = { scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(1, high)] } }, series: [{ label: words.score, value }, ...series], plugins: [mark], words: [words.score, words.parts] };
+    const options = { scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(1, 1.2 * high)] } }, series: [{ label: words.score, value }, ...series], plugins: [mark], words: [words.score, words.parts] };
     draw(element, options, columns);
     charts.get(element).plot.root.dataset.threshold = threshold ?? "";
   }
