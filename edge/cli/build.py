@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.console import make_app, progress, run, setup_logging
+from edge.cli.console import make_app, progress, run, say_next, setup_logging
 
 if TYPE_CHECKING:
     from edge.bundle.store import Bundle
@@ -129,17 +129,19 @@ def build(
     if read_record(run_folder).instant is not None:
         typer.echo(unproven(bundle.thresholds.score))
     print_evidence(bundle, read_calibration(run_folder) if form is None else form.calibration)
+    say_next("edge-eval", out, "--data", "DATA")
 
 
 def _fast_form(
     run_folder: Path, data: list[Path], alpha: float | None, *, accept_lower: bool
 ) -> FastForm:
     from edge.cli.stage_bars import stage_bars
+    from edge.methods.stages import FAST_FORM
     from edge.toolchain.fast_form.form import distil
 
     if not data:
         raise typer.BadParameter("--fast: learns from the run's pictures; give them with --data")
-    with stage_bars() as bars:
+    with stage_bars(FAST_FORM) as bars:
         form = distil(run_folder, data, bars, alpha=alpha, accept_lower=accept_lower)
     print(f"fast form: {form.agreement}")
     if form.types:

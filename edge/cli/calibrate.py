@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from edge.cli.console import make_app, run, say, setup_logging
+from edge.cli.console import make_app, run, say, say_next, setup_logging
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ def lens(pictures: Pictures, out: Out, board: BoardOption = None, pitch_mm: Pitc
 
     read_sections(out)
     _finish(out, measured_lens(pictures, _inner(board), pitch_mm or 1.0, _today()))
+    say_next(
+        "edge-calibrate", "rectify", "PICTURE", "--board", board, "--pitch-mm", pitch_mm or "MM",
+        "--out", out,
+    )  # fmt: skip
 
 
 @app.command(epilog=EPILOG)
@@ -100,6 +104,7 @@ def rectify(
         frame_wh = size_of(read_frame(picture))
         found = measure.rectification_by_points(corners, rectangle, before, frame_wh, _today())
     _finish(out, found)
+    _say_check()
 
 
 @app.command(epilog=EPILOG)
@@ -141,6 +146,7 @@ def scale(
         ends = np.array(_numbers("--between", _given("--between", between), 4)).reshape(2, 2)
         found = measure.scale_between(pictures[0], ends, length_mm, before, _today())
     _finish(out, found)
+    _say_check()
 
 
 @app.command(epilog=EPILOG)
@@ -195,6 +201,7 @@ def align(
         raise DataError(f"{picture}: {error}") from error
     write_sections(out, {"alignment": taught})
     say(f"alignment: template of {width}x{height} px, found again when moved; {out}")
+    say_next("edge-train", "--data", "DATA", "--geometry", out, "--out", "RUN")
 
 
 def main() -> None:
@@ -213,6 +220,10 @@ def _finish(out: Path, found: Measured) -> None:
     after: PlaceSections = read_sections(out)
     for problem in after.problems():
         say(f"{out}: {problem}; a station refuses the file until then")
+
+
+def _say_check() -> None:
+    say_next("edge-infer", "STATION.yaml", "--check")
 
 
 def _today() -> date:

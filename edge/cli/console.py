@@ -9,9 +9,9 @@ import errno
 import json
 import logging
 import os
+import shlex
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from edge.cli.plain_progress import PlainProgress
 from edge.cli.standard_streams import open_missing, silence
 from edge.errors import EdgeError, ToolchainError, WriteError
 from edge.printable_text import escaped, escaped_lines
@@ -72,6 +73,11 @@ def run(app: typer.Typer) -> None:
 def say(text: object) -> None:
     """Print a line of a result for people, made safe for a terminal."""
     print(escaped(redacted(str(text))), flush=True)
+
+
+def say_next(*words: object) -> None:
+    """Print the command that comes next; words in capitals are for the reader to fill in."""
+    say(f"next: {shlex.join(str(word) for word in words)}")
 
 
 def _ended_by(error: Exception) -> int:
@@ -164,7 +170,7 @@ def rich_console(file: TextIO | None = None) -> Console:
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far `total` steps have come; call the value with the steps done since.
 
-    A bar on a terminal; elsewhere a plain line at the end and, if it takes long, every ten seconds.
+    A bar with the time left on a terminal; elsewhere lines of text.
     """
     if _is_terminal():
         # Rich takes a tenth of a second to import, and most runs have no terminal.
@@ -172,28 +178,13 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
         columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=rich_console(sys.stderr)) as bar:
+        left = (TimeRemainingColumn(), "left")
+        with Progress(*columns, *left, console=rich_console(sys.stderr)) as bar:
             task = bar.add_task(escape(title), total=total)
             yield lambda steps: bar.advance(task, steps)
         return
-    plain = _PlainProgress(title, total)
-    yield plain.step
-    plain.say()
-
-
-class _PlainProgress:
-    def __init__(self, title: str, total: int):
-        self._title, self._total, self._done = title, total, 0
-        self._said_s = time.monotonic()
-
-    def step(self, steps: int) -> None:
-        self._done += steps
-        if time.monotonic() - self._said_s >= 10.0 and self._done < self._total:
-            self.say()
-
-    def say(self) -> None:
-        self._said_s = time.monotonic()
-        print(f"{escaped(self._title)} {self._done}/{self._total}", file=sys.stderr, flush=True)
+    with PlainProgress(title, total).running() as plain:
+        yield plain.step
 
 
 class _Lines(logging.Formatter):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.console import make_app, rich_console, run, setup_logging
+from edge.cli.console import make_app, rich_console, run, say, say_next, setup_logging
 from edge.config.mqtt import MqttSettings, parse_broker
 from edge.errors import ConfigError
 from edge.paths import find_state_dir
@@ -55,6 +55,11 @@ def doctor(
         for finding in findings:
             table.add_row(escape(finding.subject), MARKS[finding.level], escape(finding.detail))
         rich_console().print(table)
+        problems = [finding.subject for finding in findings if finding.level == "problem"]
+        if problems:
+            say(f"next: solve what is wrong with {', '.join(problems)}, then edge-doctor again")
+        else:
+            say_next("edge-doctor", "cameras")
     if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(1)
 
@@ -78,6 +83,11 @@ def cameras(
         print(json.dumps([asdict(report) for report in reports]))
     else:
         _print_cameras(reports)
+        found = [camera.address for report in reports for camera in report.cameras]
+        if found:
+            say_next("edge-grab", found[0])
+        else:
+            say("next: connect a camera or install its driver, then edge-doctor cameras again")
     if any(report.level == "problem" for report in reports):
         raise typer.Exit(1)
 

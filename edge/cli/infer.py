@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli.console import make_app, run, say, setup_logging
+from edge.cli.console import make_app, run, say, say_next, setup_logging
 from edge.cli.replay_report import print_replay
 from edge.cli.standard_streams import silence
 from edge.cli.tables import print_summary
-from edge.config.station import read_station, with_overrides
+from edge.config.station import StationConfig, read_station, with_overrides
 from edge.errors import PublishError, VerdictsChanged
 from edge.paths import find_state_dir
 
@@ -50,7 +50,11 @@ def infer(
         bool, typer.Option("--json", help="one result per line on standard output")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="check file, bundle and engine, then stop")
+        bool,
+        typer.Option("--check", help="check file, bundle and engine, open the cameras, then stop"),
+    ] = False,
+    no_camera: Annotated[
+        bool, typer.Option("--no-camera", help="--check: leave the cameras closed")
     ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
     log_json: Annotated[bool, typer.Option("--log-json", help="log JSON objects")] = False,
@@ -65,11 +69,10 @@ def infer(
     config = with_overrides(read_station(station), camera=camera, bundle=bundle, mqtt=mqtt)
     # Engines and cameras load here and not before: a wrong file must not cost a second.
     if check:
-        from edge.station.check import check_station
-
-        check_station(config)
-        say(f"{station}: in order")
+        _check(station, config, no_camera=no_camera)
         return
+    if no_camera:
+        raise typer.BadParameter("--no-camera: goes with --check; give it, too")
     from edge.station.station import Station
 
     output = JsonLines()
@@ -96,6 +99,18 @@ def infer(
         os._exit(VerdictsChanged.exit_code if comparison.changed else 0)
     if comparison.changed:
         raise VerdictsChanged(f"{comparison.changed} of {comparison.compared} verdicts changed")
+
+
+def _check(station: Path, config: StationConfig, *, no_camera: bool) -> None:
+    from edge.station.check import check_cameras, check_station
+
+    check_station(config)
+    if no_camera:
+        say(f"{station}: in order; not checked: whether its cameras are there (--no-camera)")
+        return
+    names = ", ".join(check_cameras(config))
+    say(f"{station}: in order, opened: {names}")
+    say_next("edge-infer", station)
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -302,10 +302,23 @@ def test_a_full_disk_under_the_output_ends_the_run_with_one_line(station: Statio
 
 
 def test_check_proves_the_station_without_its_camera(station: Station) -> None:
-    done = station.run("--check", "--camera", "rtsp://127.0.0.1:9/none")
+    done = station.run("--check", "--no-camera", "--camera", "rtsp://127.0.0.1:9/none")
     assert done.returncode == 0, done.stderr
-    assert "in order" in done.stdout
+    assert "in order; not checked: whether its cameras are there" in done.stdout
     assert not station.state.exists(), "a check leaves nothing behind"
+
+
+def test_check_opens_the_camera(station: Station) -> None:
+    done = station.run("--check")
+    assert done.returncode == 0, done.stderr
+    assert "in order, opened: " in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("next: edge-infer ")
+
+
+def test_check_says_which_camera_does_not_open(station: Station, tmp_path: Path) -> None:
+    done = station.run("--check", "--camera", f"file://{tmp_path}/none")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "expected pictures" in done.stderr.splitlines()[-1]
 
 
 def test_the_state_directory_comes_from_the_environment(station: Station, tmp_path: Path) -> None:
