@@ -269,6 +269,7 @@ def train(
     wanted = request(method, options)
     from edge.methods.registry import find_method
     from edge.methods.run_files import check_place, in_place_of, is_instant
+    from edge.methods.stages import planned_stages
 
     _check_out(out)
     read = [
@@ -277,7 +278,7 @@ def train(
     ]
     check_place(out, [folder for folder in read if folder is not None], fresh=fresh)
     replacing = in_place_of(out) if fresh or is_instant(out) else nullcontext()
-    with replacing, stage_bars() as progress:
+    with replacing, stage_bars(planned_stages(method, wanted)) as progress:
         record = find_method(method).fit(wanted, out, progress)
     for line in report(out, method, options, record):
         console.say(line)
