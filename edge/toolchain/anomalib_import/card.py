@@ -93,6 +93,11 @@ def limits(facts: Facts, threshold: Threshold) -> list[str]:
             f"good pictures have 0, {_count(facts.scores, MOST)} have 1, and {distinct} values "
             "differ. Parts at 1 cannot be told apart."
         )
+        if threshold.value <= LEAST:
+            lines.append(
+                "The threshold stands where scores are clamped: any score above 0 fails. Export "
+                "with PostProcessor(enable_normalization=False) for a threshold with room below."
+            )
     elif distinct < len(facts.scores) / 2:
         lines.append(f"Only {distinct} of {len(facts.scores)} scores of good pictures differ.")
     if facts.batch > 1:
