@@ -295,4 +295,6 @@ def test_the_slider_says_what_the_data_says(browser, page_file: Path) -> None:
     if shots := os.environ.get("EDGE_SCREENSHOTS"):
         Path(shots).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=Path(shots) / "report.png", full_page=True)
+        page.locator(".pictures").first.scroll_into_view_if_needed()
+        page.screenshot(path=Path(shots) / "misses.png")
     context.close()

@@ -145,7 +145,8 @@ def trade(good: Scored, bad: Scored) -> NDArray[np.float64]:
         return np.full((2, 0), np.nan)
     steps = np.unique(np.concatenate([good.scores, bad.scores]))[::-1]
     points = [(good.rejected(at) / good.total, bad.rejected(at) / bad.total) for at in steps]
-    return np.array([*points, (1.0, 1.0)], np.float64).T
+    drawn: NDArray[np.float64] = np.array([*points, (1.0, 1.0)], np.float64)
+    return drawn.T
 
 
 def _table(points: Sequence[OperatingPoint]) -> Markup:
