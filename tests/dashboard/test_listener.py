@@ -127,6 +127,7 @@ def test_a_command_is_sent_with_its_sender_and_brings_its_outcome(scene: Scene) 
     topic, command = scene.plc.commands[0]
     assert topic.endswith("/cmd/set_threshold")
     assert (command["by"], command["args"]) == ("anna", {"threshold": "0.7"})
+    assert not answer.cancel(), "an answer always has where to go"
     for status in ("accepted", "done"):
         ack = ack_payload(TOP, "set_threshold", command["cmd_id"], Answer(status), {})
         scene.plc.publish("top/ack", ack)
