@@ -82,7 +82,8 @@ ul.strip img { display: block; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   figure, tr, dl.figures div { break-inside: avoid; } h2, h3, h3 + p { break-after: avoid; }
-  figure.picture { content-visibility: visible; } .scroll { overflow: visible; } .charts { grid-template-columns: 1fr 1fr; }
+  figure.picture { content-visibility: visible; }
+  .scroll { overflow: visible; } .charts { grid-template-columns: 1fr 1fr; }
   .pictures { grid-template-columns: 1fr 1fr 1fr; } }
 """
 

@@ -144,9 +144,9 @@ def trade(good: Scored, bad: Scored) -> NDArray[np.float64]:
     if not good.total or not bad.total:
         return np.full((2, 0), np.nan)
     steps = np.unique(np.concatenate([good.scores, bad.scores]))[::-1]
-    points = [(good.rejected(at) / good.total, bad.rejected(at) / bad.total) for at in steps]
-    drawn: NDArray[np.float64] = np.array([*points, (1.0, 1.0)], np.float64)
-    return drawn.T
+    rejected = [*(good.rejected(at) / good.total for at in steps), 1.0]
+    found = [*(bad.rejected(at) / bad.total for at in steps), 1.0]
+    return np.array([rejected, found], np.float64)
 
 
 def _table(points: Sequence[OperatingPoint]) -> Markup:
