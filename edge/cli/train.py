@@ -1,4 +1,4 @@
-"""edge-train: learn a product from pictures of good parts, and defect types from labelled ones."""
+"""edge-train: learn good parts and labelled defects (more than 300 lines: options are many)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ EPILOG = """Examples:\n
   edge-train --method dapo --data data/a --target data/c --labelled 10 --out runs/c\n
   edge-train --method promptmad --data data/tiles --types "crack,chip" --out runs/tiles\n
   edge-train --method types --run runs/pcb --data data/pcb_traces --labelled 10 --out runs/named\n
-  edge-train --method types --run runs/pcb --data data/pcb --false-rejects rejects/ --out runs/b
+  edge-train --method types --run runs/pcb --data data/pcb --false-rejects rejects/ --out runs/b\n
+  edge-train --method update --run runs/pcb --data data/pcb --reviews dashboard/ --out runs/b
 """
 app = console.make_app()
 
@@ -53,7 +54,7 @@ def train(
             help="inp-former learns good parts, promptmad too from one good picture and words, "
             "multiads defect types with a backbone of its own, mavis them and that a good part "
             "is none of them, dapo prompts for them inside the text encoder, types lets a "
-            "finished inp-former run name defects"
+            "finished inp-former run name defects, update lets it learn reviews"
         ),
     ] = "inp-former",
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -93,10 +94,7 @@ def train(
     ] = None,
     tiles: Annotated[
         str | None,
-        typer.Option(
-            help="cut large frames into COLUMNSxROWS overlapping tiles",
-            rich_help_panel=panel("tiles"),
-        ),
+        typer.Option(help="cut frames into COLUMNSxROWS tiles", rich_help_panel=panel("tiles")),
     ] = None,
     geometry: Annotated[
         Path | None,
@@ -124,8 +122,12 @@ def train(
     ] = None,
     trim: Annotated[
         bool | None,
+        typer.Option("--trim", help="learn no odd good pictures", rich_help_panel=panel("trim")),
+    ] = None,
+    augment: Annotated[
+        bool | None,
         typer.Option(
-            "--trim", help="learn nothing from odd good pictures", rich_help_panel=panel("trim")
+            "--augment", help="learn other light and places too", rich_help_panel=panel("augment")
         ),
     ] = None,
     instant: Annotated[
@@ -227,7 +229,7 @@ def train(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="the finished inp-former run that is to name defects", rich_help_panel=panel("run")
+            help="the finished inp-former run that is to learn", rich_help_panel=panel("run")
         ),
     ] = None,
     negation: Annotated[
@@ -256,6 +258,22 @@ def train(
             rich_help_panel=panel("false_rejects"),
         ),
     ] = None,
+    reviews: Annotated[
+        Path | None,
+        typer.Option(help="folder of the dashboard's reviews", rich_help_panel=panel("reviews")),
+    ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="raw archive, for their frames", rich_help_panel=panel("archive")),
+    ] = None,
+    accept_worse: Annotated[
+        bool | None,
+        typer.Option(
+            "--accept-worse",
+            help="write the run although the frozen test or a review got worse",
+            rich_help_panel=panel("accept_worse"),
+        ),
+    ] = None,
 ) -> None:
     """Train a detector; no good part sets the threshold by a training that has seen it.
 
@@ -274,7 +292,10 @@ def train(
     _check_out(out)
     read = [
         *options.data,
-        *(getattr(options, name, None) for name in ("target", "run", "false_rejects")),
+        *(
+            getattr(options, name, None)
+            for name in ("target", "run", "false_rejects", "reviews", "archive")
+        ),
     ]
     check_place(out, [folder for folder in read if folder is not None], fresh=fresh)
     replacing = in_place_of(out) if fresh or is_instant(out) else nullcontext()

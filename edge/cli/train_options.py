@@ -59,6 +59,7 @@ class InpFormerOptions(NetworkOptions):
     shots: int | None = None
     folds: int | None = None
     trim: bool = False
+    augment: bool = False
     instant: bool = False
     plus: tuple[str, ...] = ()
     refine: bool = False
@@ -115,6 +116,16 @@ class TypesOptions(Options):
     false_rejects: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateOptions(Options):
+    """--method update."""
+
+    run: Path | None = None
+    reviews: Path | None = None
+    archive: Path | None = None
+    accept_worse: bool = False
+
+
 OPTIONS: Mapping[str, type[Options]] = {
     "inp-former": InpFormerOptions,
     "multiads": MultiAdsOptions,
@@ -122,6 +133,7 @@ OPTIONS: Mapping[str, type[Options]] = {
     "dapo": DapoOptions,
     "promptmad": PromptMadOptions,
     "types": TypesOptions,
+    "update": UpdateOptions,
 }
 
 

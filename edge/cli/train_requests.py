@@ -14,6 +14,7 @@ from edge.cli.train_options import (
     Options,
     PromptMadOptions,
     TypesOptions,
+    UpdateOptions,
     listed,
     pair,
 )
@@ -53,6 +54,7 @@ def _inp_former(options: InpFormerOptions) -> Any:
         steps=options.steps or preset.steps,
         folds=_folds(options, is_lite=preset.vit is None),
         trim=options.trim,
+        augment=options.augment,
         **_given(batch=options.batch, shots=options.shots),
     )
     return Request(
@@ -87,6 +89,7 @@ def _of_training(options: InpFormerOptions) -> str:
         "--shots": options.shots is not None,
         "--folds": options.folds is not None,
         "--trim": options.trim,
+        "--augment": options.augment,
         "--plus": bool(options.plus),
         "--refine": options.refine,
         "--no-branches": not options.branches,
@@ -163,6 +166,25 @@ def _types(options: TypesOptions) -> Any:
     )
 
 
+def _update(options: UpdateOptions) -> Any:
+    for name in ("run", "reviews"):
+        if getattr(options, name) is None:
+            raise ConfigError(
+                f"--{name}: --method update learns from reviews of a finished inp-former run; give "
+                "--run and --reviews"
+            )
+    from edge.methods.update.fit import Request
+
+    return Request(
+        run=Path(options.run or ""),
+        reviews=Path(options.reviews or ""),
+        archive=options.archive,
+        data=options.data,
+        accept_worse=options.accept_worse,
+        seed=options.seed,
+    )
+
+
 def _product(options: MultiAdsOptions) -> dict[str, Any]:
     """Data, network and types of a request that MultiADS and its kin share."""
     return {
@@ -207,4 +229,5 @@ REQUESTS: Mapping[str, Callable[[Any], Any]] = {
     "dapo": _dapo,
     "promptmad": _promptmad,
     "types": _types,
+    "update": _update,
 }

@@ -19,8 +19,9 @@ from edge.methods.run import RECORD, read_record
 ASIDE = ".previous-run"
 _OURS = re.compile(
     r"(run\.yaml|model\.safetensors|calibration\.json|frames\.npz|log\.jsonl|suspicious\.csv|"
+    r"update\.json|frozen_test\.csv|"
     r"(folds/\d+/)?(checkpoint\.safetensors|log\.jsonl)|out_of_fold\.npz|features/(.+/)?(group\d+\.f16|ids\.u8|key\.json)|"
-    r"golden/\d\d_\w+\.png|shots/\d+_\d\d\.png)(\.[0-9a-f]{8}\.part)?"
+    r"golden/\d\d_\w+\.png|shots/\d+_\d\d\.png|shifted/\d{5}_of_.+\.png)(\.[0-9a-f]{8}\.part)?"
 )
 _FIRST_LINE = re.compile(rb"created_by: '?edge-inspection\b")
 
@@ -140,7 +141,7 @@ def _delete(folder: Path) -> None:
 
 def _remove_empty(folder: Path) -> None:
     """Remove the folders of a run that hold nothing any more; `folder` itself stays."""
-    for name in ("features", "folds", "golden", "shots"):
+    for name in ("features", "folds", "golden", "shots", "shifted"):
         holders = [path for path in (folder / name).rglob("*") if path.is_dir()]
         for path in (*sorted(holders, reverse=True), folder / name):
             with suppress(OSError):

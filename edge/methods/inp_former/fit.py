@@ -19,6 +19,8 @@ from edge.data.frames import InputShape, input_batches
 from edge.data.golden_pictures import write_golden
 from edge.data.image_set import Sample, frame_size
 from edge.data.products import Products, read_products
+from edge.data.shifted_copies import FOLDER as SHIFTED
+from edge.data.shifted_copies import write_shifted
 from edge.errors import TrainingError
 from edge.methods.inp_former.branch_fitting import fit_branches
 from edge.methods.inp_former.branches import HEAD, PROBE
@@ -76,6 +78,10 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         raise TrainingError(
             "--folds: cross-fitting trains no residual head, mask or few shots; take --folds 0"
         )
+    if training.augment and not training.shares:
+        raise TrainingError(
+            "--augment: copies of a part share its weight only with cross-fitting; give --folds 2"
+        )
     stored = unfinished_run(folder)
     products = read_products(
         request.folders, training.seed, training.shots, request.geometry, training.shares
@@ -93,8 +99,11 @@ def fit(request: Request, folder: Path, progress: Progress) -> RunRecord:
         )
         stored = start_run(folder, new_record(request, training, products, data, size_wh, trials))
     write_frames(folder, (*products.train, *products.held_out))
-    fitting = Fitting(folder, stored, training, train, held_out, products.shares, progress)
-    return fitting.run()
+    shares = products.shares
+    if training.augment:
+        train = (*train, *write_shifted(folder / SHIFTED, train, training.seed))
+        shares = (*shares, *shares)
+    return Fitting(folder, stored, training, train, held_out, shares, progress).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,7 @@ class Fitting:
         clear_folds(folder)
         shutil.rmtree(folder / FEATURES)
         shutil.rmtree(folder / SHOTS, ignore_errors=True)
+        shutil.rmtree(folder / SHIFTED, ignore_errors=True)
         return record
 
     def _held_out(
@@ -205,8 +215,13 @@ class Fitting:
         detector, calibration = calibrate_on(
             detector, maps, distances, self.train, shape.tiles, good.inputs(good.learned)
         )
+        # Labelled learning judges the pictures of the data folder, not copies of them.
+        own = len(self.train) // (2 if training.augment else 1)
+        kept = slice(own * shape.tiles)
+        own_distances = None if distances is None else distances[kept]
         write_good_maps(
-            self.folder, GoodMaps(detector.branches.names, maps, distances, self.shares)
+            self.folder,
+            GoodMaps(detector.branches.names, maps[kept], own_distances, self.shares[:own]),
         )
         advance(len(self.train))
         synthetic = trial.kind_scores(whole, detector)

@@ -30,6 +30,8 @@ class TrainingSettings(Settings):
         gamma: exponent of soft mining; `coherence` is the weight of the coherence loss.
         probe_defects: synthetic defects that the probe learns from.
         trim: leave suspicious pictures out of all that is learned, see trimming.
+        augment: learn from a copy of each good picture in other light and another position, too,
+            and judge it for the threshold (see edge.data.shifted_copies); needs cross-fitting.
         soft_coherence, squared_mining, head_steps: INP-Former++: match tokens to mixtures of
             prototypes, mine squared errors beside cosines, steps of the residual head if the
             model has one.
@@ -50,6 +52,7 @@ class TrainingSettings(Settings):
     coherence: float = 0.2
     probe_defects: int = 480
     trim: bool = False
+    augment: bool = False
     soft_coherence: bool = False
     squared_mining: bool = False
     head_steps: int = 400

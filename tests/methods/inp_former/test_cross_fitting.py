@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,38 @@ def test_scores_out_of_fold_are_not_those_of_pictures_learned(crossed: Path, pla
     assert unseen > known + 0.05
     assert new > known
     assert unseen > new - 0.1
+
+
+@pytest.mark.slow
+def test_copies_in_other_light_are_judged_with_their_part(plates: Path, tmp_path: Path) -> None:
+    data, run = tmp_path / "plates", tmp_path / "run"
+    (data / "train" / "good").mkdir(parents=True)
+    for path in sorted((plates / "train" / "good").iterdir())[:12]:
+        shutil.copy(path, data / "train" / "good")
+    changes = {"augment": True, "steps": 4, "probe_defects": 12, "batch": 4}
+    request = Request(
+        data=data,
+        preset=find_preset("lite"),
+        size_wh=SHAPE.size_wh,
+        training=SETTINGS.model_copy(update=changes),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe_fitting, "ITERATIONS", FEW)
+        fit(request, run, no_bar)
+    calibration, maps = read_calibration(run), read_good_maps(run)
+    assert (len(calibration.scores), len(set(calibration.groups))) == (24, 12)
+    threshold = calibrated_threshold(calibration)
+    assert (threshold.n, threshold.groups) == (24, 12), "a copy is no part of its own"
+    assert maps is not None
+    assert len(maps.maps) == len(maps.shares) == 12, "of the pictures of the data folder alone"
+    assert not (run / "shifted").exists()
+
+
+def test_copies_need_cross_fitting(plates: Path, tmp_path: Path) -> None:
+    training = SETTINGS.model_copy(update={"augment": True, "folds": 0})
+    request = Request(data=plates, preset=find_preset("lite"), training=training)
+    with pytest.raises(TrainingError, match=r"--augment: .* --folds 2"):
+        fit(request, tmp_path, no_bar)
 
 
 def test_the_maps_of_the_run_give_its_scores(crossed: Path) -> None:
