@@ -21,6 +21,10 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")),
 ]
+# Where make docs puts it, or the environment of the tests.
+MKDOCS = shutil.which(
+    "mkdocs", path=os.pathsep.join((str(ROOT / ".venv-docs" / "bin"), os.environ.get("PATH", "")))
+)
 # How the code names an alert: where it raises one, or as a constant beside that.
 ALERT = re.compile(
     r'raise_alert\(\s*"([a-z_]+)"|^(?:CODE|ALERT) = "([a-z_]+)"|_Streak\(states, "([a-z_]+)"'
@@ -101,11 +105,12 @@ def test_the_figures_on_thresholds_come_out() -> None:
     assert printed.getvalue() == expected
 
 
-@pytest.mark.skipif(shutil.which("mkdocs") is None, reason="mkdocs is not installed (make docs)")
+@pytest.mark.skipif(MKDOCS is None, reason="mkdocs is not installed (make docs)")
 def test_the_site_loads_nothing_from_outside(tmp_path: Path) -> None:
     # Not --quiet: then warnings are not counted, and --strict lets everything pass.
+    assert MKDOCS is not None
     done = subprocess.run(
-        ["mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        [MKDOCS, "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT, check=False, capture_output=True, text=True,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )  # fmt: skip
