@@ -22,9 +22,10 @@ def serve(settings: DashboardSettings) -> None:
     for path in (listen.tls_cert, listen.tls_key):
         if path is not None and not path.is_file():
             raise ConfigError(f"listen: {path}: no such file; give certificate and key as PEM")
+    dashboard = Dashboard(settings)
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(Dashboard(settings)),
+            make_app(dashboard),
             host=listen.host,
             port=listen.port,
             ssl_certfile=None if listen.tls_cert is None else str(listen.tls_cert),
@@ -45,3 +46,10 @@ def serve(settings: DashboardSettings) -> None:
             f"listen: {listen.host}:{listen.port} cannot be used; choose another port, or end what "
             "listens there"
         ) from None
+    except OSError as error:
+        # Where uvicorn reads certificate and key, before the application begins and ends anything.
+        dashboard.stop()
+        raise ConfigError(
+            f"listen: {listen.tls_cert}, {listen.tls_key}: expected a certificate and its key as "
+            f"PEM: {error.strerror or error}"
+        ) from error
