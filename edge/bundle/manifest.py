@@ -191,7 +191,7 @@ class Recipe(Settings):
         return self
 
 
-ThresholdMethod = Literal["split-conformal", "cross-conformal", "augmented-views"]
+ThresholdMethod = Literal["split-conformal", "cross-conformal", "augmented-views", "fresh-parts"]
 
 
 class Threshold(Settings):
@@ -202,7 +202,9 @@ class Threshold(Settings):
             `cross-conformal`: every part was held out once from one of several trainings, and
             every part counts once, however many scores it has (docs/adr/0036). `augmented-views`:
             there was one part, and its score is the highest of changed views of its own picture;
-            how other parts do is unknown (docs/adr/0039).
+            how other parts do is unknown (docs/adr/0039). `fresh-parts`: set anew on parts that
+            training has not seen, judged by the bundle itself; every part counts once
+            (docs/adr/0048).
         value: the rank-th smallest calibration score.
         alpha: false-reject rate the threshold stands for.
         n: calibration scores; `groups`: independent parts they come from.

@@ -1,4 +1,4 @@
-"""edge-calibrate: measure what a camera's place does to pictures, and teach where a part lies."""
+"""edge-calibrate (more than 300 lines: five commands): lens, scale, place, and the threshold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ EPILOG = """Examples:\n
   edge-calibrate rectify flat.png --pitch-mm 5 --board 9x6 --out place.yaml\n
   edge-calibrate scale flat.png --pitch-mm 5 --board 9x6 --out place.yaml\n
   edge-calibrate scale ruler.png --length-mm 100 --between 212,388,1041,402 --out place.yaml\n
-  edge-calibrate align good.png --box 300,220,200,160 --out geometry.yaml
+  edge-calibrate align good.png --box 300,220,200,160 --out geometry.yaml\n
+  edge-calibrate threshold bundles/pcb --data fresh/ --rate 1% --out bundles/pcb-2
 """
 app = make_app()
 
@@ -46,7 +47,7 @@ Out = Annotated[
 
 @app.callback()
 def calibrate() -> None:
-    """Measure lens, perspective and scale of a camera's place, or teach where a part lies."""
+    """Measure a camera's place, teach where a part lies, or set the threshold of a bundle anew."""
 
 
 @app.command(epilog=EPILOG)
@@ -202,6 +203,56 @@ def align(
     write_sections(out, {"alignment": taught})
     say(f"alignment: template of {width}x{height} px, found again when moved; {out}")
     say_next("edge-train", "--data", "DATA", "--geometry", out, "--out", "RUN")
+
+
+@app.command(epilog=EPILOG)
+def threshold(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", show_default=False)],
+    rate: Annotated[str, typer.Option(help="false-reject rate, such as 1%", show_default=False)],
+    out: Annotated[Path, typer.Option(help="new folder for the new version", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option(help="folder of good parts, and maybe labelled defects")
+    ] = None,
+    archive: Annotated[Path | None, typer.Option(help="raw archive of a station")] = None,
+    camera: Annotated[str | None, typer.Option(help="camera to show good parts to")] = None,
+    since: Annotated[str | None, typer.Option(help="--archive: 2026-05-01, UTC")] = None,
+    until: Annotated[str | None, typer.Option(help="--archive: before this moment")] = None,
+    all_good: Annotated[
+        bool,
+        typer.Option("--all-good", help="--archive: parts of unknown truth were good; a verdict "
+                     "is no truth"),
+    ] = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="--camera: parts; default twice what the rate needs")
+    ] = None,
+    product: Annotated[
+        str | None, typer.Option(help="whose threshold, of a bundle that serves several products")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="part that does not count")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="who; default user and computer")] = None,
+    version: Annotated[str | None, typer.Option(help="default one more than before")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="also write the histogram as a page")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="0 = physical cores")] = 0,
+) -> None:  # fmt: skip
+    """Set the threshold of a bundle anew, by good parts that training has not seen.
+
+    Refuses parts whose days, cameras or order differ so much that the rate would not hold. Exit
+    codes: 0 done, 2 usage, 3 bundle, 5 camera, 10 the parts support no such threshold.
+    """
+    setup_logging("warning")
+    from edge.cli.calibrate_threshold import Options, recalibrate
+
+    recalibrate(
+        Options(
+            bundle, out, rate, data=data, archive=archive, camera=camera, since=since, until=until,
+            all_good=all_good, count=count, product=product, leave_out=tuple(leave_out or ()),
+            by=by, version=version, report=report, threads=threads,
+        )
+    )  # fmt: skip
 
 
 def main() -> None:

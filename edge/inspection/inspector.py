@@ -96,6 +96,14 @@ class Inspector:
                     "bundle with edge-build"
                 )
 
+    def golden_score(self, pixels_bgr: NDArray[np.uint8]) -> float:
+        """Score a golden picture, which is a view: geometry and place leave it alone.
+
+        Raises:
+            InferenceError: the engine fails.
+        """
+        return float(self._scorer.score(pixels_bgr).score)
+
     def inspect(self, frame: Frame) -> Inspected:
         """Inspect one frame; failures become `error` results.
 
