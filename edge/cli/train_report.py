@@ -22,6 +22,8 @@ def report(out: Path, method: str, options: Options, record: RunRecord) -> list[
         if record.types is not None:
             names_only = getattr(options, "names_only", False)
             lines += _types(out, record, record.types, names_only=names_only)
+    elif method == "update":
+        lines += _update(out)
     elif method == "inp-former":
         lines += _refined_mask(out, record) + _suspicious(out, record)
     else:
@@ -159,6 +161,17 @@ def _false_rejects(out: Path, record: RunRecord) -> list[str]:
         f"more than {max(0.0, trial.good_rise):.4f}"
     )
     return [line]
+
+
+def _update(out: Path) -> list[str]:
+    """What an update has learned, and what it did."""
+    import json
+
+    from edge.methods.update.fit import UPDATE
+    from edge.methods.update.words import as_lines
+
+    found = json.loads((out / UPDATE).read_text(encoding="utf-8"))
+    return [f"{out}: {line}" for line in as_lines(found)]
 
 
 def _change(before: float | None, after: float | None) -> str:

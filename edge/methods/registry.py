@@ -18,6 +18,7 @@ MODULES = {
     "dapo": "edge.methods.dapo.method",
     "promptmad": "edge.methods.promptmad.method",
     "types": "edge.methods.types.method",
+    "update": "edge.methods.update.method",
 }
 
 

@@ -68,7 +68,7 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
         DataError: a data folder cannot be used.
         TrainingError: `run` cannot learn labels, `folder` is taken, or nothing is labelled.
     """
-    record, detector = _read(request.run)
+    record, detector = read_run(request.run)
     if folder.exists() and any(path.name != ASIDE for path in folder.iterdir()):
         raise TrainingError(f"--out {folder}: is not empty; choose another, or --fresh")
     sets = [viewed_set(read_image_set(data), record.geometry) for data in request.data]
@@ -136,7 +136,12 @@ def _with_types(
     )
 
 
-def _read(run: Path) -> tuple[RunRecord, Detector]:
+def read_run(run: Path) -> tuple[RunRecord, Detector]:
+    """Read a run that can learn labels.
+
+    Raises:
+        TrainingError: it is of another method, not trained, or damaged.
+    """
     record = read_record(run)
     if not isinstance(record.model, ModelSettings):
         raise TrainingError(

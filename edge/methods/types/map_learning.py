@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from edge.data.false_rejects import read_false_rejects
+from edge.data.false_rejects import FalseRejects, read_false_rejects
 from edge.data.frames import InputShape
 from edge.data.image_set import ImageSet, Sample
 from edge.data.products import Products, read_products
@@ -88,8 +88,7 @@ def learn_map(
         DataError: a picture cannot be used.
         TrainingError: false rejects are given, but the map may not learn.
     """
-    record, detector, calibration, products, shape, known = ground
-    learned = Learned(detector, calibration, None, record.false_rejects, is_changed=False)
+    record, detector, products = ground.record, ground.detector, ground.products
     may_learn = not wanted.names_only and detector.settings.map.chain == "calibrated"
     if wanted.false_rejects is not None and not (may_learn and products is not None):
         raise TrainingError(
@@ -97,12 +96,45 @@ def learn_map(
             "products in --data, and no --names-only"
         )
     if products is None or not may_learn:
-        return learned
-    negatives = None
+        return unchanged(ground)
+    rejects = None
     if wanted.false_rejects is not None:
-        assert isinstance(record.training, TrainingSettings)  # noqa: S101 - inp-former's own
         good = (*products.train, *products.held_out)
         rejects = read_false_rejects(wanted.false_rejects, wanted.data, good, record.geometry)
+    return learn_labels(ground, rejects, own, wanted.seed, progress)
+
+
+def unchanged(ground: Ground) -> Learned:
+    """A run that learns nothing."""
+    rejects = ground.record.false_rejects
+    return Learned(ground.detector, ground.calibration, None, rejects, is_changed=False)
+
+
+def learn_labels(
+    ground: Ground,
+    rejects: FalseRejects | None,
+    own: Sequence[Sample],
+    seed: int,
+    progress: Progress,
+) -> Learned:
+    """Let the map learn false rejects and labelled defects; each is kept where its trial allows it.
+
+    Args:
+        ground: with products, of a run with a calibrated map.
+        rejects: good parts that the station rejected; None for none.
+        own: labelled defects, with masks or without; () for none.
+        seed: of what is chosen at random.
+        progress: of the stages "false rejects", "defects" and "calibration".
+
+    Raises:
+        DataError: a picture cannot be used.
+        TrainingError: no defect shows.
+    """
+    record, detector, _, products, shape, known = ground
+    assert products is not None  # noqa: S101 - the caller has looked
+    learned, negatives = unchanged(ground), None
+    if rejects is not None:
+        assert isinstance(record.training, TrainingSettings)  # noqa: S101 - inp-former's own
         advance = progress("false rejects", reject_units(rejects, products))
         lesson = learn_false_rejects(
             detector, rejects, products, shape, record.training, advance, known
@@ -116,7 +148,7 @@ def learn_map(
     judged: list[Trial] = []
     advance = progress("defects", learning_units(own, products))
     detector, probe = learn_defects(
-        learned.detector, own, products, shape, wanted.seed, advance, negatives, known, judged
+        learned.detector, own, products, shape, seed, advance, negatives, known, judged
     )
     if not probe.is_kept:
         return learned._replace(probe=probe)

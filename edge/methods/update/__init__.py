@@ -1,0 +1,1 @@
+"""Updates of a finished run by what people said of its verdicts."""
