@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.console import make_app, run, say
+from edge.cli.console import make_app, run, say, say_next
 from edge.cli.import_anomalib import EPILOG as IMPORT_EPILOG
 from edge.cli.import_anomalib import import_anomalib
 
@@ -66,6 +66,7 @@ def keygen(
     public, name = write_key_pair(out)
     say(f"{out}: private key, keep it off the stations")
     say(f"{public}: public key {name}, for trust.public_keys of station files")
+    say_next("edge-bundle", "sign", "BUNDLE", "--key", out)
 
 
 @app.command(epilog=EPILOG)
@@ -95,6 +96,7 @@ def sign(
     text = made.model_dump_json(indent=2, by_alias=True)
     write_text(opened.folder / SIGNATURE, text + "\n")
     say(f"{bundle}: {MANIFEST} {opened.id[:12]} signed by {made.signer}, key {made.key_id}")
+    say_next("edge-bundle", "verify", bundle, "--key", "PUBLIC_KEY")
 
 
 @app.command(epilog=EPILOG)
@@ -119,6 +121,7 @@ def verify(
         f"{bundle}: {opened.manifest.name} {opened.manifest.version} ({opened.id[:12]}) is whole, "
         f"signed by {opened.signed_by}, key {found.key_id}, {found.when}"
     )
+    say_next("edge-bundle", "install", bundle, "--into", "DIR", "--station", "STATION.yaml")
 
 
 @app.command(epilog=EPILOG)
@@ -141,6 +144,10 @@ def install(
     opened = _installed(into, station, key, by).install(bundle, activate=not stage)
     done = "is staged" if stage else "is current"
     say(f"{into}: {opened.manifest.name} {opened.manifest.version} ({opened.id[:12]}) {done}")
+    if stage:
+        say_next("edge-bundle", "activate", into, opened.id[:12])
+    else:
+        say_next("edge-infer", station or "STATION.yaml", "--check")
 
 
 @app.command(epilog=EPILOG)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.console import make_app, progress, run, setup_logging
+from edge.cli.console import make_app, progress, run, say_next, setup_logging
 
 if TYPE_CHECKING:
     from edge.bundle.store import Bundle
@@ -100,6 +100,7 @@ def _evaluate(
         print(json.dumps({**result.as_json(), **told}))
     else:
         print_evaluation(result, bundle, images.name)
+        say_next("edge-infer", "STATION.yaml", "--bundle", bundle.folder, "--check")
 
 
 def _compare(
@@ -128,6 +129,7 @@ def _compare(
         print(json.dumps(comparison_json(comparison, bundles, images, data)))
     else:
         print_comparison(comparison, titles, images.name)
+        say_next("edge-infer", "STATION.yaml", "--bundle", bundles[0].folder, "--check")
 
 
 def _inspected(
