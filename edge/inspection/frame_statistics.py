@@ -169,7 +169,9 @@ def _longest(is_set: NDArray[np.bool_]) -> int:
     """Length of the longest run of True."""
     if not is_set.any():
         return 0
-    edges = np.flatnonzero(np.diff(is_set, prepend=False, append=False))
+    padded = np.zeros(len(is_set) + 2, bool)  # np.diff would do it in four times the time
+    padded[1:-1] = is_set
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
     return int((edges[1::2] - edges[::2]).max())
 
 
