@@ -2,7 +2,7 @@
 
 Every picture is described by the features at its highest place, or within the drawing. A ridge
 regression tells good from defective, and each picture is judged by a fit without its part. A label
-is suspect where its picture lies deeper among the others than most of these do.
+is suspect where its picture lies deeper among the others than a share of these does.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 RIDGE = 1.0
 # Fewer of a kind say nothing of what is usual.
 LEAST = 4
-# A label is suspect beyond this quantile of the values of the others.
-DEEP = 0.5
+# A label is suspect deeper among the others than this share of them.
+DEEP = 0.25
 
 
 def suspects(
@@ -43,7 +43,7 @@ def suspects(
     good, defects = values[is_good], values[~is_good]
     found = nothing.copy()
     found[is_good] = good > max(0.0, np.quantile(defects, DEEP))
-    found[~is_good] = defects < min(0.0, np.quantile(good, DEEP))
+    found[~is_good] = defects < min(0.0, np.quantile(good, 1 - DEEP))
     return found
 
 
