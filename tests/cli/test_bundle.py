@@ -74,7 +74,7 @@ def test_bundles_are_installed_listed_and_rolled_back(tmp_path: Path) -> None:
         done = edge_bundle("install", bundle, "--into", folder, "--by", "Eve")
         assert done.returncode == 0, done.stderr
     assert "lid 2 (" in done.stdout
-    assert done.stdout.endswith(") is current\n")
+    assert ") is current\nnext: edge-infer " in done.stdout
     back = edge_bundle("rollback", folder)
     assert (back.returncode, "lid 1 (" in back.stdout) == (0, True), back.stderr
     listed = edge_bundle("list", folder).stdout
