@@ -167,10 +167,9 @@ def _update(out: Path) -> list[str]:
     """What an update has learned, and what it did."""
     import json
 
-    from edge.methods.update.fit import UPDATE
-    from edge.methods.update.words import as_lines
+    from edge.cli.update_report import FILE, as_lines
 
-    found = json.loads((out / UPDATE).read_text(encoding="utf-8"))
+    found = json.loads((out / FILE).read_text(encoding="utf-8"))
     return [f"{out}: {line}" for line in as_lines(found)]
 
 
