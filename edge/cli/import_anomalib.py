@@ -55,7 +55,8 @@ def import_anomalib(
     from edge.cli.tables import print_bundle
     from edge.cli.train_options import pair
     from edge.toolchain.anomalib_import.card import limits, own_threshold
-    from edge.toolchain.anomalib_import.importing import ImportRequest, import_export
+    from edge.toolchain.anomalib_import.importing import import_export
+    from edge.toolchain.anomalib_import.request import ImportRequest
 
     request = ImportRequest(
         export=export,

@@ -41,6 +41,7 @@ from edge.inspection.scorer import FrameScorer
 from edge.toolchain.anomalib_import.card import MOST, Facts, card_text
 from edge.toolchain.anomalib_import.exported_model import ExportedModel, read_export
 from edge.toolchain.anomalib_import.frame_graph import write_frame_graph
+from edge.toolchain.anomalib_import.request import ImportRequest, network_size
 from edge.toolchain.anomalib_import.seen_area import SeenArea, find_seen_area
 from edge.toolchain.anomalib_import.session import REFERENCE, ExportSession, Judged
 from edge.toolchain.packing.bundle_folder import (
@@ -63,30 +64,6 @@ from edge.training.run_folder import Calibration
 METHOD = "anomalib"
 GRAPH = "models/anomalib.fp32.onnx"
 LEAST_PICTURES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRequest:
-    """Which export to import, and what the bundle is to say.
-
-    Attributes:
-        export: ONNX file of anomalib 2.x.
-        data: folder of good pictures that the model has not seen.
-        size_wh: network input; None takes the export's, or the size of the pictures where the
-            export takes any.
-        name, version, alpha, mm_per_px, licence: see PackOptions.
-        seed: of the synthetic defects.
-    """
-
-    export: Path
-    data: Path
-    size_wh: tuple[int, int] | None = None
-    name: str | None = None
-    version: str = "1"
-    alpha: float | None = None
-    mm_per_px: float | None = None
-    licence: str = "not stated"
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +111,7 @@ def import_export(request: ImportRequest, out: Path, progress: Progress) -> Impo
             f"--data {request.data}: expected at least {LEAST_PICTURES} good pictures in it or in "
             f"its train/good, found {len(images.train)}"
         )
-    model = _ready(exported, _size(request, exported, images.train), images.train)
+    model = _ready(exported, network_size(request, exported, images.train), images.train)
     count = len(images.train)
     calibration, called = _calibrate(
         model, images.train, request.seed, progress("good pictures", count)
@@ -160,27 +137,6 @@ def import_export(request: ImportRequest, out: Path, progress: Progress) -> Impo
         open_bundle(folder)
         swap(folder, place)
     return Imported(open_bundle(out), calibration, facts)
-
-
-def _size(
-    request: ImportRequest, exported: ExportedModel, samples: Sequence[Sample]
-) -> tuple[int, int]:
-    """Return the size of the network input."""
-    if exported.size_wh is not None:
-        if request.size_wh not in (None, exported.size_wh):
-            width, height = exported.size_wh
-            raise DataError(f"--input: this export takes {width}x{height} alone; leave it out")
-        return exported.size_wh
-    if request.size_wh is not None:
-        return request.size_wh
-    sizes = sorted({read_view(sample).size_wh for sample in samples})
-    if len(sizes) > 1:
-        (width, height), other = sizes[0], sizes[-1]
-        raise DataError(
-            f"--data {request.data}: expected pictures of one size, as the export resizes them "
-            f"itself, found {width}x{height} and {other[0]}x{other[1]}; give the size with --input"
-        )
-    return sizes[0]
 
 
 def _ready(exported: ExportedModel, size_wh: tuple[int, int], samples: Sequence[Sample]) -> _Model:

@@ -18,7 +18,8 @@ from edge.errors import DataError, ExportError, ThresholdError
 from edge.inspection.inspector import Inspector
 from edge.inspection.scorer import FrameScorer
 from edge.picture_file import encode_picture
-from edge.toolchain.anomalib_import.importing import Imported, ImportRequest, import_export
+from edge.toolchain.anomalib_import.importing import Imported, import_export
+from edge.toolchain.anomalib_import.request import ImportRequest
 from tests.support.anomalib_pictures import VALIDATED, plate
 
 MODELS = Path(__file__).parents[2] / "models" / "anomalib"
