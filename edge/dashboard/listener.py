@@ -59,7 +59,9 @@ class Listener:
         self._plant = plant
         self._news = news
         client_id = settings.client_id or f"edge-dashboard-{uuid7()[-12:]}"
-        self._link = Link(settings, client_id, on_message=self._hear, resume=False)
+        # Under a name of its own the broker keeps what it misses, for an hour.
+        is_known = settings.client_id is not None
+        self._link = Link(settings, client_id, on_message=self._hear, resume=is_known)
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._open: dict[str, tuple[_Asked, float]] = {}  # by cmd_id; when it is sent again
         self._stop = threading.Event()

@@ -142,3 +142,25 @@ def test_a_broker_that_comes_back_is_used_again(scene: Scene) -> None:
     wait_until(lambda: scene.listener.is_connected, 30)
     wait_until(lambda: scene.plc.commands, 30, "the command that waited for the broker")
     assert not answer.done()
+
+
+def test_what_was_missed_comes_later_under_a_client_id(tmp_path: Path) -> None:
+    broker = BrokerProcess("mosquitto", tmp_path).start()
+    file = HistoryFile(tmp_path / "data")
+    settings = MqttSettings(port=broker.port, client_id="page")
+    plc = Plc(broker.port)
+
+    def listener() -> Listener:
+        history = History(file, RetentionSettings())
+        made = Listener(settings, history, Plant(), LiveNews())
+        made.start()
+        wait_until(lambda: made.is_connected, 20)
+        return made
+
+    listener().stop()
+    plc.publish("top/result", result(1))
+    second = listener()
+    wait_until(lambda: len(HistoryQueries(file).results(ResultFilter())) == 1, 20)
+    second.stop()
+    plc.client.loop_stop()
+    broker.stop()
