@@ -1,7 +1,8 @@
-"""Types on runs that cut frames into tiles: regions of tiles, and the command."""
+"""Types on runs that cut frames into tiles: regions of tiles, and the commands from end to end."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.bundle.store import open_bundle
 from edge.data.frames import InputShape
 from edge.data.image_set import read_image_set, read_mask
+from edge.methods.inp_former.fit import fit
+from edge.methods.inp_former.request import Request
+from edge.methods.inp_former.training_settings import TrainingSettings
+from edge.methods.presets import find_preset
 from edge.methods.run import read_model, read_record
 from edge.methods.types.regions import labelled_regions
 
@@ -63,12 +69,17 @@ def command(name: str, *arguments: object) -> str:
 
 
 @pytest.mark.slow
-def test_a_run_with_tiles_learns_labels_by_the_command(plates: Path, tmp_path: Path) -> None:
-    run, named = tmp_path / "run", tmp_path / "named"
-    command(
-        "train", "--data", plates, "--out", run, "--tiles", "2x1", "--size", "96x128",
-        "--steps", "60",
-    )  # fmt: skip
+def test_small_defects_on_large_frames_get_names(plates: Path, tmp_path: Path) -> None:
+    run, named, bundle = tmp_path / "run", tmp_path / "named", tmp_path / "bundle"
+    request = Request(
+        data=plates,
+        preset=find_preset("lite"),
+        size_wh=(96, 128),
+        tiles_wh=(2, 1),
+        overlap=0.1,
+        training=TrainingSettings(steps=60, tokens=0, warmup=20, probe_defects=35),
+    )
+    fit(request, run, lambda _stage, _total: lambda _done: None)
     said = command(
         "train", "--method", "types", "--run", run, "--data", plates, "--labelled", "2",
         "--out", named,
@@ -78,7 +89,17 @@ def test_a_run_with_tiles_learns_labels_by_the_command(plates: Path, tmp_path: P
         assert f"{kind}: 2 pictures with masks, 0 without, 2 regions learned" in said
     assert "2 more than --labelled 2" in said
     record = read_record(named)
-    assert record.tiles_wh == (2, 1)
-    assert set(record.model.types) == set(kinds)
     assert record.types is not None
     assert record.types.probe is not None
+    command("build", named, "--out", bundle)
+    packed = open_bundle(bundle)
+    assert packed.recipe.tiles_wh == (2, 1)
+    assert set(packed.recipe.defect_types) == set(kinds)
+    (parity,) = packed.manifest.parity
+    assert parity.map_difference < 1e-4, "joined tiles agree as whole frames do"
+    assert parity.type_difference is not None
+    found = json.loads(command("eval", bundle, "--data", plates, "--json").splitlines()[-1])
+    assert found["left_out"] == 2 * len(kinds)
+    assert found["type_accuracy"] is not None
+    assert found["segmentation"]["auroc"] > 0.6
+    assert set(found["segmentation"]["per_type"]) == {"good", *kinds}
