@@ -37,7 +37,7 @@ from edge.methods.inp_former.training_settings import TrainingSettings
 from edge.methods.presets import find_preset
 from edge.methods.run import read_calibration, read_model
 from edge.methods.run_record import RunRecord
-from edge.toolchain.packing.thresholds import fit_threshold
+from edge.toolchain.packing.thresholds import calibrated_threshold
 from edge.training.feature_cache import extract
 
 BATCH = 16
@@ -135,7 +135,7 @@ def main() -> None:
             if name not in tests:
                 tests[name] = TestPictures(images, record.model, record.weights, options.most)
             calibration = read_calibration(run)
-            threshold = fit_threshold(calibration.scores, calibration.groups)
+            threshold = calibrated_threshold(calibration)
             row = {
                     "set": name, "draw": draw, "parts": parts, "cpu_s": seconds,
                     "alpha": threshold.alpha, "bound95": threshold.bound95,
