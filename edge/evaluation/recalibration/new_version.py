@@ -9,8 +9,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from edge.atomic_file import write_text
 from edge.bundle.documents import GoodScores
 from edge.bundle.manifest import MANIFEST, Golden, Threshold, Thresholds
@@ -18,6 +16,7 @@ from edge.bundle.operating_points import OPERATING_POINTS
 from edge.bundle.recalibration import RECALIBRATION, Recalibration
 from edge.bundle.store import CARD, GOLDEN, THRESHOLDS, Bundle, open_bundle, sha256
 from edge.bundle.values import MAX_TOLERANCE
+from edge.config.reader import Settings
 from edge.errors import ThresholdError, WriteError
 from edge.inspection.inspector import Inspector
 
@@ -177,5 +176,5 @@ def card_section(new: NewThreshold) -> str:
     )
 
 
-def _write_json(path: Path, model: BaseModel) -> None:
+def _write_json(path: Path, model: Settings) -> None:
     write_text(path, model.model_dump_json(indent=2, by_alias=True) + "\n")

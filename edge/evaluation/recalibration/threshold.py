@@ -102,7 +102,7 @@ def _tested(good: Sequence[Score], parts: Sequence[str]) -> tuple[GroupTest, ...
         ThresholdError: a group differs from the others.
     """
     first = set(parts[: len(parts) // 2])
-    factors = {
+    factors: dict[str, list[str | None]] = {
         "day": [each.day for each in good],
         "camera": [each.camera for each in good],
         "order": ["first half" if each.part in first else "second half" for each in good],
