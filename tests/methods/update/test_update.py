@@ -83,12 +83,12 @@ def test_reviews_teach_and_the_proof_is_kept_with_the_run(
     document = json.loads((out / "update.json").read_text())
     assert [len(names) for names in document["left_out"].values()] == [1]
     assert "of parts that --data holds" in document["left_out"]
-    assert len(document["reviews"]) == 12
-    assert document["trials"]["defects"]["defects"] == 8
+    assert len(document["reviews"]) == 14
+    assert document["trials"]["defects"]["defects"] == 10
     assert document["trials"]["false_rejects"]["pictures"] == 4
     assert document["is_changed"]
     proof = document["proof"]
-    assert (proof["good"], proof["defective"], proof["reviews"]) == (10, 20, 12)
+    assert (proof["good"], proof["defective"], proof["reviews"]) == (10, 20, 14)
     assert proof["after"]["recall_at_5_percent"] >= proof["before"]["recall_at_5_percent"]
     rows = (out / "frozen_test.csv").read_text().splitlines()
     assert rows[0] == "file,label,sha256"
