@@ -100,7 +100,10 @@ setup(
         "edge.messages": ["schemas/*.json", "findings/*.yaml"],
         "edge.networks.text": ["*.yaml"],
         "edge.dashboard": [
-            "templates/*.html", "translations/*.yaml", "static/*", "static/vendor/*",
+            "templates/*.html",
+            "translations/*.yaml",
+            "static/*",
+            "static/vendor/*",
         ],
     },
     cmdclass={"build_py": BuildWithTargets},
