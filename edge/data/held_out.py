@@ -130,7 +130,11 @@ def check_orientation(images: ImageSet) -> None:
     lying = [s for s, (width, height) in zip(images.train, sizes, strict=True) if width > height]
     standing = [s for s, (width, height) in zip(images.train, sizes, strict=True) if width < height]
     counted = Counter(sizes).most_common()
-    if lying and standing:
+    # The same size turned by a quarter comes of a camera or a part that was turned. Cut-outs of
+    # parts have many sizes, and may well lie and stand.
+    wide = {size for size in sizes if size[0] > size[1]}
+    tall = {(height, width) for width, height in sizes if width < height}
+    if wide and tall and (wide <= tall or tall <= wide):
         named = ", ".join(f"{count} of {w}x{h}" for (w, h), count in counted[:3])
         raise DataError(
             f"--data {images.name}: some good pictures lie and others stand ({named}; such as "

@@ -109,3 +109,15 @@ def test_test_pictures_that_are_trained_on_are_named(
     assert "1 test pictures are copies of pictures to train on" in caplog.text
     assert "test/good/x.png = train/good/p03.png" in caplog.text
     assert "1 test pictures have two labels: test/spot/y.png = test/good/t0.png" in caplog.text
+
+
+def test_cut_outs_of_parts_may_lie_and_stand(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Parts that were cut out of larger pictures have many sizes; nothing was turned."""
+    for index, (width, height) in enumerate([(90, 120), (100, 118), (140, 100)]):
+        picture = part(np.random.default_rng(index), (width, height))
+        cv2.imwrite(str(folder / f"train/good/cut{index}.png"), picture)
+    train, held_out = hold_out_parts(read_image_set(folder), 0)
+    assert len(train) + len(held_out) == 27
+    assert "have 4 sizes" in caplog.text
