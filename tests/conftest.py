@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import signal
 from pathlib import Path
@@ -44,6 +45,13 @@ def pytest_report_header() -> str | None:
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the state of commands and the key of engines out of the user's own folder."""
     os.environ["EDGE_STATE_DIR"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def usual_log() -> None:
+    """Undo what a command, run within the process by an earlier test, asked of the log."""
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

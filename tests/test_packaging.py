@@ -66,6 +66,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel_names: set[str]) -> None
         for path in (ROOT / "edge").rglob("*")
         if path.suffix in {".py", ".json", ".yaml"} and "__pycache__" not in path.parts
     }
+    page = ROOT / "edge" / "dashboard"
+    for folder in ("templates", "static"):
+        served = [path for path in (page / folder).rglob("*") if path.is_file()]
+        assert len(served) > 5
+        sources |= {path.relative_to(ROOT).as_posix() for path in served}
     profiles = {f"{TARGETS}/{path.name}" for path in (ROOT / "build" / "targets").iterdir()}
     assert len(profiles) > 5
     inside = {name for name in wheel_names if ".dist-info/" not in name}
@@ -109,6 +114,7 @@ def test_wheel_has_the_commands(wheel: Path, wheel_names: set[str]) -> None:
         "edge-infer", "edge-watch", "edge-command", "edge-doctor", "edge-bench", "edge-train",
         "edge-build", "edge-build-engine", "edge-import", "edge-recipe", "edge-eval",
         "edge-explain", "edge-grab", "edge-archive", "edge-bundle", "edge-calibrate",
+        "edge-dashboard",
     }  # fmt: skip
 
 

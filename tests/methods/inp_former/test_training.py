@@ -99,6 +99,7 @@ def test_a_finished_run_holds_everything(run: Path) -> None:
         "frames.npz",
         "golden",
         "log.jsonl",
+        "suspicious.csv",
     }
     assert names == expected, "neither features nor checkpoints are left"
     record, calibration = read_record(run), read_calibration(run)
