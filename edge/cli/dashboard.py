@@ -63,7 +63,7 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
     role: Annotated[str, typer.Option(help="viewer, operator or engineer")] = "viewer",
     password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="first line: the password; else it is asked")
+        Path | None, typer.Option(metavar="FILE", help="holds the password; else it is asked")
     ] = None,
     file: File = DEFAULT,
 ) -> None:
@@ -111,9 +111,9 @@ def _settings(file: Path) -> DashboardSettings:
 
 def _password(path: Path | None) -> str:
     if path is not None:
-        from edge.mqtt.credentials import read_secret_text
+        from edge.secret_file import read_secret
 
-        return read_secret_text(path, "--password-file").splitlines()[0]
+        return read_secret(path, "--password-file")
     if not sys.stdin.isatty():
         raise ConfigError("password: expected a terminal to ask on, or --password-file FILE")
     password = getpass.getpass("password: ")

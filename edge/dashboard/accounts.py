@@ -98,7 +98,8 @@ class Accounts:
         with self._lock:
             known = dict(self._read())
             if known.pop(name, None) is None:
-                raise ConfigError(f"NAME: expected one of {', '.join(known) or 'none'}, got {name}")
+                there = f"expected one of {', '.join(known)}" if known else "there is no account"
+                raise ConfigError(f"NAME: {there}, got {name}")
             self._write(known)
 
     def find(self, name: str) -> Account | None:

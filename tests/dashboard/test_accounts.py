@@ -61,3 +61,22 @@ def test_accounts_from_the_command_line(tmp_path: Path) -> None:
     assert run(app, ["account", "list", *file]).output == "anna engineer\n"
     assert run(app, ["account", "remove", "anna", *file]).exit_code == 0
     assert run(app, ["account", "list", *file]).output == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "expected a password, the file is empty"), ("one\ntwo\n", "found several lines")],
+)
+def test_a_file_that_holds_no_password_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "dashboard.yaml").write_text("folder: data\n")
+    secret = tmp_path / "password"
+    secret.write_text(content)
+    secret.chmod(0o600)
+    file = ["--file", str(tmp_path / "dashboard.yaml")]
+    done = CliRunner().invoke(app, ["account", "add", "a", "--password-file", str(secret), *file])
+    assert isinstance(done.exception, ConfigError)
+    assert message in str(done.exception)
+    done = CliRunner().invoke(app, ["account", "remove", "a", *file])
+    assert "there is no account, got a" in str(done.exception)
