@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from edge.bundle.frame_limits import FrameFormat, FrameQuality
+from edge.bundle.openvino_ir_file import IR, values_beside
 from edge.bundle.values import (
     MAX_SCORES,
     MAX_VALUES,
@@ -48,23 +49,32 @@ class TensorSpec(Settings):
 
 
 class GraphFile(Settings):
-    """One ONNX file with everything needed to load it without opening it.
+    """One graph with everything needed to load it without opening it.
 
     A graph of role `detect` gives map and score, and may name types itself; one of role `types`
     gives `type_logits` (1, 1 + types, h, w) alone, row 0 normal, for parts that need a name. `form`
-    says for which runtimes an INT8 graph is made: no single one serves CPUs and TensorRT.
+    says for which runtimes an INT8 graph is made: no single one serves CPUs and TensorRT. Every
+    engine runs `format` onnx; OpenVINO alone runs `openvino_ir`, an .xml with its .bin beside it.
     """
 
     file: InsidePath
+    format: Literal["onnx", "openvino_ir"] = "onnx"
     role: Literal["detect", "types"] = "detect"
     form: Literal["any", "cpu", "trt"] = "any"
     precision: Literal["fp32", "fp16", "int8"]
     inputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=16)
     outputs: tuple[TensorSpec, ...] = Field(min_length=1, max_length=16)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files of the graph: `file`, and that of its values where they lie beside it."""
+        return (self.file,) if self.format == "onnx" else (self.file, values_beside(self.file))
+
     @model_validator(mode="after")
     def _names_differ(self) -> GraphFile:
         one_each([spec.name for spec in (*self.inputs, *self.outputs)])
+        if self.format == "openvino_ir" and not self.file.endswith(IR):
+            raise ValueError(f"file: expected {IR} for an OpenVINO IR, found {self.file}")
         return self
 
 
@@ -126,7 +136,7 @@ class Manifest(Settings):
 
     @model_validator(mode="after")
     def _graphs_are_hashed(self) -> Manifest:
-        missing = [graph.file for graph in self.graphs if graph.file not in self.files]
+        missing = [f for graph in self.graphs for f in graph.files if f not in self.files]
         if missing:
             raise ValueError(f"graphs without a hash: {missing}")
         roles = [graph.role for graph in self.graphs if graph.precision == "fp32"]

@@ -34,6 +34,7 @@ from edge.bundle.manifest import (
     Thresholds,
 )
 from edge.bundle.onnx_file import check_onnx
+from edge.bundle.openvino_ir_file import check_ir
 from edge.bundle.signature import Trust, check_signature
 from edge.errors import BundleCorrupt, BundleError, BundleIncompatible
 from edge.picture_file import decode_picture
@@ -219,10 +220,10 @@ def open_bundle(folder: Path, trust: Trust = NO_TRUST) -> Bundle:
     manifest = parse_document(folder / MANIFEST, text, Manifest)
     signed_by = check_signature(folder, text, trust)
     contents = Contents(folder, manifest.files)
-    graphs = {graph.file for graph in manifest.graphs}
+    graphs = {graph.file: graph for graph in manifest.graphs}
     for name in manifest.files:
         if name in graphs:
-            _check_graph(contents, name)
+            _check_graph(contents, graphs[name])
         else:
             contents.verify(name)
     thresholds = read_document(contents, THRESHOLDS, Thresholds)
@@ -257,13 +258,13 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_graph(contents: Contents, name: str) -> None:
-    """Verify a graph's file, and that it needs no other file."""
-    data = contents.read(name)
+def _check_graph(contents: Contents, graph: GraphFile) -> None:
+    """Verify a graph's file, and that it needs no file that is not listed."""
+    data = contents.read(graph.file)
     try:
-        check_onnx(data)
+        (check_onnx if graph.format == "onnx" else check_ir)(data)
     except ValueError as error:
-        raise BundleCorrupt(f"bundle {contents.folder}: {name}: {error}") from None
+        raise BundleCorrupt(f"bundle {contents.folder}: {graph.file}: {error}") from None
 
 
 def _check_numbers(bundle: Bundle, good: GoodScores) -> None:

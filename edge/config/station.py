@@ -47,17 +47,16 @@ Spin = Literal["off", "brief", "on"]
 class EngineSettings(Settings):
     """Which engine runs the bundle's graphs.
 
-    `backend`: `onnxruntime` runs the FP32 graphs on the CPU, the reference; `tensorrt`, `openvino`
-    and `onnxruntime_gpu` run what edge-build-engine has put into `folder`, and stop if nothing
-    of theirs has passed the parity check on this device; `auto` takes the fastest that has, else
-    ONNX Runtime on the CPU, and logs it.
+    `backend`: without it the reference runs, `onnxruntime` with the FP32 graphs on the CPU, or
+    `openvino` where the bundle's graph is an OpenVINO IR, which no other engine runs; `tensorrt`,
+    `openvino` and `onnxruntime_gpu` run what edge-build-engine has put into `folder`, and stop if
+    nothing of theirs has passed the parity check on this device; `auto` takes the fastest that has,
+    else the reference, and logs it.
     `threads` is for CPUs, `spin` for ONNX Runtime there (edge.engines.onnx.engine.session_options),
     `cuda` for TensorRT, `cuda_graph` for all on NVIDIA GPUs.
     """
 
-    backend: Literal["auto", "onnxruntime", "onnxruntime_gpu", "tensorrt", "openvino"] = (
-        "onnxruntime"
-    )
+    backend: Literal["auto", "onnxruntime", "onnxruntime_gpu", "tensorrt", "openvino"] | None = None
     threads: int = Field(default=0, ge=0, description="0 = physical cores")
     spin: Spin = "brief"
     folder: FilePath | None = None

@@ -40,8 +40,9 @@ def available_engines(bundle: Bundle, settings: EngineSettings) -> tuple[Availab
 
     `settings.backend` is ignored.
     """
+    runtime = "onnxruntime" if bundle.graph.format == "onnx" else "openvino"
     reference = AvailableEngine(
-        "onnxruntime", "fp32", lambda graph: load_reference(bundle, graph, settings)
+        runtime, "fp32", lambda graph: load_reference(bundle, graph, settings)
     )
     found = {(reference.backend, reference.precision): reference}
     for verified in find_verified(find_engine_dir(settings.folder), bundle.id):

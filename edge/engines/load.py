@@ -49,14 +49,16 @@ def engine_key(bundle: Bundle, info: EngineInfo) -> str:
     if info.key:
         return info.key
     graphs = (bundle.graph, *([bundle.types_graph] if bundle.types_graph else []))
-    hashes = (bundle.manifest.files[graph.file] for graph in graphs)
+    hashes = (bundle.manifest.files[file] for graph in graphs for file in graph.files)
     parts = (*hashes, info.backend, info.version, info.precision)
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
 
 def _load(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
     """Load the fastest verified engine of the backend; `graph` is the FP32 graph of its role."""
-    if settings.backend == "onnxruntime":
+    if graph.format == "openvino_ir":
+        return _load_ir(bundle, graph, settings)
+    if settings.backend in (None, "onnxruntime"):
         return load_reference(bundle, graph, settings)
     folder = find_engine_dir(settings.folder)
     refusal = (
@@ -106,9 +108,39 @@ def load_verified(
     return engine
 
 
+def _load_ir(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
+    """Load an OpenVINO IR on OpenVINO, whose parity was checked when the bundle was made.
+
+    Raises:
+        EngineLoadError: another backend is asked for, or it does not load.
+    """
+    if settings.backend not in (None, "auto", "openvino"):
+        raise EngineLoadError(
+            f"bundle {bundle.folder}: expected engine.backend openvino, which alone runs its "
+            f"OpenVINO IR, found {settings.backend}; set openvino, or leave the key out"
+        )
+    if settings.backend == "auto":
+        log.info("engine chosen role=%s backend=openvino precision=fp32 because=the graph is an "
+                 "OpenVINO IR", graph.role)  # fmt: skip
+    return load_reference(bundle, graph, settings)
+
+
 def load_reference(bundle: Bundle, graph: GraphFile, settings: EngineSettings) -> Engine:
-    """Load a graph of the bundle on ONNX Runtime; FP32 graphs passed parity when it was packed."""
+    """Load a graph of the bundle on the runtime that it passed parity on when it was packed.
+
+    That is ONNX Runtime on the CPU, or OpenVINO for an OpenVINO IR.
+
+    Raises:
+        EngineLoadError: it does not load.
+    """
     # Imported here: each backend's library is needed only where it is chosen.
+    if graph.format == "openvino_ir":
+        from edge.engines.openvino.engine import OpenVinoEngine
+
+        file, values = (bundle.manifest.files[file] for file in graph.files)
+        return OpenVinoEngine(
+            bundle.path(graph.file), graph, settings.threads, sha256=file, values_sha256=values
+        )
     from edge.engines.onnx.engine import OnnxEngine, can_spin_briefly
 
     if settings.spin == "brief" and not can_spin_briefly():
@@ -148,7 +180,8 @@ def _tensorrt(
 def _openvino(
     bundle: Bundle, graph: GraphFile, settings: EngineSettings, verified: VerifiedEngines
 ) -> Engine:
-    from edge.engines.openvino.engine import OpenVinoEngine, arithmetic_of, openvino_version
+    from edge.engines.openvino.engine import OpenVinoEngine, arithmetic_of
+    from edge.engines.openvino.library import openvino_version
 
     verified.check(openvino_version(), cpu_name())
     wanted = _of_bundle(bundle, graph, verified)

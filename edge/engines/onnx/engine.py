@@ -88,6 +88,10 @@ class OnnxEngine(Engine):
     ) -> None:
         self._inputs = {spec.name: spec for spec in graph.inputs}
         self._outputs = {spec.name: spec for spec in graph.outputs}
+        if graph.format != "onnx":
+            raise EngineLoadError(
+                f"{path}: expected an ONNX graph, found an OpenVINO IR; run it on OpenVINO"
+            )
         model = read_graph(path, sha256)
         try:
             # Its own fallback prints to standard output and hides why it was needed.

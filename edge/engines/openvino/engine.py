@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.manifest import GraphFile, TensorSpec
-from edge.engines.graph_file import read_graph
+from edge.engines.graph_file import read_graph, read_ir
 from edge.engines.onnx.engine import physical_cores
+from edge.engines.openvino.library import load_library, openvino_version, reason
 from edge.engines.protocol import Arrays, Engine, EngineInfo, check_inputs
 from edge.errors import EngineLoadError, InferenceError
 
@@ -18,8 +19,6 @@ from edge.errors import EngineLoadError, InferenceError
 # Here bf16 must be asked for, is named in EngineInfo, and is verified like any other precision.
 Arithmetic = Literal["fp32", "bf16"]
 _HINT: Final[dict[Arithmetic, str]] = {"fp32": "f32", "bf16": "bf16"}
-# Beginnings of lines that only name the place of an exception inside OpenVINO.
-_PLACES = ("Exception from", "Check '", "FrontEnd API failed")
 _DTYPES = {"u8": "uint8", "f32": "float32"}
 
 
@@ -34,34 +33,39 @@ class OpenVinoEngine(Engine):
         arithmetic: Arithmetic = "fp32",
         *,
         sha256: str | None = None,
+        values_sha256: str | None = None,
     ):
         """Load `path`.
 
         Args:
-            path: an ONNX file.
+            path: an ONNX file, or the .xml of an OpenVINO IR with its values beside it.
             graph: its description.
             threads: 0 means one per physical core.
             arithmetic: of what the graph has in FP32; `bf16` becomes the engine's precision.
             sha256: of the file; None for one that nobody else can have exchanged.
+            values_sha256: of the file of an IR's values; None likewise.
 
         Raises:
-            EngineLoadError: OpenVINO is not installed or does not load the file, its tensors differ
+            EngineLoadError: OpenVINO is not installed or does not load the graph, tensors differ
                 from `graph`, or this CPU does not compute in `arithmetic`.
         """
-        openvino = _library()
+        openvino = load_library()
         self._inputs = {spec.name: spec for spec in graph.inputs}
         self._outputs = {spec.name: spec for spec in graph.outputs}
         threads = threads or physical_cores()
-        version = openvino.__version__.partition("-")[0]
         precision = graph.precision if arithmetic == "fp32" else arithmetic
-        self.info = EngineInfo("openvino", version, precision, "CPU", threads)
-        content = read_graph(path, sha256)
+        self.info = EngineInfo("openvino", openvino_version(), precision, "CPU", threads)
+        content: tuple[bytes, ...]
+        if graph.format == "onnx":
+            content = (read_graph(path, sha256),)
+        else:
+            content = read_ir(path, sha256, values_sha256)
         try:
-            model = openvino.Core().read_model(content)
+            model = openvino.Core().read_model(*content)
             _check_graph(path, model, self._inputs, self._outputs)
             compiled = openvino.compile_model(model, "CPU", _settings(threads, arithmetic))
         except RuntimeError as error:
-            raise EngineLoadError(f"{path}: OpenVINO cannot load it: {_reason(error)}") from error
+            raise EngineLoadError(f"{path}: OpenVINO cannot load it: {reason(error)}") from error
         _check_arithmetic(path, compiled, arithmetic)
         self._request: Any = compiled.create_infer_request()
         self._buffers = {
@@ -81,7 +85,7 @@ class OpenVinoEngine(Engine):
         try:
             self._request.infer()
         except RuntimeError as error:
-            raise InferenceError(f"engine: OpenVINO failed: {_reason(error)}") from error
+            raise InferenceError(f"engine: OpenVINO failed: {reason(error)}") from error
         return {name: self._buffers[name] for name in self._outputs}
 
     def close(self) -> None:
@@ -92,25 +96,6 @@ class OpenVinoEngine(Engine):
 def arithmetic_of(precision: str) -> Arithmetic:
     """Return the arithmetic of float operators for the precision of a record or target."""
     return "bf16" if precision == "bf16" else "fp32"
-
-
-def openvino_version() -> str:
-    """Release of the installed OpenVINO, such as `2026.4.1`.
-
-    Raises:
-        EngineLoadError: it is not installed.
-    """
-    return str(_library().__version__).partition("-")[0]
-
-
-def _library() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise EngineLoadError(
-            f"OpenVINO: not installed ({error}); pip install 'edge-inspection[openvino]'"
-        ) from error
-    return openvino
 
 
 def _settings(threads: int, arithmetic: Arithmetic) -> dict[str, object]:
@@ -130,13 +115,6 @@ def _check_arithmetic(path: Path, compiled: Any, arithmetic: Arithmetic) -> None
             f"{path}: expected OpenVINO to compute in {_HINT[arithmetic]}, on this CPU it takes "
             f"{found}; choose a target with another precision"
         )
-
-
-def _reason(error: RuntimeError) -> str:
-    """Return the message of an OpenVINO error in one line, without the places in its sources."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith(_PLACES)]
-    return " ".join(said)[:300] or "it does not say why"
 
 
 def _check_graph(

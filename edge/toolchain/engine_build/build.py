@@ -102,6 +102,7 @@ def build_engines(
         ToolchainError: it cannot be built, or does not decide as the reference.
     """
     opened = open_bundle(bundle)
+    _check_format(opened)
     _check_batch(opened, target)
     _prepare(out, opened)
     build = _Build(opened, out, reference_outcomes(opened), force)
@@ -242,6 +243,14 @@ def _prepare(out: Path, bundle: Bundle) -> None:
         raise EngineBuildError(f"--out {problem}")
     graphs = [bundle.path(graph.file).stat().st_size for graph in bundle.manifest.graphs]
     check_disk(out, 2 * sum(graphs) + SPARE_BYTES)
+
+
+def _check_format(bundle: Bundle) -> None:
+    if bundle.graph.format != "onnx":
+        raise EngineBuildError(
+            f"bundle {bundle.folder}: expected ONNX graphs, found an OpenVINO IR, which OpenVINO "
+            "runs as it is; there is nothing to build: leave engine.backend out"
+        )
 
 
 def _check_batch(bundle: Bundle, target: TargetProfile) -> None:

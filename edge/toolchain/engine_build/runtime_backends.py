@@ -12,7 +12,8 @@ from edge.bundle.manifest import GraphFile
 from edge.bundle.store import Bundle
 from edge.engines.onnx.gpu_engine import OnnxGpuEngine
 from edge.engines.onnx.library import Provider, gpu_name, session_providers
-from edge.engines.openvino.engine import OpenVinoEngine, arithmetic_of, openvino_version
+from edge.engines.openvino.engine import OpenVinoEngine, arithmetic_of
+from edge.engines.openvino.library import openvino_version
 from edge.engines.protocol import Engine
 from edge.engines.verified import EnginePart, cpu_name
 from edge.toolchain.engine_build.source_graphs import Source, cpu_graph, tensorrt_graph
