@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edge.bundle.conformal import is_bound_of_parts, rank, rank_of_parts
+from edge.bundle.decision_scale import decision_scale
 from edge.bundle.manifest import Golden, GraphFile, Manifest, Recipe, Threshold
 from edge.bundle.values import MAX_TOLERANCE
 
@@ -57,12 +58,12 @@ def check_golden(golden: Golden, threshold: Threshold) -> None:
     Raises:
         ValueError: naming what does not follow from the threshold.
     """
-    scale = max(abs(threshold.value), 1e-6)
+    scale = decision_scale(threshold.value, (image.score for image in golden.images))
     for name, value in (("score", golden.score_tolerance), ("map", golden.map_tolerance)):
         if value > MAX_TOLERANCE * scale:
             raise ValueError(
                 f"{name}_tolerance: expected at most {MAX_TOLERANCE * scale:g}, "
-                f"{MAX_TOLERANCE:.0%} of the threshold, found {value:g}"
+                f"{MAX_TOLERANCE:.0%} of {scale:g}, found {value:g}"
             )
     for image in golden.images:
         verdict = "fail" if image.score > threshold.value else "pass"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.decision_scale import decision_scale
 from edge.bundle.manifest import ParityRecord
 from edge.engines.protocol import EngineInfo
 from edge.errors import ParityError
@@ -22,10 +23,11 @@ class Tolerance:
     """Largest differences allowed, relative to the decision threshold, and lowest correlation.
 
     Map and score have the unit of the threshold, so that a share of it means the same for every
-    product. `types` is the largest difference of a type's probability. `rounding` comes on top of
-    score and map: the share of a value itself that it may be off. It counts for a detector that is
-    flat on good parts, whose defects reach hundreds of times its threshold. Maps that are nowhere
-    further apart than this share of the threshold need not correlate: both are noise.
+    product; for a threshold next to nothing see decision_scale. `types` is the largest difference
+    of a type's probability. `rounding` comes on top of score and map: the share of a value itself
+    that it may be off. It counts for a detector that is flat on good parts, whose defects reach
+    hundreds of times its threshold. Maps that are nowhere further apart than this share of the
+    threshold need not correlate: both are noise.
     """
 
     score: float
@@ -65,7 +67,7 @@ def compare(
 ) -> ParityRecord:
     """Compare two sides on the same pictures; `passed` says whether every limit holds."""
     limit = TOLERANCES[engine.precision]
-    scale = max(abs(threshold), 1e-6)
+    scale = decision_scale(threshold, (one.score for one in reference))
     pairs = list(zip(reference, candidate, strict=True))
     finite = all(np.isfinite(c.map).all() and np.isfinite(c.score) for c in candidate)
     score = max(abs(r.score - c.score) for r, c in pairs)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.atomic_file import write_text
+from edge.bundle.decision_scale import decision_scale
 from edge.bundle.documents import GoodScores
 from edge.bundle.manifest import MANIFEST, Golden, Threshold, Thresholds
 from edge.bundle.operating_points import OPERATING_POINTS
@@ -109,7 +110,7 @@ def golden_for(bundle: Bundle, new: NewThreshold, inspector: Inspector) -> Golde
             "for another --rate, or train again on these parts"
         )
     # A tolerance may be at most a share of the threshold.
-    limit = MAX_TOLERANCE * max(abs(value), 1e-6)
+    limit = MAX_TOLERANCE * decision_scale(value, scores)
     return golden.model_copy(
         update={
             "images": tuple(images),

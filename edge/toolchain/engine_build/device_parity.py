@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
 
+from edge.bundle.decision_scale import decision_scale
 from edge.bundle.manifest import ParityRecord
 from edge.bundle.store import Bundle
 from edge.engines.onnx.engine import OnnxEngine
@@ -97,8 +98,9 @@ def score_tolerance(bundle: Bundle, precision: str) -> float:
 
     The reference may differ from the trained model, and the engine from the reference.
     """
-    scale = max(abs(bundle.thresholds.score.value), 1e-6)
-    return bundle.golden().score_tolerance + TOLERANCES[precision].score * scale
+    golden = bundle.golden()
+    scale = decision_scale(bundle.thresholds.score.value, (one.score for one in golden.images))
+    return golden.score_tolerance + TOLERANCES[precision].score * scale
 
 
 def median_ms(bundle: Bundle, engine: Engine) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from edge.bundle.decision_scale import decision_scale
 from edge.bundle.manifest import (
     GOLDEN_SCHEMA,
     Golden,
@@ -142,7 +143,7 @@ def write_golden_set(
     arrays = {f"map{index}": outcome.map for index, outcome in enumerate(reference)}
     np.savez_compressed(folder / GOLDEN_MAPS, **arrays)  # type: ignore[arg-type]
     limit = TOLERANCES["fp32"]
-    scale = max(abs(threshold.value), 1e-6)
+    scale = decision_scale(threshold.value, (outcome.score for outcome in reference))
     golden = Golden(
         schema=GOLDEN_SCHEMA,
         images=tuple(images),
