@@ -2,16 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from edge.bundle.conformal import is_bound_of_parts, rank, rank_of_parts
 from edge.bundle.decision_scale import decision_scale
-from edge.bundle.manifest import Golden, GraphFile, Manifest, Recipe, Threshold
-from edge.bundle.values import MAX_TOLERANCE
+from edge.bundle.documents import GoodScores
+from edge.bundle.joint_conformal import joint_ranks
+from edge.bundle.manifest import Golden, GraphFile, Manifest, Recipe
+from edge.bundle.thresholds import OwnThreshold, Threshold, Thresholds
+from edge.bundle.values import MAX_SCORE, MAX_TOLERANCE
 
 Scores = Sequence[float]
 # The method whose scores count one by one; those of the others count by parts.
 BY_SCORE = "split-conformal"
+
+
+def check_thresholds(
+    thresholds: Thresholds, scores: Mapping[str, GoodScores], types: Sequence[str]
+) -> None:
+    """Check that every threshold follows from the scores it rests on.
+
+    Args:
+        thresholds: of the bundle.
+        scores: by the name of their file.
+        types: defect types of the recipe.
+
+    Raises:
+        ValueError: naming the number that does not follow from the others.
+    """
+    each: dict[str, tuple[Threshold, str]] = {"score": (thresholds.score, thresholds.scores_file)}
+    for name, own in thresholds.products.items():
+        each[f"products.{name}.score"] = (own.score, own.scores_file)
+    for name, of_type in thresholds.types.items():
+        each[f"types.{name}.score"] = (of_type.score, of_type.scores_file)
+    for where, (threshold, file) in each.items():
+        with _named(f"{where}."):
+            check_threshold(threshold, scores[file].scores, scores[file].parts)
+    for name, of_type in thresholds.types.items():
+        with _named(f"types.{name}"):
+            _check_type(name, of_type.score, thresholds.score.value, types)
+    if thresholds.views:
+        with _named("views."):
+            _check_views(thresholds.views, scores)
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Put `where` in front of what a check says."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
+
+
+def _check_type(name: str, own: Threshold, common: float, types: Sequence[str]) -> None:
+    """A type is one of the recipe's, and its threshold higher than that of all parts."""
+    if own.method != "labelled-type":
+        raise ValueError(f".score.method: expected labelled-type, found {own.method}")
+    if name not in types:
+        raise ValueError(f": expected one of the recipe's types ({', '.join(types) or 'none'})")
+    if not common < own.value < MAX_SCORE:
+        raise ValueError(
+            f".score.value: expected more than the {common:g} of all parts, and less than "
+            f"{MAX_SCORE:g}, found {own.value:g}"
+        )
+
+
+def _check_views(views: Mapping[str, OwnThreshold], scores: Mapping[str, GoodScores]) -> None:
+    """The thresholds of all views follow from the same parts, together."""
+    first = next(iter(views.values())).score
+    ranks = joint_ranks(
+        {name: scores[own.scores_file].parts for name, own in sorted(views.items())}, first.alpha
+    )
+    common = first.model_dump(exclude={"value", "rank"})
+    for name, own in views.items():
+        known = scores[own.scores_file]
+        if own.score.method != "joint-views":
+            raise ValueError(f"{name}.score.method: expected joint-views, found {own.score.method}")
+        if own.score.model_dump(exclude={"value", "rank"}) != common:
+            raise ValueError(f"{name}.score: expected rate, parts and bound as of the other views")
+        with _named(f"{name}.score."):
+            _check_counts(own.score, len(known.scores), len(known.parts))
+            _check_value(own.score, known.scores, ranks[name])
+            _check_bound(own.score)
 
 
 def check_threshold(threshold: Threshold, scores: Scores, parts: Sequence[int] = ()) -> None:
@@ -20,22 +94,32 @@ def check_threshold(threshold: Threshold, scores: Scores, parts: Sequence[int] =
     Raises:
         ValueError: naming the number that does not follow from the others.
     """
-    if threshold.n != len(scores):
-        raise ValueError(f"n: expected {len(scores)} as there are scores, found {threshold.n}")
-    if threshold.groups > threshold.n:
-        raise ValueError(f"groups: expected at most n = {threshold.n}, found {threshold.groups}")
+    if threshold.method == "joint-views":
+        raise ValueError("method: joint-views is that of views")
     if bool(parts) == (threshold.method == BY_SCORE):
         raise ValueError(
             f"method: {threshold.method} does not go with scores "
             f"{'of numbered parts' if parts else 'without parts'}"
         )
-    if parts and threshold.groups != len(set(parts)):
-        raise ValueError(
-            f"groups: expected {len(set(parts))} as there are parts, found {threshold.groups}"
-        )
+    _check_counts(threshold, len(scores), len(set(parts)))
     expected = (
         rank_of_parts(parts, threshold.alpha) if parts else rank(threshold.n, threshold.alpha)
     )
+    _check_value(threshold, scores, expected)
+    _check_bound(threshold)
+
+
+def _check_counts(threshold: Threshold, count: int, parts: int) -> None:
+    """`parts` is 0 where every score counts on its own."""
+    if threshold.n != count:
+        raise ValueError(f"n: expected {count} as there are scores, found {threshold.n}")
+    if threshold.groups > threshold.n:
+        raise ValueError(f"groups: expected at most n = {threshold.n}, found {threshold.groups}")
+    if parts and threshold.groups != parts:
+        raise ValueError(f"groups: expected {parts} as there are parts, found {threshold.groups}")
+
+
+def _check_value(threshold: Threshold, scores: Scores, expected: int) -> None:
     if threshold.rank != expected:
         raise ValueError(
             f"rank: expected {expected} for alpha {threshold.alpha:g}, found {threshold.rank}"
@@ -45,6 +129,9 @@ def check_threshold(threshold: Threshold, scores: Scores, parts: Sequence[int] =
             f"value: expected {scores[expected - 1]:g}, score number {expected}, found "
             f"{threshold.value:g}"
         )
+
+
+def _check_bound(threshold: Threshold) -> None:
     if not is_bound_of_parts(threshold.groups, threshold.alpha, threshold.bound95):
         raise ValueError(
             f"bound95: {threshold.bound95:g} does not follow from alpha {threshold.alpha:g} and "

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 MAX_BYTES = 2 * 2**30
 
 
-def read_maps(data: bytes, count: int) -> list[NDArray[np.float32]]:
+def read_maps(
+    data: bytes, count: int, shape: tuple[int, ...] | None = None
+) -> list[NDArray[np.float32]]:
     """Read `map0.npy`, `map1.npy` ... of a .npz file, (h, w) float32 each, all values finite.
 
-    Sizes are checked by the headers before anything is unpacked.
+    Sizes are checked by the headers before anything is unpacked. `shape`: of all maps, if known.
 
     Raises:
         ValueError: in one line, for an archive that holds anything else.
@@ -29,10 +31,13 @@ def read_maps(data: bytes, count: int) -> list[NDArray[np.float32]]:
                 raise ValueError(f"found {len(archive.namelist())} arrays for {count} pictures")
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise ValueError(f"unpacked over {MAX_BYTES} bytes")
-            return [_array(archive, name) for name in expected]
+            maps = [_array(archive, name) for name in expected]
     except Exception as error:
         # zipfile, NumPy and the decompressors each have errors of their own for damaged bytes.
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+    if shape is not None and any(one.shape != shape for one in maps):
+        raise ValueError(f"expected {shape} as the graph gives it")
+    return maps
 
 
 def _array(archive: ZipFile, name: str) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The documents inside a bundle: bundle.json, recipe.yaml, thresholds.json."""
+"""The documents inside a bundle: bundle.json, recipe.yaml, golden.json."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from edge.bundle.frame_limits import FrameFormat, FrameQuality
 from edge.bundle.openvino_ir_file import IR, values_beside
 from edge.bundle.values import (
-    MAX_SCORES,
     MAX_VALUES,
     InsidePath,
-    ProductName,
     Score,
     Sha256,
     Side,
@@ -26,7 +24,6 @@ from edge.geometry.geometry import Geometry
 from edge.result import TypeEvidence
 
 BUNDLE_SCHEMA: Final = "edge-infer.bundle/1"
-THRESHOLDS_SCHEMA: Final = "edge-infer.thresholds/1"
 GOLDEN_SCHEMA: Final = "edge-infer.golden/1"
 # Files that bundle.json cannot list: itself, and the signature that is made over it.
 MANIFEST: Final = "bundle.json"
@@ -199,66 +196,6 @@ class Recipe(Settings):
         if self.veto_passes and self.veto_above is None:
             raise ValueError("veto_passes: goes with veto_above; set both or neither")
         return self
-
-
-ThresholdMethod = Literal["split-conformal", "cross-conformal", "augmented-views", "fresh-parts"]
-
-
-class Threshold(Settings):
-    """Score from which a part fails, with its evidence; fails when score > value.
-
-    Attributes:
-        method: `split-conformal`: parts were held out, and every score counts once.
-            `cross-conformal`: every part was held out once from one of several trainings, and
-            every part counts once, however many scores it has (docs/adr/0036). `augmented-views`:
-            there was one part, and its score is the highest of changed views of its own picture;
-            how other parts do is unknown (docs/adr/0039). `fresh-parts`: set anew on parts that
-            training has not seen, judged by the bundle itself; every part counts once
-            (docs/adr/0048).
-        value: the rank-th smallest calibration score.
-        alpha: false-reject rate the threshold stands for.
-        n: calibration scores; `groups`: independent parts they come from.
-        left_out: parts whose scores do not count, by the word of whoever built the bundle.
-        bound95: with 95 % confidence over the draw of the calibration parts, the false-reject rate
-            is at most this, counting groups as the independent units.
-    """
-
-    method: ThresholdMethod
-    value: Score
-    alpha: float = Field(gt=0, lt=1)
-    n: int = Field(ge=1, le=MAX_SCORES)
-    groups: int = Field(ge=1)
-    rank: int = Field(ge=1)
-    bound95: float = Field(gt=0, lt=1)
-    left_out: tuple[Words, ...] = Field(default=(), max_length=MAX_SCORES)
-
-
-class ProductThresholds(Settings):
-    """Threshold and scores of one product, in a bundle whose graph serves several.
-
-    Attributes:
-        score: threshold from this product's good parts alone.
-        scores_file: their scores, ascending, as in calibration/scores.json.
-        frames, frame_quality: take the place of the recipe's; None keeps those.
-    """
-
-    score: Threshold
-    scores_file: InsidePath
-    frames: FrameFormat | None = None
-    frame_quality: FrameQuality | None = None
-
-
-class Thresholds(Settings):
-    """thresholds.json: the score threshold; calibration scores are in calibration/scores.json.
-
-    `score` holds for every part; `products` holds those of single products, by name.
-    """
-
-    schema_: Literal["edge-infer.thresholds/1"] = Field(alias="schema")
-    score: Threshold
-    scores_file: InsidePath
-    created_at: str
-    products: dict[ProductName, ProductThresholds] = Field(default_factory=dict)
 
 
 class GoldenImage(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.conformal import parts_above
-from edge.bundle.consistency import check_golden, check_graphs, check_threshold
+from edge.bundle.consistency import check_golden, check_graphs, check_thresholds
 from edge.bundle.contents import MAX_DOCUMENT_BYTES, Contents, read_file
 from edge.bundle.documents import (
     GoodScores,
@@ -31,11 +31,11 @@ from edge.bundle.manifest import (
     Manifest,
     OwnPictures,
     Recipe,
-    Thresholds,
 )
 from edge.bundle.onnx_file import check_onnx
 from edge.bundle.openvino_ir_file import check_ir
 from edge.bundle.signature import Trust, check_signature
+from edge.bundle.thresholds import OwnThreshold, ProductThresholds, Thresholds
 from edge.errors import BundleCorrupt, BundleError, BundleIncompatible
 from edge.picture_file import decode_picture
 
@@ -55,9 +55,10 @@ class Bundle:
     """A verified bundle. `id` is the SHA-256 of bundle.json, which holds every other hash.
 
     `scores` are the calibration scores of good parts, ascending; `above` counts the parts from each
-    of them on, where parts count (see conformal.parts_above). `product_scores` are those of the
-    single products, for a bundle that serves several. `product` is the one that `thresholds`,
-    `scores` and `recipe` are of, None for all parts alike. `own_pictures`: see OwnPictures.
+    of them on, where parts count (see conformal.parts_above). `own_scores` are those of single
+    products, views and types, by the name of their file. `product` is the one that `thresholds`,
+    `scores` and `recipe` are of, None for all parts alike; `view` in the same way.
+    `own_pictures`: see OwnPictures.
     `signed_by`: who signed it, by a key that was trusted on opening; None for nobody.
     """
 
@@ -67,8 +68,9 @@ class Bundle:
     recipe: Recipe
     thresholds: Thresholds
     scores: tuple[float, ...]
-    product_scores: Mapping[str, GoodScores] = field(default_factory=dict)
+    own_scores: Mapping[str, GoodScores] = field(default_factory=dict)
     product: str | None = None
+    view: str | None = None
     own_pictures: tuple[str, ...] = ()
     signed_by: str | None = None
     above: tuple[float, ...] = ()
@@ -81,21 +83,34 @@ class Bundle:
         """
         own = self.thresholds.products.get(name)
         if own is None:
-            served = ", ".join(self.thresholds.products) or "none"
-            raise BundleError(
-                f"bundle {self.folder}: expected one of its products ({served}), got {name}"
-            )
+            raise self._unknown("its products", self.thresholds.products, name)
         changes = {
             "frames": own.frames or self.recipe.frames,
             "frame_quality": own.frame_quality or self.recipe.frame_quality,
         }
+        recipe = self.recipe.model_copy(update=changes)
+        return replace(self._judging_by(own), recipe=recipe, product=name)
+
+    def for_view(self, name: str) -> Bundle:
+        """Return the same bundle and graph with the threshold and scores of one view.
+
+        Raises:
+            BundleError: this view has no threshold of its own.
+        """
+        own = self.thresholds.views.get(name)
+        if own is None:
+            raise self._unknown("its views", self.thresholds.views, name)
+        return replace(self._judging_by(own), view=name)
+
+    def _unknown(self, what: str, known: Iterable[str], name: str) -> BundleError:
+        listed = ", ".join(known) or "none"
+        return BundleError(f"bundle {self.folder}: expected one of {what} ({listed}), got {name}")
+
+    def _judging_by(self, own: ProductThresholds | OwnThreshold) -> Bundle:
+        good = self.own_scores[own.scores_file]
+        thresholds = self.thresholds.model_copy(update={"score": own.score})
         return replace(
-            self,
-            recipe=self.recipe.model_copy(update=changes),
-            thresholds=self.thresholds.model_copy(update={"score": own.score}),
-            scores=self.product_scores[name].scores,
-            above=parts_above(self.product_scores[name].parts),
-            product=name,
+            self, thresholds=thresholds, scores=good.scores, above=parts_above(good.parts)
         )
 
     def with_threshold(self, value: float) -> Bundle:
@@ -151,13 +166,11 @@ class Bundle:
 
         Raises:
             BundleIncompatible: there is none of either kind, or none that fails by the threshold
-                of every product, so that nothing shows that the graph can reject.
+                of every product and view, so that nothing shows that the graph can reject.
         """
         images = sorted(self.golden().images, key=lambda image: image.score)
-        score = self.thresholds.score
-        limits = {"": score, **{n: own.score for n, own in self.thresholds.products.items()}}
-        name, highest = max(limits.items(), key=lambda item: item[1].value)
-        if images[0].verdict != "pass" or not images[-1].score > highest.value:
+        name, highest = self.thresholds.highest
+        if images[0].verdict != "pass" or not images[-1].score > highest:
             what = "passes" if images[0].verdict != "pass" else "fails"
             where = f" by the threshold of {name}" if name and what == "fails" else ""
             raise BundleIncompatible(
@@ -190,16 +203,14 @@ class Bundle:
         golden = self.golden()
         data = self.contents.read(golden.maps_file)
         try:
-            maps = read_maps(data, len(golden.images))
             expected = next(spec.shape[1:] for spec in self.graph.outputs if spec.name == "map")
-            if self.recipe.tiles_wh == (1, 1) and any(one.shape != expected for one in maps):
-                raise ValueError(f"expected {expected} as the graph gives it")
+            is_whole = self.recipe.tiles_wh == (1, 1)
+            return read_maps(data, len(golden.images), expected if is_whole else None)
         except ValueError as error:
             raise BundleCorrupt(
                 f"{self.path(golden.maps_file)}: expected one map for each golden picture: "
                 f"{error}; rebuild the bundle"
             ) from error
-        return maps
 
 
 def open_bundle(folder: Path, trust: Trust = NO_TRUST) -> Bundle:
@@ -238,10 +249,7 @@ def open_bundle(folder: Path, trust: Trust = NO_TRUST) -> Bundle:
         thresholds=thresholds,
         scores=good.scores,
         above=parts_above(good.parts),
-        product_scores={
-            name: read_scores(contents, own.scores_file)
-            for name, own in thresholds.products.items()
-        },
+        own_scores={file: read_scores(contents, file) for file in thresholds.own_files},
         own_pictures=_own_pictures(contents),
         signed_by=signed_by,
     )
@@ -270,13 +278,10 @@ def _check_graph(contents: Contents, graph: GraphFile) -> None:
 def _check_numbers(bundle: Bundle, good: GoodScores) -> None:
     """Check every number that follows from others."""
     folder, thresholds, golden = bundle.folder, bundle.thresholds, bundle.golden()
-    score = thresholds.score
-    _agree(folder, f"{THRESHOLDS}: score.", check_threshold, score, good.scores, good.parts)
-    for name, own in thresholds.products.items():
-        where = f"{THRESHOLDS}: products.{name}.score."
-        theirs = bundle.product_scores[name]
-        _agree(folder, where, check_threshold, own.score, theirs.scores, theirs.parts)
-    _agree(folder, f"{GOLDEN}: ", check_golden, golden, score)
+    scores = {**bundle.own_scores, thresholds.scores_file: good}
+    types = bundle.recipe.defect_types
+    _agree(folder, f"{THRESHOLDS}: ", check_thresholds, thresholds, scores, types)
+    _agree(folder, f"{GOLDEN}: ", check_golden, golden, thresholds.score)
     for file in (golden.maps_file, *(image.file for image in golden.images)):
         if file not in bundle.manifest.files:
             bundle.contents.read(file)  # says that it is not listed

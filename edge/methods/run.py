@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from edge.atomic_file import write_text
-from edge.bundle.manifest import ThresholdMethod
+from edge.bundle.thresholds import ThresholdMethod
 from edge.config.reader import read_settings
 from edge.errors import ConfigError, TrainingError
 from edge.methods.method import Network

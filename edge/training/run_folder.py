@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.atomic_file import write_text
-from edge.bundle.manifest import ThresholdMethod
+from edge.bundle.thresholds import ThresholdMethod
 from edge.errors import WriteError
 
 MODEL = "model.safetensors"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from edge.bundle.conformal import bound_of_parts
+from edge.bundle.joint_conformal import joint_ranks
 from edge.picture_file import encode_picture
 from edge.toolchain.packing.thresholds import fit_threshold
 from tests.support.any_frame_bundle import ANY_FRAME_BUNDLE
@@ -71,6 +74,36 @@ def make_bundle_for(folder: Path, name: str, thresholds: dict[str, float]) -> Pa
     edit_json(target / "thresholds.json", products=products)
     _add_clearest(target, max(thresholds.values()))
     return sign(target)
+
+
+def with_views(folder: Path, scores: Mapping[str, Sequence[float]], alpha: float = 0.1) -> Path:
+    """Give a bundle thresholds of views; `scores` are those of the same parts in each."""
+    orders = {name: [int(part) for part in np.argsort(own)] for name, own in scores.items()}
+    ranks = joint_ranks({name: orders[name] for name in sorted(orders)}, alpha)
+    views = {}
+    for name, own in scores.items():
+        file, ordered = f"calibration/scores.view.{name}.json", sorted(own)
+        known = {"scores": ordered, "parts": orders[name]}
+        (folder / file).write_text(json.dumps(known))
+        score = {
+            "method": "joint-views", "value": ordered[ranks[name] - 1], "alpha": alpha,
+            "n": len(own), "groups": len(own), "rank": ranks[name],
+            "bound95": bound_of_parts(len(own), alpha),
+        }  # fmt: skip
+        views[name] = {"score": score, "scores_file": file}
+    edit_json(folder / "thresholds.json", views=views)
+    return sign(folder)
+
+
+def with_type_threshold(folder: Path, name: str, scores: Sequence[float], share: float) -> Path:
+    """Give a bundle the threshold of a type, by the scores of its labelled parts."""
+    score = fit_threshold(scores, list(range(len(scores))), share, "labelled-type")
+    file = "calibration/scores.type.0.json"
+    known = {"scores": sorted(scores), "parts": [int(part) for part in np.argsort(scores)]}
+    (folder / file).write_text(json.dumps(known))
+    own = {"score": score.model_dump(), "scores_file": file}
+    edit_json(folder / "thresholds.json", types={name: own})
+    return sign(folder)
 
 
 def _scores_below(folder: Path, threshold: float) -> list[float]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from edge.atomic_file import write_text
 from edge.bundle.decision_scale import decision_scale
 from edge.bundle.documents import GoodScores
-from edge.bundle.manifest import MANIFEST, Golden, Threshold, Thresholds
+from edge.bundle.manifest import MANIFEST, Golden
 from edge.bundle.operating_points import OPERATING_POINTS
 from edge.bundle.recalibration import RECALIBRATION, Recalibration
 from edge.bundle.store import CARD, GOLDEN, THRESHOLDS, Bundle, open_bundle, sha256
+from edge.bundle.thresholds import Threshold, Thresholds
 from edge.bundle.values import MAX_TOLERANCE
 from edge.config.reader import Settings
 from edge.errors import ThresholdError, WriteError

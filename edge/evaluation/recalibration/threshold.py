@@ -16,8 +16,8 @@ from edge.bundle.conformal import (
     smallest_alpha,
 )
 from edge.bundle.documents import GoodScores
-from edge.bundle.manifest import Threshold
 from edge.bundle.recalibration import Misses
+from edge.bundle.thresholds import Threshold
 from edge.errors import ThresholdError
 from edge.evaluation.intervals import clopper_pearson
 from edge.evaluation.recalibration.exchangeability import LEVEL, GroupTest, compare_groups

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.bundle.manifest import ParityRecord, Recipe, Threshold
+from edge.bundle.manifest import ParityRecord, Recipe
+from edge.bundle.thresholds import Threshold
 from edge.toolchain.anomalib_import.seen_area import SeenArea
 
 # Where anomalib's post-processor clamps, unless its normalisation is off.
@@ -17,22 +18,23 @@ class Facts:
     """What is known of an imported model.
 
     Attributes:
-        name, sha256: of the exported file.
+        files: name and SHA-256 of each exported file.
         scores: of the good parts that set the threshold.
         called_anomalous: of these, by its own threshold; None where it has none.
         area: see SeenArea; `seen_share` of the frame.
         batch: fixed by the export; each picture fills all places.
         resizes: the graph takes frames as they are and resizes them itself.
+        is_quantized: the export computes in 8 bits where the processor can.
     """
 
-    name: str
-    sha256: str
+    files: Sequence[tuple[str, str]]
     scores: Sequence[float]
     called_anomalous: int | None
     area: SeenArea
     seen_share: float
     batch: int
     resizes: bool
+    is_quantized: bool = False
 
     @property
     def is_clamped(self) -> bool:
@@ -45,6 +47,7 @@ def card_text(
 ) -> str:
     """Render card.md."""
     width, height = recipe.size_wh
+    source = ", ".join(f"{name} ({sha256[:12]})" for name, sha256 in facts.files)
     resized = "by the graph" if facts.resizes else "before the graph"
     scale = f"{recipe.mm_per_px} mm per pixel" if recipe.mm_per_px else "no scale: areas in pixels"
     return f"""# {recipe.product}
@@ -54,7 +57,7 @@ is not known here.
 
 | | |
 |---|---|
-| method | anomalib, imported from {facts.name} ({facts.sha256[:12]}) |
+| method | anomalib, imported from {source} |
 | input | whole frames, {width} x {height}, resized {resized}; {scale} |
 | held out | {threshold.n} good pictures of {threshold.groups} parts, which the model has not \
 seen by the word of whoever imported it |
@@ -104,6 +107,11 @@ def limits(facts: Facts, threshold: Threshold) -> list[str]:
         lines.append(
             f"The export takes {facts.batch} pictures at once: each frame is judged "
             f"{facts.batch} times, and takes that much longer."
+        )
+    if facts.is_quantized:
+        lines.append(
+            "The export is quantized: its layers compute in 8 bits where the processor can, and "
+            "scores may differ between processors. A station judges golden pictures at its start."
         )
     if not facts.area.is_whole:
         lines.append(

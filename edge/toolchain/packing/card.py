@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edge.bundle.manifest import ParityRecord, Recipe, Threshold
+from edge.bundle.manifest import ParityRecord, Recipe
+from edge.bundle.thresholds import Threshold
 from edge.methods.run_record import RunRecord
 from edge.toolchain.fast_form.form import FastForm
 from edge.toolchain.packing.thresholds import DEFAULT_ALPHA

@@ -12,16 +12,9 @@ import numpy as np
 import torch
 
 from edge.bundle.decision_scale import decision_scale
-from edge.bundle.manifest import (
-    GOLDEN_SCHEMA,
-    Golden,
-    GoldenImage,
-    GraphFile,
-    ParityRecord,
-    Recipe,
-    Threshold,
-)
+from edge.bundle.manifest import GOLDEN_SCHEMA, Golden, GoldenImage, GraphFile, ParityRecord, Recipe
 from edge.bundle.store import GOLDEN, GOLDEN_MAPS
+from edge.bundle.thresholds import Threshold
 from edge.data.frames import InputShape, network_inputs
 from edge.data.golden_pictures import GoldenPicture
 from edge.data.image_set import read_pixels

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.bundle.manifest import Threshold
+from edge.bundle.thresholds import Threshold
 from edge.errors import ThresholdError
 from edge.toolchain.packing.thresholds import FAR_OUT, calibrated_threshold
 from edge.training.run_folder import Calibration

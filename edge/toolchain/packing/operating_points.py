@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge.bundle.conformal import bound_of_parts, smallest_alpha
-from edge.bundle.manifest import Threshold
 from edge.bundle.operating_points import (
     OPERATING_POINTS_SCHEMA,
     MoreParts,
     OperatingPoint,
     OperatingPoints,
 )
+from edge.bundle.thresholds import Threshold
 from edge.errors import ThresholdError
 from edge.toolchain.packing.odd_parts import recall
 from edge.toolchain.packing.thresholds import DEFAULT_ALPHA, fit_threshold, without_parts

@@ -16,16 +16,7 @@ from pathlib import Path
 import onnx
 
 from edge import __version__
-from edge.bundle.manifest import (
-    BUNDLE_SCHEMA,
-    MANIFEST,
-    THRESHOLDS_SCHEMA,
-    Manifest,
-    OwnPictures,
-    Recipe,
-    Threshold,
-    Thresholds,
-)
+from edge.bundle.manifest import BUNDLE_SCHEMA, MANIFEST, Manifest, OwnPictures, Recipe
 from edge.bundle.operating_points import OPERATING_POINTS
 from edge.bundle.store import (
     CARD,
@@ -36,6 +27,7 @@ from edge.bundle.store import (
     Bundle,
     open_bundle,
 )
+from edge.bundle.thresholds import THRESHOLDS_SCHEMA, Threshold, Thresholds
 from edge.data.frame_record import FrameRecord, read_frames
 from edge.data.golden_pictures import read_golden
 from edge.data.record import DataRecord

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edge.bundle.manifest import ProductThresholds, ThresholdMethod
 from edge.bundle.store import SCORES
+from edge.bundle.thresholds import ProductThresholds, ThresholdMethod
 from edge.data.frame_record import FrameRecord
 from edge.errors import ThresholdError
 from edge.toolchain.packing.bundle_folder import write_text

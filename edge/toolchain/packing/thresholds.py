@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Sequence
 import numpy as np
 
 from edge.bundle.conformal import bound_of_parts, rank, rank_of_parts, smallest_alpha
-from edge.bundle.manifest import Threshold, ThresholdMethod
+from edge.bundle.thresholds import Threshold, ThresholdMethod
 from edge.errors import ThresholdError
 from edge.training.run_folder import Calibration
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle.manifest import Thresholds
 from edge.bundle.store import open_bundle
+from edge.bundle.thresholds import Thresholds
 from edge.errors import ThresholdError
 from edge.toolchain.packing.product_thresholds import ProductScores, write_products
 from edge.toolchain.packing.thresholds import fit_threshold
