@@ -8,29 +8,23 @@ choose, and no epoch.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from edge.data.frame_record import FILE as FRAMES
 from edge.data.golden_pictures import FOLDER as GOLDEN
 from edge.data.golden_pictures import write_golden
-from edge.data.image_set import ImageSet, read_image_set
+from edge.data.image_set import read_image_set
 from edge.data.viewed import viewed_set
 from edge.errors import TrainingError
 from edge.methods.inp_former.detector import Detector
-from edge.methods.inp_former.false_rejects import LINE_QUANTILE
 from edge.methods.inp_former.settings import ModelSettings
 from edge.methods.run import read_model, read_record, write_model, write_record
 from edge.methods.run_files import ASIDE
-from edge.methods.run_record import RunRecord, TypesRecord
-from edge.methods.types.choosing import Chosen, choose
-from edge.methods.types.map_learning import Ground, Learned, learn_map, read_ground
-from edge.methods.types.naming import name_regions, vocabulary
-from edge.methods.types.regions import labelled_regions
-from edge.methods.types.regression import FOLDS
+from edge.methods.run_record import RunRecord
+from edge.methods.types.choosing import choose
+from edge.methods.types.map_learning import learn_map, read_ground
+from edge.methods.types.teaching import teach_names
 from edge.training.progress import Progress
 from edge.training.run_folder import write_calibration
 
@@ -83,7 +77,11 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     learned = learn_map(request, ground, chosen.own, progress)
     named, types = learned.detector, record.types
     if has_defects:
-        named, types = _with_types(request, ground, learned, sets, chosen, progress)
+        products = [images.name for images in sets]
+        named, types = teach_names(
+            ground, learned, chosen, products, request.types, progress,
+            with_negation=request.negation,
+        )  # fmt: skip
     record = record.model_copy(
         update={"model": named.settings, "types": types, "false_rejects": learned.rejects}
     )
@@ -99,41 +97,6 @@ def fit_types(request: Request, folder: Path, progress: Progress) -> RunRecord:
     write_model(folder, named)
     write_record(folder, record)
     return record
-
-
-def _with_types(
-    request: Request,
-    ground: Ground,
-    learned: Learned,
-    sets: Sequence[ImageSet],
-    chosen: Chosen,
-    progress: Progress,
-) -> tuple[Detector, TypesRecord]:
-    """The detector with a branch for the types of the chosen defects, and how it was learned."""
-    threshold = float(np.quantile(learned.calibration.scores, LINE_QUANTILE))
-    advance = progress("regions", len(chosen.samples))
-    regions = labelled_regions(learned.detector, chosen.samples, ground.shape, threshold, advance)
-    if not vocabulary(regions):
-        raise TrainingError(
-            "--data: no labelled defect stands out on the map, and none has a mask; draw masks"
-        )
-    advance = progress("types", (2 if request.negation else 1) * FOLDS + 1)
-    own = dict.fromkeys(sample.label for sample in chosen.own)
-    names = request.types or tuple(name for name in own if name in vocabulary(regions))
-    named, accuracy, negation = name_regions(
-        learned.detector, ground.record.data.name, regions, names, advance,
-        with_negation=request.negation,
-    )  # fmt: skip
-    return named, TypesRecord(
-        products=tuple(images.name for images in sets),
-        vocabulary=vocabulary(regions),
-        regions=len(set(regions.groups)),
-        accuracy=accuracy,
-        negation=negation,
-        own_defects=tuple(f"{s.label}/{s.path.name}" for s in chosen.own),
-        probe=learned.probe,
-        labels=chosen.labels(regions),
-    )
 
 
 def read_run(run: Path) -> tuple[RunRecord, Detector]:
