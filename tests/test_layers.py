@@ -77,7 +77,7 @@ LIBRARIES = {
     "amqtt": {"mqtt"},
     "tensorrt": {"engines"},
     "tensorrt_rtx": {"engines"},
-    "openvino": {"engines"},
+    "openvino": {"engines", "toolchain"},
     "cuda": {"engines"},
     "pycuda": {"engines"},
     "gi": {"cameras"},

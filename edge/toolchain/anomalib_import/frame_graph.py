@@ -1,128 +1,35 @@
-"""Turn an exported graph into one of ours: frames in, map and score out.
-
-Nothing of the network changes. In front, uint8 RGB becomes what anomalib feeds it: floats in 0..1,
-planes first, one picture in every place of a fixed batch. Behind, the first place's map and score
-are taken, and the map is padded where the model sees a part of the frame alone.
-"""
+"""The description of an imported bundle's graph, whatever its format."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import onnx
-from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
+from typing import Literal
 
 from edge.bundle.manifest import GraphFile, TensorSpec
-from edge.errors import ExportError
-from edge.toolchain.anomalib_import.exported_model import MAP, SCORE, ExportedModel
 from edge.toolchain.anomalib_import.seen_area import SeenArea
-from edge.toolchain.anomalib_import.session import GREY_LEVELS
-from edge.toolchain.packing.export import INPUT, without_traces
-
-# Keeps the export's names apart from ours.
-PREFIX = "anomalib/"
-# protobuf cannot write larger messages.
-MOST_BYTES = 2**31 - 1
+from edge.toolchain.packing.export import INPUT
 
 
-def write_frame_graph(
-    exported: ExportedModel,
-    path: Path,
+def whole_map(map_wh: tuple[int, int], area: SeenArea) -> tuple[int, int, int]:
+    """Shape of the map of a whole frame, (1, h, w)."""
+    width, height = map_wh
+    return (1, height + area.top + area.bottom, width + area.left + area.right)
+
+
+def describe(
+    file: str,
+    kind: Literal["onnx", "openvino_ir"],
     size_wh: tuple[int, int],
-    map_wh: tuple[int, int],
-    area: SeenArea,
+    map_shape: tuple[int, int, int],
 ) -> GraphFile:
-    """Write the ONNX file of a bundle: `frame` (1, H, W, 3) uint8 RGB to `map` and `score`.
-
-    Args:
-        exported: the model.
-        path: to write.
-        size_wh: W and H, pixels.
-        map_wh: of the export's own map.
-        area: see SeenArea.
-
-    Raises:
-        ExportError: the graph is invalid or too large.
-    """
-    model = compose.add_prefix(exported.model, PREFIX)
-    graph = model.graph
-    _take_frames(graph, exported, size_wh)
-    shape = _give_map_and_score(graph, map_wh, area)
-    without_traces(model)
-    try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, ValueError) as error:
-        raise ExportError(f"{path.name}: {str(error).splitlines()[0]}") from error
-    if model.ByteSize() > MOST_BYTES:
-        raise ExportError(f"{path.name}: expected less than 2 GiB; export a smaller one")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(path))
+    """Describe a graph that takes frames of `size_wh` and gives `map` and `score`."""
+    width, height = size_wh
     return GraphFile(
-        file=path.name,
+        file=file,
+        format=kind,
         precision="fp32",
-        inputs=(TensorSpec(name=INPUT, shape=(1, size_wh[1], size_wh[0], 3), dtype="uint8"),),
+        inputs=(TensorSpec(name=INPUT, shape=(1, height, width, 3), dtype="uint8"),),
         outputs=(
-            TensorSpec(name="map", shape=shape, dtype="float32"),
+            TensorSpec(name="map", shape=map_shape, dtype="float32"),
             TensorSpec(name="score", shape=(1,), dtype="float32"),
         ),
     )
-
-
-def _take_frames(graph: onnx.GraphProto, exported: ExportedModel, size_wh: tuple[int, int]) -> None:
-    name = PREFIX + exported.input
-    kind = TensorProto.FLOAT16 if exported.dtype == "float16" else TensorProto.FLOAT
-    nodes = [
-        helper.make_node("Cast", [INPUT], ["levels"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["levels", "grey_levels"], ["shares"]),
-        helper.make_node("Transpose", ["shares"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Concat", ["planes"] * exported.batch, ["batch"], axis=0),
-        helper.make_node("Cast", ["batch"], [name], to=kind),
-    ]
-    graph.initializer.append(numpy_helper.from_array(np.float32(GREY_LEVELS), "grey_levels"))
-    _put_first(graph, nodes)
-    kept = [value for value in graph.input if value.name != name]
-    del graph.input[:]
-    frame = (1, size_wh[1], size_wh[0], 3)
-    graph.input.extend([helper.make_tensor_value_info(INPUT, TensorProto.UINT8, frame), *kept])
-
-
-def _give_map_and_score(
-    graph: onnx.GraphProto, map_wh: tuple[int, int], area: SeenArea
-) -> tuple[int, int, int]:
-    """Put our outputs in place of the export's; returns the shape of the map."""
-    width, height = map_wh
-    whole = (1, height + area.top + area.bottom, width + area.left + area.right)
-    pads = [0, area.top, area.left, 0, area.bottom, area.right]
-    constants = {
-        "first": [0], "second": [1], "map_shape": [1, height, width], "score_shape": [1],
-        "missing": pads,
-    }  # fmt: skip
-    graph.initializer.extend(
-        numpy_helper.from_array(np.array(values, np.int64), name)
-        for name, values in constants.items()
-    )
-    seen = "map" if area.is_whole else "seen"
-    for source, target, shape in ((MAP, seen, "map_shape"), (SCORE, "score", "score_shape")):
-        graph.node.extend([
-            helper.make_node("Cast", [PREFIX + source], [f"{target}_all"], to=TensorProto.FLOAT),
-            helper.make_node(
-                "Slice", [f"{target}_all", "first", "second", "first"], [f"{target}_first"]
-            ),
-            helper.make_node("Reshape", [f"{target}_first", shape], [target]),
-        ])  # fmt: skip
-    if not area.is_whole:
-        graph.node.append(helper.make_node("Pad", ["seen", "missing"], ["map"]))
-    del graph.output[:]
-    graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (("map", whole), ("score", (1,)))
-    )
-    return whole
-
-
-def _put_first(graph: onnx.GraphProto, nodes: list[NodeProto]) -> None:
-    """Put nodes before all others: ONNX wants them in order."""
-    kept = [*nodes, *graph.node]
-    del graph.node[:]
-    graph.node.extend(kept)

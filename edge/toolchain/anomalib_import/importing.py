@@ -17,33 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.bundle.manifest import (
-    BUNDLE_SCHEMA,
-    MANIFEST,
-    THRESHOLDS_SCHEMA,
-    GraphFile,
-    Manifest,
-    ParityRecord,
-    Recipe,
-    Threshold,
-    Thresholds,
-)
+from edge.bundle.manifest import BUNDLE_SCHEMA, MANIFEST, GraphFile, Manifest, ParityRecord, Recipe
 from edge.bundle.operating_points import OPERATING_POINTS
 from edge.bundle.store import CARD, RECIPE, SCORES, THRESHOLDS, Bundle, open_bundle, sha256
+from edge.bundle.thresholds import THRESHOLDS_SCHEMA, Threshold, Thresholds
 from edge.data.frame_record import read_frames, write_frames
 from edge.data.frames import InputShape, network_inputs
 from edge.data.golden_pictures import GoldenPicture, read_golden, write_golden
 from edge.data.image_set import Sample, read_image_set, read_pixels, read_view
 from edge.data.synthetic_defects import add_defect
-from edge.engines.onnx.engine import OnnxEngine
 from edge.errors import DataError, InferenceError, ParityError, ThresholdError
 from edge.inspection.scorer import FrameScorer
 from edge.toolchain.anomalib_import.card import MOST, Facts, card_text
-from edge.toolchain.anomalib_import.exported_model import ExportedModel, read_export
-from edge.toolchain.anomalib_import.frame_graph import write_frame_graph
+from edge.toolchain.anomalib_import.exported_model import ExportedModel, Judged, judge
+from edge.toolchain.anomalib_import.read_export import read_export
 from edge.toolchain.anomalib_import.request import ImportRequest, network_size
 from edge.toolchain.anomalib_import.seen_area import SeenArea, find_seen_area
-from edge.toolchain.anomalib_import.session import REFERENCE, ExportSession, Judged
 from edge.toolchain.packing.bundle_folder import (
     check_free,
     hashes,
@@ -62,7 +51,6 @@ from edge.training.progress import Progress
 from edge.training.run_folder import Calibration
 
 METHOD = "anomalib"
-GRAPH = "models/anomalib.fp32.onnx"
 LEAST_PICTURES = 6
 
 
@@ -80,13 +68,12 @@ class _Model:
     """An export ready to judge pictures, and how its map lies over the frame."""
 
     exported: ExportedModel
-    session: ExportSession
     shape: InputShape
     map_wh: tuple[int, int]
     area: SeenArea
 
     def judge(self, pixels_bgr: NDArray[np.uint8]) -> Judged:
-        return self.session.judge(network_inputs(pixels_bgr, self.shape)[0])
+        return judge(self.exported, network_inputs(pixels_bgr, self.shape)[0])
 
     def outcome(self, picture: GoldenPicture) -> Outcome:
         judged = self.judge(read_pixels(picture.path))
@@ -98,6 +85,7 @@ def import_export(request: ImportRequest, out: Path, progress: Progress) -> Impo
 
     Raises:
         ExportError: the file is no such export, or does not run.
+        EngineLoadError: it is an OpenVINO IR, and OpenVINO is not installed.
         DataError: the pictures cannot be used.
         ThresholdError: the good pictures cannot support the rate, or the model cannot reject.
         ParityError: the bundle's graph does not decide as the export does.
@@ -111,21 +99,21 @@ def import_export(request: ImportRequest, out: Path, progress: Progress) -> Impo
             f"--data {request.data}: expected at least {LEAST_PICTURES} good pictures in it or in "
             f"its train/good, found {len(images.train)}"
         )
-    model = _ready(exported, network_size(request, exported, images.train), images.train)
+    model = _ready(exported, network_size(request, exported.input, images.train), images.train)
     count = len(images.train)
     calibration, called = _calibrate(
         model, images.train, request.seed, progress("good pictures", count)
     )
     threshold = calibrated_threshold(calibration, request.alpha)
     facts = Facts(
-        name=request.export.name,
-        sha256=sha256(request.export),
+        files=tuple((path.name, sha256(path)) for path in exported.files),
         scores=calibration.scores,
         called_anomalous=called if exported.has_label else None,
         area=model.area,
         seen_share=model.area.share(model.map_wh),
-        batch=exported.batch,
-        resizes=exported.size_wh is None,
+        batch=exported.input.batch,
+        resizes=exported.input.size_wh is None,
+        is_quantized=exported.is_quantized,
     )
     _refuse_saturated(facts, threshold)
     advance = progress("bundle", 2)
@@ -140,11 +128,11 @@ def import_export(request: ImportRequest, out: Path, progress: Progress) -> Impo
 
 
 def _ready(exported: ExportedModel, size_wh: tuple[int, int], samples: Sequence[Sample]) -> _Model:
-    session, shape = ExportSession(exported), InputShape(size_wh)
-    first = session.judge(network_inputs(read_view(samples[0]).pixels_bgr, shape)[0])
+    shape = InputShape(size_wh)
+    first = judge(exported, network_inputs(read_view(samples[0]).pixels_bgr, shape)[0])
     map_wh = (first.map.shape[1], first.map.shape[0])
-    area = find_seen_area(exported, size_wh, map_wh)
-    return _Model(exported, session, shape, map_wh, area)
+    area = find_seen_area(exported.first_convolved(), size_wh, map_wh)
+    return _Model(exported, shape, map_wh, area)
 
 
 def _calibrate(
@@ -193,8 +181,9 @@ def _write(
 ) -> None:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     size_wh = model.shape.size_wh
-    graph = write_frame_graph(model.exported, folder / GRAPH, size_wh, model.map_wh, model.area)
-    graph = graph.model_copy(update={"file": GRAPH})
+    file = model.exported.graph_file
+    graph = model.exported.write_frame_graph(folder / file, size_wh, model.map_wh, model.area)
+    graph = graph.model_copy(update={"file": file})
     write_frames(folder.parent, samples)
     learned = learn_frames(folder, read_frames(folder.parent))
     recipe = Recipe(
@@ -219,7 +208,9 @@ def _write(
         folder.parent,
     )
     write_golden_set(folder, pictures, reference, threshold, recipe)
-    parity = _check_parity(folder, graph, recipe, pictures, reference, threshold.value)
+    parity = _check_parity(
+        model.exported, folder, graph, recipe, pictures, reference, threshold.value
+    )
     write_text(folder / CARD, card_text(facts, recipe, threshold, parity, request.licence))
     manifest = Manifest(
         schema=BUNDLE_SCHEMA,
@@ -238,6 +229,7 @@ def _write(
 
 
 def _check_parity(
+    exported: ExportedModel,
     folder: Path,
     graph: GraphFile,
     recipe: Recipe,
@@ -250,12 +242,12 @@ def _check_parity(
     Raises:
         ParityError: it does not decide as the export does.
     """
-    with OnnxEngine(folder / graph.file, graph) as engine:
+    with exported.load_frame_graph(folder / graph.file, graph) as engine:
         scorer = FrameScorer(engine, recipe, graph)
         try:
             outcomes = [engine_outcome(scorer, picture) for picture in pictures]
         except InferenceError as error:
             raise ParityError(f"{graph.file}: does not decide as the export: {error}") from error
-        record = compare(reference, outcomes, threshold, engine.info, REFERENCE)
+        record = compare(reference, outcomes, threshold, engine.info, exported.reference)
     refuse(record, graph.file)
     return record

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.data.image_set import Sample, read_view
 from edge.errors import DataError
-from edge.toolchain.anomalib_import.exported_model import ExportedModel
+from edge.toolchain.anomalib_import.exported_model import InputForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class ImportRequest:
     """Which export to import, and what the bundle is to say.
 
     Attributes:
-        export: ONNX file of anomalib 2.x.
+        export: ONNX file of anomalib 2.x, or the .xml file of its OpenVINO IR.
         data: folder of good pictures that the model has not seen.
         size_wh: network input; None takes the export's, or the size of the pictures where the
             export takes any.
@@ -36,18 +36,18 @@ class ImportRequest:
 
 
 def network_size(
-    request: ImportRequest, exported: ExportedModel, samples: Sequence[Sample]
+    request: ImportRequest, form: InputForm, samples: Sequence[Sample]
 ) -> tuple[int, int]:
     """Return the size of the network input.
 
     Raises:
         DataError: the export takes another size, or the pictures have several.
     """
-    if exported.size_wh is not None:
-        if request.size_wh not in (None, exported.size_wh):
-            width, height = exported.size_wh
+    if form.size_wh is not None:
+        if request.size_wh not in (None, form.size_wh):
+            width, height = form.size_wh
             raise DataError(f"--input: this export takes {width}x{height} alone; leave it out")
-        return exported.size_wh
+        return form.size_wh
     if request.size_wh is not None:
         return request.size_wh
     sizes = sorted({read_view(sample).size_wh for sample in samples})

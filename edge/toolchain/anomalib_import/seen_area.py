@@ -7,16 +7,13 @@ however it is written in the graph and whatever the network makes of it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from edge.errors import ExportError
-from edge.toolchain.anomalib_import.exported_model import ExportedModel
-from edge.toolchain.anomalib_import.session import exported_batch, open_session, run
 
 Values = NDArray[np.float64]
 # A pixel may lie this many steps beside its place: resizing rounds, and stops at the borders.
@@ -50,25 +47,24 @@ class SeenArea(NamedTuple):
 
 
 def find_seen_area(
-    exported: ExportedModel, size_wh: tuple[int, int], map_wh: tuple[int, int]
+    first_convolved: Callable[[NDArray[np.float32]], NDArray[Any]],
+    size_wh: tuple[int, int],
+    map_wh: tuple[int, int],
 ) -> SeenArea:
     """Find what part of an input of `size_wh` becomes a map of `map_wh`, both in pixels.
 
+    Args:
+        first_convolved: see ExportedModel.
+        size_wh: of the input.
+        map_wh: of the export's own map.
+
     Raises:
-        ExportError: pre-processing is no resizing and cropping, or there is no convolution.
+        ExportError: pre-processing is no resizing and cropping.
     """
-    first = _input_of_first_convolution(exported.model.graph, exported.input)
-    model = onnx.ModelProto()
-    model.CopyFrom(exported.model)
-    del model.graph.output[:]
-    kind = TensorProto.FLOAT16 if exported.dtype == "float16" else TensorProto.FLOAT
-    model.graph.output.append(helper.make_tensor_value_info(first, kind, None))
-    session = open_session(model)
     width, height = size_wh
 
     def seen(picture: NDArray[np.float32]) -> Values:
-        batch = exported_batch(exported, np.repeat(picture[None], 3, axis=0))
-        return np.asarray(run(session, [first], {exported.input: batch})[0][0], np.float64)
+        return np.asarray(first_convolved(np.repeat(picture[None], 3, axis=0)), np.float64)
 
     dark, bright = (seen(np.full((height, width), level, np.float32)) for level in (0, 1))
     columns, rows = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
@@ -106,18 +102,3 @@ def _missing(places: Values, length: int, cells: int) -> tuple[int, int]:
         return 0, 0
     scale = cells / (end - start)
     return max(0, round(start * scale)), max(0, round((length - end) * scale))
-
-
-def _input_of_first_convolution(graph: onnx.GraphProto, name: str) -> str:
-    """Name of the tensor that comes from the input `name` and that is first convolved.
-
-    Raises:
-        ExportError: there is none.
-    """
-    derived = {name}
-    for node in graph.node:
-        if node.op_type == "Conv" and node.input[0] in derived:
-            return str(node.input[0])
-        if derived.intersection(node.input):
-            derived.update(node.output)
-    raise ExportError("the export has no convolution over its input; expected an image model")

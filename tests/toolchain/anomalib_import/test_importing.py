@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,35 +18,24 @@ from edge.inspection.scorer import FrameScorer
 from edge.picture_file import encode_picture
 from edge.toolchain.anomalib_import.importing import Imported, import_export
 from edge.toolchain.anomalib_import.request import ImportRequest
-from tests.support.anomalib_pictures import VALIDATED, plate
-
-MODELS = Path(__file__).parents[2] / "models" / "anomalib"
-# The fixed export takes pictures of 64 x 64: the corner of a plate.
-FRAMES = {"padim": (80, 96), "patchcore": (80, 96), "padim_raw": (64, 64)}
-NAMES = tuple(FRAMES)
-EXPECTED = {name: json.loads((MODELS / f"{name}.json").read_text())["scores"] for name in NAMES}
-
-
-def quiet(stage: str, total: int) -> Callable[[int], None]:
-    return lambda done: None
-
-
-def frame(seed: int, defect: str | None, name: str) -> np.ndarray:
-    """A picture as a camera gives it, (H, W, 3) uint8 BGR."""
-    height, width = FRAMES[name]
-    return np.ascontiguousarray(plate(seed, defect)[:height, :width, ::-1])
+from tests.support.anomalib_exports import (
+    FRAMES,
+    MODELS,
+    NAMES,
+    frame,
+    judged_cases,
+    quiet,
+    write_good,
+)
+from tests.support.bundles import ROOT
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Path]:
-    folders = {}
-    for name in ("padim", "padim_raw"):
-        folder = tmp_path_factory.mktemp("good") / "plates"
-        folder.mkdir()
-        for seed in (*VALIDATED, *range(300, 312)):
-            (folder / f"{seed}.png").write_bytes(encode_picture(frame(seed, None, name)))
-        folders[FRAMES[name]] = folder
-    return folders
+    return {
+        FRAMES[name]: write_good(tmp_path_factory.mktemp("good") / "plates", name)
+        for name in ("padim", "padim_raw")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +56,8 @@ def test_scores_are_those_of_anomalib(name: str, imported: dict[str, Imported]) 
     graph = bundle.graph
     with OnnxEngine(bundle.path(graph.file), graph) as engine:
         scorer = FrameScorer(engine, bundle.recipe, graph)
-        for case, expected in EXPECTED[name].items():
-            seed, defect = case.split()
-            kind = None if defect == "good" else defect
-            score = scorer.score(frame(int(seed), kind, name)).score
+        for case, pixels, expected in judged_cases(name):
+            score = scorer.score(pixels).score
             assert score == pytest.approx(expected, abs=1e-4 * max(1, abs(expected))), case
 
 
@@ -149,7 +134,7 @@ def test_a_larger_batch_is_refused(good: dict[tuple[int, int], Path], tmp_path: 
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
-        ("model.xml", b"<net/>", "OpenVINO IR"),
+        ("model.bin", b"", r"expected the \.xml file of an OpenVINO IR, .* give model\.xml"),
         ("model.pt", b"x", "torch file"),
         ("model.onnx", b"not a model", "expected an ONNX model"),
     ],
@@ -165,7 +150,7 @@ def test_other_files_are_refused_in_one_line(
 
 
 def test_other_outputs_are_refused(good: dict[tuple[int, int], Path], tmp_path: Path) -> None:
-    detect = Path(__file__).parents[2] / "models" / "detect.onnx"
+    detect = ROOT / "tests" / "models" / "detect.onnx"
     request = ImportRequest(detect, good[FRAMES["padim"]])
     with pytest.raises(ExportError, match="found 1 inputs and the outputs map, score"):
         import_export(request, tmp_path / "bundle", quiet)
