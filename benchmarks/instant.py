@@ -27,8 +27,9 @@ from benchmarks.image_sets import SETS, find_set
 from benchmarks.marked_table import replace_table
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import ImageSet, Sample, read_image_set, read_mask, read_pixels
-from edge.evaluation.evaluate import evaluation_size
-from edge.evaluation.metrics import rank, rank_pixels
+from edge.evaluation.metrics import rank
+from edge.evaluation.pixel_metrics import evaluation_size
+from edge.evaluation.pixel_ranking import rank_pixels
 from edge.methods.inp_former.instant import fit_instant
 from edge.methods.inp_former.planning import build
 from edge.methods.inp_former.request import Request

@@ -24,8 +24,9 @@ from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_image_set, read_mask, read_view
 from edge.data.labelled_pictures import labelled
 from edge.errors import EdgeError
-from edge.evaluation.evaluate import evaluation_size
-from edge.evaluation.metrics import auroc, rank_pixels, recalls_at
+from edge.evaluation.metrics import auroc, recalls_at
+from edge.evaluation.pixel_metrics import evaluation_size
+from edge.evaluation.pixel_ranking import rank_pixels
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.labelled_defects import learn_defects
 from edge.methods.run import read_model, read_record

@@ -37,8 +37,10 @@ from edge.config.station import EngineSettings
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import ImageSet, hold_out, read_image_set, read_mask, read_pixels
 from edge.engines.load import load_engine, load_types_engine
-from edge.evaluation.evaluate import evaluate, evaluation_size
-from edge.evaluation.metrics import rank, rank_pixels, recalls_at
+from edge.evaluation.evaluate import evaluate
+from edge.evaluation.metrics import rank, recalls_at
+from edge.evaluation.pixel_metrics import evaluation_size
+from edge.evaluation.pixel_ranking import rank_pixels
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.settings import BranchSettings
 from edge.methods.run import read_model, read_record

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,16 +17,11 @@ from edge.engines.protocol import Engine
 from edge.errors import DataError
 from edge.evaluation.evaluated_part import EvaluatedPart
 from edge.evaluation.json_numbers import rounded
-from edge.evaluation.metrics import (
-    PixelRanking,
-    Ranking,
-    auroc,
-    rank,
-    rank_pixels,
-    recalls_at,
-)
+from edge.evaluation.metrics import NAN, Ranking, auroc, rank, recalls_at
 from edge.evaluation.multi_type_segmentation import Segmentation
 from edge.evaluation.not_judged import say_not_judged
+from edge.evaluation.pixel_metrics import PixelMetrics
+from edge.evaluation.pixel_ranking import PixelRanking
 from edge.evaluation.region_metrics import (
     Located,
     RegionMetrics,
@@ -36,13 +31,9 @@ from edge.evaluation.region_metrics import (
 from edge.evaluation.seen_pixels import SeenPixels
 from edge.evaluation.set_inspector import SetInspector
 from edge.evaluation.type_metrics import TypeMetrics, type_metrics, type_scores
-from edge.evaluation.type_pixels import TypePixels, as_json
+from edge.evaluation.type_pixels import as_json
 from edge.evaluation.veto_metrics import VetoMetrics, veto_metrics
-
-# Maps and masks meet at the picture's own aspect ratio, its longer side at most this.
-EVALUATION_SIDE = 512
-NAN = float("nan")
-NO_PIXELS = PixelRanking(Ranking(NAN, NAN, NAN), NAN, np.full((2, 0), NAN))
+from edge.result import Inspection
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,55 +174,50 @@ def evaluate(
     Raises:
         DataError: the set has no such pictures, or a picture or mask is unreadable.
         EngineError: an engine fails.
+        WriteError: pixels wait on the disk, and the folder of temporary files is full.
     """
     images = check_masks(images)
     samples = unseen(bundle, images)
     inspect = SetInspector(bundle, engine, types_engine)
-    typed = TypePixels(bundle.recipe.defect_types, bundle.thresholds.score.value)
+    seen = SeenPixels(bundle.recipe.geometry)
     parts: list[EvaluatedPart] = []
-    maps: list[NDArray[np.float32]] = []
-    masks: list[NDArray[np.bool_]] = []
-    seen: list[NDArray[np.bool_]] = []
     hidden: list[str] = []
-    grounds: list[float] = []
-    seen_pixels = SeenPixels(bundle.recipe.geometry)
-    for sample in samples:
-        advance(1)
-        inspection, anomaly_map = inspect(sample)
-        match = None
-        if sample.mask is not None:
-            size_wh = inspection.size_wh
-            mask = read_mask(sample, size_wh)
-            if inspection.score is not None:
-                mask &= seen_pixels(sample, size_wh, size_wh)
-            if not mask.any():
-                hidden.append(f"{sample.label}/{sample.path.name}")
-                continue
-            match = overlap(inspection.upheld, mask)
-        parts.append(EvaluatedPart(sample, inspection, match))
-        if anomaly_map is not None and (sample.is_good or sample.mask is not None):
-            size_wh = evaluation_size(*inspection.size_wh)
-            maps.append(cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR))
-            masks.append(read_mask(sample, size_wh))
-            seen.append(seen_pixels(sample, inspection.size_wh, size_wh))
-            typed.add(sample, anomaly_map, inspect.type_shares, seen[-1])
-            if sample.is_good and seen[-1].any():
-                grounds.append(float(np.median(maps[-1][seen[-1]])))
-    if hidden:
-        say_once(
-            f"--data {images.name}: {len(hidden)} parts are left out, the geometry hides all of "
-            f"their defects: {in_short(hidden)}"
+    with closing(PixelMetrics(bundle, seen)) as pixels:
+        for sample in samples:
+            advance(1)
+            inspected = inspect(sample)
+            match = None
+            if sample.mask is not None:
+                mask = _seen_mask(sample, inspected.inspection, seen)
+                if not mask.any():
+                    hidden.append(f"{sample.label}/{sample.path.name}")
+                    continue
+                match = overlap(inspected.inspection.upheld, mask)
+            parts.append(EvaluatedPart(sample, inspected.inspection, match))
+            pixels.add(sample, inspected, inspect.type_shares)
+        if hidden:
+            say_once(
+                f"--data {images.name}: {len(hidden)} parts are left out, the geometry hides all "
+                f"of their defects: {in_short(hidden)}"
+            )
+        if not parts:
+            raise DataError(f"--data {images.name}: the geometry hides the defects of all parts")
+        unjudged = [(p.name, p.inspection.detail) for p in parts if not p.is_judged]
+        say_not_judged(images.name, unjudged, len(parts))
+        return replace(
+            measure(bundle, parts, pixels.ranking(), len(images.test) - len(samples)),
+            segmentation=pixels.segmentation(),
+            ground=pixels.ground(),
+            has_groups=images.has_groups,
         )
-    if not parts:
-        raise DataError(f"--data {images.name}: the geometry hides the defects of all parts")
-    unjudged = [(p.name, p.inspection.detail) for p in parts if not p.is_judged]
-    say_not_judged(images.name, unjudged, len(parts))
-    pixel = rank_pixels(maps, masks, seen) if any(m.any() for m in masks) else NO_PIXELS
-    found = measure(bundle, parts, pixel, len(images.test) - len(samples))
-    ground = float(np.median(grounds)) if grounds else NAN
-    return replace(
-        found, segmentation=typed.segmentation(), ground=ground, has_groups=images.has_groups
-    )
+
+
+def _seen_mask(sample: Sample, inspection: Inspection, seen: SeenPixels) -> NDArray[np.bool_]:
+    """Defective pixels, (h, w) of the frame, without those that the geometry hides."""
+    mask = read_mask(sample, inspection.size_wh)
+    if inspection.score is not None:
+        mask &= seen(sample, inspection.size_wh, inspection.size_wh)
+    return mask
 
 
 def measure(
@@ -280,9 +266,3 @@ def measure(
 def _located(item: EvaluatedPart) -> Located:
     sample = item.sample
     return Located(sample.label, sample.is_good, item.inspection.upheld, item.overlap)
-
-
-def evaluation_size(width: int, height: int) -> tuple[int, int]:
-    """Size at which map and mask of a picture meet."""
-    shrink = min(1.0, EVALUATION_SIDE / max(width, height))
-    return round(width * shrink), round(height * shrink)

@@ -1,4 +1,4 @@
-"""Exact ranking metrics of images and pixels; positive means anomalous, higher is worse.
+"""Exact ranking metrics; positive means anomalous, higher is worse.
 
 Every value is computed over all distinct scores, with ties handled as one step, so that a strictly
 increasing transform of the scores changes nothing. A metric that has no value (only one class)
@@ -7,21 +7,19 @@ is NaN; it is never mirrored or replaced.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.bool_]
 Scores = NDArray[np.floating]
-AUPRO_LIMIT = 0.3
+Counts = NDArray[np.int64] | NDArray[np.float64]
+NAN = float("nan")
 # Shares of good parts that a line may afford to reject: detectors are compared by their recall
 # there.
 FALSE_REJECT_RATES = (0.01, 0.05)
-CURVE_POINTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +39,22 @@ class Curves(NamedTuple):
     precision: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PixelRanking:
-    """All pixels of a data set together.
-
-    Attributes:
-        ranking: of the pixels.
-        aupro: exact, at false-positive rate 0.3.
-        overlap_xy: (2, CURVE_POINTS) false-positive rate and per-region overlap, to draw.
-    """
-
-    ranking: Ranking
-    aupro: float
-    overlap_xy: NDArray[np.float64]
-
-
 def rank(labels: Labels, scores: Scores) -> Ranking:
     """Compute the three ranking metrics of (n,) labels and scores with a single sort."""
     labels, scores = labels.ravel(), scores.ravel()
     order = np.argsort(-scores, kind="stable")
-    return _ranking(labels[order], _ends_of_ties(scores[order]))
+    ends = ends_of_ties(scores[order])
+    positives = int(np.count_nonzero(labels))
+    total = RankingSum(positives, len(labels) - positives)
+    found = np.cumsum(labels[order], dtype=np.int64)[ends]
+    total.add(np.append(0, ends + 1), np.append(0, found))
+    return total.ranking()
 
 
 def curves(labels: Labels, scores: Scores) -> Curves:
     """Compute the curves behind `rank`."""
     order = np.argsort(-scores.ravel(), kind="stable")
-    ends = _ends_of_ties(scores.ravel()[order])
+    ends = ends_of_ties(scores.ravel()[order])
     found = np.cumsum(labels.ravel()[order], dtype=np.int64)[ends]
     taken = ends + 1
     with np.errstate(invalid="ignore"):
@@ -101,7 +89,7 @@ def recall_at(labels: Labels, scores: Scores, false_reject_rate: float) -> float
     labels, scores = labels.ravel(), scores.ravel()
     good = np.sort(scores[~labels])[::-1]
     if not len(good) or not labels.any():
-        return float("nan")
+        return NAN
     # 0.29 * 100 is 28.999999999999996.
     rejected = int(false_reject_rate * len(good) + 1e-9)
     return float(np.mean(scores[labels] > good[rejected]))
@@ -112,101 +100,47 @@ def recalls_at(labels: Labels, scores: Scores) -> dict[float, float]:
     return {rate: recall_at(labels, scores, rate) for rate in FALSE_REJECT_RATES}
 
 
-def rank_pixels(
-    maps: Sequence[Scores], masks: Sequence[Labels], seen: Sequence[Labels] | None = None
-) -> PixelRanking:
-    """Compute the ranking of all pixels of a data set together, and exact AUPRO at FPR 0.3.
-
-    AUPRO is the area under the per-region-overlap curve up to that false-positive rate, divided by
-    it. Regions are 8-connected components of the masks and count equally whatever their size; the
-    false-positive rate is over all normal pixels, those of good parts included.
+class RankingSum:
+    """Adds up a ranking along its curve, which may come piece by piece.
 
     Args:
-        maps: one (h, w) map per picture; sizes may differ.
-        masks: one (h, w) bool mask per picture, empty for good parts.
-        seen: one (h, w) bool per picture; other pixels count nowhere. None counts all.
+        positives, negatives: how many there are in all.
     """
-    seen = seen or [np.ones(mask.shape, np.bool_) for mask in masks]
-    masks = [mask & counts for mask, counts in zip(masks, seen, strict=True)]
-    pairs = list(zip(maps, seen, strict=True))
-    scores = np.concatenate([np.asarray(m, np.float32)[counts] for m, counts in pairs])
-    labels = np.concatenate([mask[counts] for mask, counts in zip(masks, seen, strict=True)])
-    order = np.argsort(-scores, kind="stable")
-    ends = _ends_of_ties(scores[order])
-    del scores
-    x, y = _overlap_curve(masks, seen, labels, order, ends)
-    # Closer together where the curve is steep.
-    grid = AUPRO_LIMIT * np.linspace(0, 1, CURVE_POINTS) ** 2
-    drawn = np.stack([grid, np.interp(grid, x, y)])
-    return PixelRanking(_ranking(labels[order], ends), _area(x, y) / AUPRO_LIMIT, drawn)
+
+    def __init__(self, positives: int, negatives: int):
+        self._positives, self._negatives = positives, negatives
+        self._area = self._ap = self._f1_max = 0.0
+
+    def add(self, taken: Counts, found: Counts) -> None:
+        """Add the next piece, highest scores first.
+
+        Args:
+            taken: (n,) items above the threshold at every distinct score, positives and negatives;
+                it begins with that of the piece before, or 0.
+            found: (n,) positives among them.
+        """
+        if not self._positives:
+            return
+        recall = np.asarray(found / self._positives, np.float64)
+        self._ap += float(np.sum(np.diff(recall) * (found[1:] / taken[1:])))
+        f1 = 2 * found[1:] / (taken[1:] + self._positives)
+        self._f1_max = float(np.max(f1, initial=self._f1_max))
+        if self._negatives:
+            false_rate = np.asarray((taken - found) / self._negatives, np.float64)
+            self._area += area(false_rate, recall)
+
+    def ranking(self) -> Ranking:
+        """Of all pieces; NaN where there are no positives or negatives."""
+        if not self._positives:
+            return Ranking(NAN, NAN, NAN)
+        return Ranking(self._area if self._negatives else NAN, self._ap, self._f1_max)
 
 
-def _ends_of_ties(ordered: Scores) -> NDArray[np.intp]:
-    """Positions of the last entry of every group of equal scores."""
+def ends_of_ties(ordered: NDArray[Any]) -> NDArray[np.intp]:
+    """Positions of the last entry of every group of equal values in (n,) ordered ones."""
     return np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
 
 
-def _ranking(ordered_labels: Labels, ends: NDArray[np.intp]) -> Ranking:
-    found = np.cumsum(ordered_labels, dtype=np.int64)[ends]
-    positives, total = int(found[-1]), len(ordered_labels)
-    negatives = total - positives
-    if positives == 0:
-        return Ranking(float("nan"), float("nan"), float("nan"))
-    taken = ends + 1
-    precision, recall = found / taken, found / positives
-    ap = float(np.sum(np.diff(recall, prepend=0.0) * precision))
-    f1 = float(np.max(2 * found / (taken + positives)))
-    if negatives == 0:
-        return Ranking(float("nan"), ap, f1)
-    false_rate = np.concatenate([[0.0], (taken - found) / negatives])
-    area = _area(false_rate, np.concatenate([[0.0], recall]))
-    return Ranking(area, ap, f1)
-
-
-def _overlap_curve(
-    masks: Sequence[Labels],
-    seen: Sequence[Labels],
-    labels: Labels,
-    order: NDArray[np.intp],
-    ends: NDArray[np.intp],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """False-positive rate up to AUPRO_LIMIT, and mean overlap.
-
-    The overlap is NaN without regions or normal pixels.
-    """
-    weights, regions = _region_weights(masks, seen)
-    negatives = int(np.count_nonzero(~labels))
-    if regions == 0 or negatives == 0:
-        return np.array([0.0, AUPRO_LIMIT]), np.full(2, np.nan)
-    overlap = np.cumsum(weights[order], dtype=np.float64)[ends] / regions
-    false_rate = np.cumsum(~labels[order], dtype=np.int64)[ends] / negatives
-    x = np.concatenate([[0.0], false_rate])
-    y = np.concatenate([[0.0], overlap])
-    cut = int(np.searchsorted(x, AUPRO_LIMIT, side="right"))
-    if cut < len(x):
-        # Inside a tie group the curve is the straight line through it.
-        share = (AUPRO_LIMIT - x[cut - 1]) / (x[cut] - x[cut - 1])
-        y = np.append(y[:cut], y[cut - 1] + share * (y[cut] - y[cut - 1]))
-        x = np.append(x[:cut], AUPRO_LIMIT)
-    return x, y
-
-
-def _region_weights(
-    masks: Sequence[Labels], seen: Sequence[Labels]
-) -> tuple[NDArray[np.float64], int]:
-    """Per pixel that is seen 1 / area of its region, 0 outside; and the number of regions."""
-    weights: list[NDArray[np.float64]] = []
-    regions = 0
-    for mask, counts in zip(masks, seen, strict=True):
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(
-            mask.astype(np.uint8), connectivity=8
-        )
-        inverse = np.concatenate([[0.0], 1.0 / stats[1:, cv2.CC_STAT_AREA]])
-        weights.append(inverse[labels][counts])
-        regions += count - 1
-    return np.concatenate(weights), regions
-
-
-def _area(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def area(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Trapezoid rule; numpy renamed its own in 2.0."""
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2)

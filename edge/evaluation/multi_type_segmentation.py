@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.evaluation.metrics import rank
+from edge.evaluation.sorted_scores import SortedScores
 
 Volume = NDArray[np.floating]
 Ids = NDArray[np.integer]
@@ -39,10 +40,62 @@ class Segmentation:
     skipped: int
 
 
+class TypeRanker:
+    """Takes pictures of one product one by one, then ranks their pixels; close it at the end.
+
+    Args:
+        names: of the C classes, normal first.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self._names = tuple(names)
+        self._scores = [SortedScores() for _ in names]
+        self._called = np.zeros(len(names), np.int64)
+        self._right = np.zeros(len(names), np.int64)
+
+    def add(self, volume: Volume, ids: Ids) -> None:
+        """Add the pixels of one picture.
+
+        Args:
+            volume: (C, ...), compared in single precision.
+            ids: of the classes, 0..C-1, in the shape of one channel.
+
+        Raises:
+            WriteError: the folder of temporary files is full or cannot be written.
+        """
+        flat, truth = volume.reshape(len(self._names), -1), ids.ravel()
+        called = flat.argmax(0)
+        self._called += np.bincount(called, minlength=len(self._names))
+        self._right += np.bincount(truth[truth == called], minlength=len(self._names))
+        for index, scores in enumerate(self._scores):
+            scores.add(flat[index], truth == index)
+
+    def segmentation(self) -> Segmentation:
+        """The metric over all pixels together.
+
+        Raises:
+            WriteError: as for `add`.
+        """
+        per_type = {}
+        for name, scores, called, right in zip(
+            self._names, self._scores, self._called, self._right, strict=True
+        ):
+            if scores.positives and scores.negatives:
+                ranking = scores.ranking()
+                f1 = 2 * right / (scores.positives + called)
+                per_type[name] = TypePixels(ranking.auroc, ranking.ap, float(f1))
+        return _mean(per_type, len(self._names) - len(per_type))
+
+    def close(self) -> None:
+        """Give the space on the disk back."""
+        for scores in self._scores:
+            scores.close()
+
+
 def segmentation(
     volumes: Sequence[Volume], masks: Sequence[Ids], names: Sequence[str]
 ) -> Segmentation:
-    """Measure one product over all its pictures' pixels together.
+    """Measure one product over all its pictures' pixels together, see TypeRanker.
 
     Args:
         volumes: one (C, h, w) per picture over the product's own list, channel 0 normal; sizes may
@@ -50,18 +103,10 @@ def segmentation(
         masks: (h, w) ids in 0..C-1.
         names: the C class names, normal first.
     """
-    scores = np.concatenate([volume.reshape(len(names), -1) for volume in volumes], axis=1)
-    truth = np.concatenate([mask.ravel() for mask in masks])
-    called = scores.argmax(0)
-    per_type = {}
-    for index, name in enumerate(names):
-        is_type = truth == index
-        if is_type.any() and not is_type.all():
-            ranking = rank(is_type, scores[index])
-            right = np.count_nonzero(is_type & (called == index))
-            f1 = 2 * right / (np.count_nonzero(is_type) + np.count_nonzero(called == index))
-            per_type[name] = TypePixels(ranking.auroc, ranking.ap, f1)
-    return _mean(per_type, len(names) - len(per_type))
+    with closing(TypeRanker(names)) as ranker:
+        for volume, ids in zip(volumes, masks, strict=True):
+            ranker.add(volume, ids)
+        return ranker.segmentation()
 
 
 def over_products(products: Sequence[Segmentation]) -> Segmentation:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.data.image_set import Sample, read_mask
-from edge.evaluation.multi_type_segmentation import Segmentation, segmentation
+from edge.evaluation.multi_type_segmentation import Segmentation, TypeRanker
 from edge.frame import GOOD
 from edge.inspection.type_shares import TypeShares
 
@@ -24,7 +24,9 @@ Mask = NDArray[np.bool_]
 
 
 class TypePixels:
-    """Gathers the pixels of pictures that are good or have a mask of a known type.
+    """Ranks the pixels of pictures that are good or have a mask of a known type.
+
+    Close it at the end.
 
     Args:
         names: of the bundle's types, in the order of its graph.
@@ -34,8 +36,7 @@ class TypePixels:
     def __init__(self, names: tuple[str, ...], threshold: float):
         self._names = names
         self._threshold = max(threshold, 1e-6)
-        self._volumes: list[NDArray[np.float32]] = []
-        self._ids: list[NDArray[np.int64]] = []
+        self._ranker = TypeRanker((GOOD, *names))
         self._has_masks = False
 
     def add(
@@ -52,6 +53,9 @@ class TypePixels:
             anomaly_map: (h, w) over the frame.
             types: of the frame; None where the line did not ask for types: they share alike.
             seen: (H, W) of the frame's proportions; other pixels count nowhere.
+
+        Raises:
+            WriteError: the folder of temporary files is full or cannot be written.
         """
         is_known = sample.mask is not None and sample.label in self._names
         if not self._names or not (sample.is_good or is_known):
@@ -67,15 +71,18 @@ class TypePixels:
         row = 0 if sample.is_good else 1 + self._names.index(sample.label)
         ids = np.where(read_mask(sample, size_wh), row, 0)
         counts = cv2.resize(seen.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST) > 0
-        self._volumes.append(volume[:, counts])
-        self._ids.append(ids[counts])
+        self._ranker.add(volume[:, counts], ids[counts])
         self._has_masks |= is_known
 
     def segmentation(self) -> Segmentation | None:
         """The metric over all pictures; None without types or without a mask of one."""
         if not self._has_masks:
             return None
-        return segmentation(self._volumes, self._ids, (GOOD, *self._names))
+        return self._ranker.segmentation()
+
+    def close(self) -> None:
+        """Give the space on the disk back."""
+        self._ranker.close()
 
 
 def as_json(found: Segmentation | None) -> dict[str, Any] | None:

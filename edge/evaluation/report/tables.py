@@ -8,7 +8,8 @@ import numpy as np
 
 from edge.bundle.store import Bundle
 from edge.evaluation.comparison import Comparison, Difference
-from edge.evaluation.evaluate import EVALUATION_SIDE, Evaluation
+from edge.evaluation.evaluate import Evaluation
+from edge.evaluation.pixel_metrics import EVALUATION_SIDE
 from edge.evaluation.region_metrics import LEAST_IOU
 from edge.evaluation.report.page import Markup, cell, fill, join, table
 from edge.evaluation.type_metrics import Confusion
