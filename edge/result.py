@@ -33,6 +33,7 @@ class Reason(str, Enum):
     SCORE_BELOW_THRESHOLD = "score_below_threshold"
     SCORE_ABOVE_THRESHOLD = "score_above_threshold"
     REGIONS_VETOED = "regions_vetoed"
+    WITHIN_TYPE_THRESHOLD = "within_type_threshold"
     IN_UNCERTAINTY_BAND = "in_uncertainty_band"
     IMAGE_QUALITY = "image_quality"
     REPEATED_FRAME = "repeated_frame"
@@ -64,6 +65,7 @@ class Region:
         type_score: confidence in the type, 0..1; None when no type was asked for.
         false_alarm: probability that the place is normal after all, 0..1; None as above.
         vetoed: set aside as a false alarm, see edge.inspection.veto.
+        threshold: of its type, where that has one of its own, see edge.inspection.type_thresholds.
     """
 
     bbox_xywh: tuple[int, int, int, int]
@@ -76,6 +78,7 @@ class Region:
     type_score: float | None = None
     false_alarm: float | None = None
     vetoed: bool = False
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ class StageTimes:
 class Inspection:
     """The whole record of one part, before it gets a sequence number.
 
-    `score`, `threshold` and `p_value` are None when no score was computed. `p_value` is the
+    `score`, `threshold` and `p_value` are None when no score was computed. `threshold` is the one
+    that decides; `threshold_type` names the defect type whose own one it is. `p_value` is the
     conformal p-value: (1 + calibration scores at least as high) / (1 + calibration scores), where
     every score, or every part of several scores, counts once.
     `is_replayed`: the frame came from an archive.
@@ -122,6 +126,7 @@ class Inspection:
     p_value: float | None = None
     regions: tuple[Region, ...] = ()
     mm_per_px: float | None = None
+    threshold_type: str | None = None
     part: Part | None = None
     is_simulated: bool = False
     is_replayed: bool = False

@@ -15,8 +15,8 @@ from edge.config.views import MAX_CAMERAS
 THRESHOLDS_SCHEMA: Final = "edge-infer.thresholds/1"
 
 ThresholdMethod = Literal[
-    "split-conformal", "cross-conformal", "augmented-views", "fresh-parts", "joint-views",
-    "labelled-type",
+    "split-conformal", "cross-conformal", "augmented-views", "other-places", "fresh-parts",
+    "joint-views", "labelled-type",
 ]  # fmt: skip
 
 
@@ -28,11 +28,12 @@ class Threshold(Settings):
             `cross-conformal`: every part was held out once from one of several trainings, and
             every part counts once, however many scores it has (docs/adr/0036). `augmented-views`:
             there was one part, and its score is the highest of changed views of its own picture;
-            how other parts do is unknown (docs/adr/0039). `fresh-parts`: set anew on parts that
-            training has not seen, judged by the bundle itself; every part counts once
-            (docs/adr/0048). `joint-views`: as fresh-parts, for the views of a part together
-            (docs/adr/0052). `labelled-type`: set on labelled parts of a harmless defect type
-            (docs/adr/0052).
+            how other parts do is unknown (docs/adr/0039). `other-places`: there was one part, too,
+            and its score is what its own other places say of it, with a margin. `fresh-parts`: set
+            anew on parts that training has not seen, judged by the bundle itself; every part
+            counts once (docs/adr/0048). `joint-views`: as fresh-parts, for the views of a part
+            together (docs/adr/0053). `labelled-type`: set on labelled parts of a harmless defect
+            type (docs/adr/0053).
         value: the rank-th smallest calibration score.
         alpha: false-reject rate the threshold stands for; of `joint-views` that of all views
             together, of `labelled-type` the share of the type's parts that is rejected.

@@ -11,12 +11,17 @@ from edge.result import Reason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Verdict with its reason and evidence; `detail` is one line for people, often empty."""
+    """Verdict with its reason and evidence; `detail` is one line for people, often empty.
+
+    `threshold` is the one that decides, of the type `threshold_type` where it is that type's own.
+    """
 
     verdict: Verdict
     reason: Reason
     p_value: float
+    threshold: float
     detail: str = ""
+    threshold_type: str | None = None
 
 
 def decide(
@@ -34,10 +39,11 @@ def decide(
         undecided_p: p-value below which a part that would pass becomes undecided.
     """
     p = p_value(bundle.scores, score, bundle.above)
+    limit = bundle.thresholds.score.value
     if score > bundle.thresholds.score.value:
-        return Decision(Verdict.FAIL, Reason.SCORE_ABOVE_THRESHOLD, p, quality_problem or "")
+        return Decision(Verdict.FAIL, Reason.SCORE_ABOVE_THRESHOLD, p, limit, quality_problem or "")
     if quality_problem is not None:
-        return Decision(Verdict.UNDECIDED, Reason.IMAGE_QUALITY, p, quality_problem)
+        return Decision(Verdict.UNDECIDED, Reason.IMAGE_QUALITY, p, limit, quality_problem)
     if undecided_p is not None and p < undecided_p:
-        return Decision(Verdict.UNDECIDED, Reason.IN_UNCERTAINTY_BAND, p)
-    return Decision(Verdict.PASS, Reason.SCORE_BELOW_THRESHOLD, p)
+        return Decision(Verdict.UNDECIDED, Reason.IN_UNCERTAINTY_BAND, p, limit)
+    return Decision(Verdict.PASS, Reason.SCORE_BELOW_THRESHOLD, p, limit)

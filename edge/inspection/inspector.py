@@ -24,9 +24,10 @@ from edge.inspection.frame_check import FrameCheck
 from edge.inspection.in_frame import FrameMaps, region_in_frame
 from edge.inspection.regions import find_regions, whole_frame
 from edge.inspection.scorer import FrameScorer, Scored
-from edge.inspection.type_naming import namer
+from edge.inspection.type_naming import Namer, namer
 from edge.inspection.type_scorer import Typed, TypeScorer
 from edge.inspection.type_shares import TypeShares
+from edge.inspection.type_thresholds import decide_by_type, with_thresholds
 from edge.inspection.veto import reconsider, veto_regions
 from edge.result import Inspection, Reason, Region, StageTimes, Verdict
 
@@ -176,8 +177,11 @@ class Inspector:
             self.type_shares = TypeShares(logits, view, frame.size_wh, map_wh)
         regions: tuple[Region, ...] = ()
         if decision.verdict is not Verdict.PASS:
-            regions = self._regions(view, scored.map, logits, decision.verdict)
+            regions = self._regions(view, scored.map, logits)
+            decision = decide_by_type(decision, scored.score, regions, bundle)
             decision = reconsider(decision, regions, bundle.recipe)
+            if not regions and decision.verdict is Verdict.FAIL:
+                regions = self._whole_frame(view, scored.map, logits)
             if view.moves:
                 regions = tuple(region_in_frame(region, view, frame.size_wh) for region in regions)
         return Inspection(
@@ -197,7 +201,8 @@ class Inspector:
                 - (typed.preprocess_ms + typed.infer_ms),
             ),
             score=scored.score,
-            threshold=bundle.thresholds.score.value,
+            threshold=decision.threshold,
+            threshold_type=decision.threshold_type,
             p_value=decision.p_value,
             regions=regions,
             mm_per_px=self._scale,
@@ -207,24 +212,31 @@ class Inspector:
         )
 
     def _regions(
-        self,
-        view: View,
-        anomaly_map: NDArray[np.float32],
-        logits: NDArray[np.float32] | None,
-        verdict: Verdict,
+        self, view: View, anomaly_map: NDArray[np.float32], logits: NDArray[np.float32] | None
     ) -> tuple[Region, ...]:
         """Regions, in pixels of the view, of a part that fails or is undecided; maybe none."""
-        recipe, name = self._bundle.recipe, None
-        if logits is not None:
-            map_wh = (anomaly_map.shape[1], anomaly_map.shape[0])
-            name = namer(recipe.type_evidence, recipe.defect_types, logits, map_wh)
-        threshold, scale = self._bundle.thresholds.score.value, self._scale
-        regions = find_regions(anomaly_map, threshold, view.size_wh, scale, name)
-        if not regions and verdict is Verdict.FAIL:
-            # No pixel is above the threshold: the frame is unusual as a whole. A single place of
-            # it cannot veto that.
-            return (whole_frame(anomaly_map, view.size_wh, scale, name, view.seen_share),)
-        return veto_regions(regions, recipe.veto_above)
+        threshold, name = self._bundle.thresholds.score.value, self._namer(anomaly_map, logits)
+        regions = find_regions(anomaly_map, threshold, view.size_wh, self._scale, name)
+        regions = with_thresholds(regions, self._bundle.thresholds)
+        return veto_regions(regions, self._bundle.recipe.veto_above)
+
+    def _whole_frame(
+        self, view: View, anomaly_map: NDArray[np.float32], logits: NDArray[np.float32] | None
+    ) -> tuple[Region, ...]:
+        """The region of a part that fails though no pixel is above the threshold.
+
+        The frame is unusual as a whole. A single place of it cannot veto that.
+        """
+        name = self._namer(anomaly_map, logits)
+        return (whole_frame(anomaly_map, view.size_wh, self._scale, name, view.seen_share),)
+
+    def _namer(
+        self, anomaly_map: NDArray[np.float32], logits: NDArray[np.float32] | None
+    ) -> Namer | None:
+        if logits is None:
+            return None
+        recipe, map_wh = self._bundle.recipe, (anomaly_map.shape[1], anomaly_map.shape[0])
+        return namer(recipe.type_evidence, recipe.defect_types, logits, map_wh)
 
 
 def without_score(frame: Frame, verdict: Verdict, reason: Reason, detail: str) -> Inspection:

@@ -80,6 +80,8 @@ def result_payload(
     if views:
         payload["view"] = inspection.camera
         payload["views"] = [_judged_view(view, language) for view in views]
+    if inspection.threshold_type is not None:
+        payload["threshold_type"] = inspection.threshold_type
     if inspection.detail:
         payload["detail"] = inspection.detail
     if job_id is not None:
@@ -142,7 +144,11 @@ def _judged_view(view: ViewResult, language: Language) -> Payload:
         "p_value": significant(inspection.p_value),
         "defects": _defects(inspection, language),
     }
-    return {**payload, "detail": inspection.detail} if inspection.detail else payload
+    if inspection.threshold_type is not None:
+        payload["threshold_type"] = inspection.threshold_type
+    if inspection.detail:
+        payload["detail"] = inspection.detail
+    return payload
 
 
 def _defects(inspection: Inspection, language: Language) -> list[Payload]:
@@ -166,6 +172,8 @@ def _defect(
         "area_mm2": rounded(sum(areas), 3) if areas else None,
         "regions": [_region(region, inspection, language) for region in regions],
     }
+    if regions[0].threshold is not None:
+        payload["threshold"] = significant(regions[0].threshold)
     if regions[0].vetoed:
         payload["vetoed"] = True
     return payload

@@ -271,9 +271,11 @@ def _result_of(view: Decided, payload: Payload) -> Payload:
     own = next(each for each in payload["views"] if each["camera"] == camera)
     names = (
         "product_id", "recipe", "model", "result", "evaluation", "reason", "score", "threshold",
-        "p_value", "defects", "detail",
+        "p_value", "defects", "detail", "threshold_type",
     )  # fmt: skip
-    part = {name: value for name, value in payload.items() if name != "detail"}
+    # What only some views say must not be said of the others.
+    own_only = ("detail", "threshold_type")
+    part = {name: value for name, value in payload.items() if name not in own_only}
     said = {name: own[name] for name in names if name in own}
     return {**part, **said, "view": camera, "part_result": payload["result"]}
 

@@ -11,7 +11,13 @@ from typing import Any
 from edge.cameras.description import CameraDescription
 from edge.config.station import StationConfig
 from edge.messages.identity import Identity, ModelInfo
-from edge.messages.payload import Payload, health_payload, info_payload, state_payload
+from edge.messages.payload import (
+    Payload,
+    health_payload,
+    info_payload,
+    significant,
+    state_payload,
+)
 from edge.messages.state_board import StateBoard
 from edge.outputs.continuity import Continuity
 from edge.outputs.statistics import Summary
@@ -130,10 +136,13 @@ class StateReport:
             mode=mode,
             detail=detail,
             model=prepared.model if prepared else None,
-            threshold=prepared.bundle.thresholds.score.value if prepared else None,
+            threshold=_threshold(prepared, self._config.camera.name),
             camera={"name": self._config.camera.name, "connected": camera.connected},
             cameras=self._listed(
-                {name: {"connected": each.connected} for name, each in self._cameras.items()}
+                {
+                    name: {"connected": each.connected, "threshold": _threshold(prepared, name)}
+                    for name, each in self._cameras.items()
+                }
             ),
             revision=self._revision_with(prepared),
             outbox=self._outbox,
@@ -233,6 +242,10 @@ class StateReport:
             mode = "ready"
         set_by = "" if prepared.set_threshold is None else "the threshold was set by command"
         return "operational", mode, "; ".join(filter(None, (detail, set_by)))
+
+
+def _threshold(prepared: LoadedRecipe | None, camera: str) -> float | None:
+    return significant(prepared.of(camera).bundle.thresholds.score.value) if prepared else None
 
 
 def _figures(camera: CameraState) -> Payload:

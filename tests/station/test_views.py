@@ -17,7 +17,7 @@ from edge.archive.record import read_frame
 from edge.cameras.fired import FiredSource
 from edge.messages.payload import schema
 from edge.trigger import Trigger
-from tests.support.bundles import make_bundle, with_two_graphs
+from tests.support.bundles import make_bundle, with_two_graphs, with_views
 from tests.support.made_once import made_once
 from tests.support.triggered_line import LIMIT_S, Line, one_each
 
@@ -32,8 +32,8 @@ def line(tmp_path: Path, fast_bundle: Path) -> Iterator[Make]:
     lines: list[Line] = []
 
     def make(*cameras: dict, trigger: dict | None = None, awaited: int | None = None, **changes):
+        bundle = None if "recipes" in changes else changes.pop("bundle", fast_bundle)
         values = {"camera": None, "cameras": list(cameras), **changes}
-        bundle = None if "recipes" in changes else fast_bundle
         one = Line(tmp_path, bundle, "", trigger or PATIENT, **values)
         lines.append(one)
         names = [camera["name"] for camera in cameras][:awaited]
@@ -228,12 +228,12 @@ def test_an_optional_camera_may_be_absent_at_the_start(line, tmp_path) -> None:
     one = line(view("top"), view("left", gone, optional=True), trigger=BRIEF, awaited=1)
     one.trigger()
     one.wait(1)
-    state = one.station._report.state()
+    state, threshold = one.station._report.state(), one.results[0]["threshold"]
     assert list(Draft202012Validator(schema("state")).iter_errors(state)) == []
     assert state["state"] == "operational"
     assert state["cameras"] == [
-        {"name": "top", "is_optional": False, "connected": True},
-        {"name": "left", "is_optional": True, "connected": False},
+        {"name": "top", "is_optional": False, "connected": True, "threshold": threshold},
+        {"name": "left", "is_optional": True, "connected": False, "threshold": threshold},
     ]
     assert one.stop()[0]["result"] == "pass"
 
@@ -359,3 +359,21 @@ def test_the_archive_keeps_every_view_with_what_is_said_of_it(line, tmp_path) ->
         assert (frame.verdict.value, frame.score) == (own["result"], own["score"])
         assert record["result"]["part_result"] == "fail"
         assert record["result"]["seq"] == result["seq"]
+
+
+def test_each_view_is_judged_by_its_own_threshold_and_says_so(line, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    scores = {"top": rng.uniform(0, 0.1, 40).tolist(), "left": rng.uniform(0, 0.9, 40).tolist()}
+    made = with_two_graphs(make_bundle(tmp_path, "own", threshold=0.5))
+    bundle = with_views(made, scores)
+    one = line(view("top"), view("left"), view("right"), bundle=bundle)
+    one.trigger()
+    one.wait(1)
+    said = {each["name"]: each for each in one.station._report.state()["cameras"]}
+    (result,) = one.stop()
+    views = views_of(checked(result))
+    assert views["top"]["threshold"] < 0.1 < 0.5 < views["left"]["threshold"] < 0.9
+    assert views["right"]["threshold"] == 0.5, "the common one stands in"
+    assert {name: each["threshold"] for name, each in said.items()} == {
+        name: each["threshold"] for name, each in views.items()
+    }

@@ -31,7 +31,7 @@ class LoadedRecipe:
 
     Attributes:
         name: of the recipe.
-        bundle: the bundle with the thresholds of the recipe's product.
+        bundle: the bundle with the thresholds of the recipe's product, or of the camera's view.
         whole: the same bundle with the thresholds for all products alike.
         engine: runs the anomaly graph.
         types_engine: runs the types graph; None if the bundle has none.
@@ -123,12 +123,13 @@ class Recipes:
         """
         loaded = [*running.each] if running is not None else []
         with ExitStack() as undo:
-            recipe = self._load(name, self.all[name], self.place_file, loaded, undo)
+            first = self._config.camera.name
+            recipe = self._load(name, self.all[name], first, loaded, undo)
             views: dict[str, LoadedRecipe] = {}
             for view in self._config.cameras[1:]:
                 known = [*loaded, recipe, *views.values()]
                 by, wanted = self._judged_by(view, name)
-                views[view.name] = self._load(by, wanted, self._places[view.name], known, undo)
+                views[view.name] = self._load(by, wanted, view.name, known, undo)
             undo.pop_all()
         return replace(recipe, views=views)
 
@@ -146,14 +147,14 @@ class Recipes:
         self,
         name: str,
         wanted: RecipeSettings,
-        place: PlaceFile,
+        camera: str,
         loaded: Sequence[LoadedRecipe],
         undo: ExitStack,
     ) -> LoadedRecipe:
         """Load what judges one camera; what is `loaded` lends its engines to the same bundle."""
-        began = time.perf_counter()
+        began, place = time.perf_counter(), self.place_of(camera)
         whole = self._open(wanted, loaded)
-        bundle = self._for_product(name, whole, wanted)
+        bundle = _for_view(self._for_product(name, whole, wanted), camera)
         lender = next((one for one in loaded if one.whole.id == whole.id), None)
         if lender is not None:
             engine, types_engine = lender.engine, lender.types_engine
@@ -164,9 +165,10 @@ class Recipes:
             Inspector(whole, engine, self._config.decision, types_engine).self_test()
         inspector = Inspector(bundle, engine, self._config.decision, types_engine, place.place)
         log.info(
-            "recipe prepared recipe=%s product=%s bundle=%s version=%s id=%s signed_by=%s ms=%.0f",
-            name, bundle.product, bundle.manifest.name, bundle.manifest.version, bundle.id[:12],
-            bundle.signed_by, 1e3 * (time.perf_counter() - began),
+            "recipe prepared recipe=%s product=%s view=%s bundle=%s version=%s id=%s signed_by=%s "
+            "ms=%.0f",
+            name, bundle.product, bundle.view, bundle.manifest.name, bundle.manifest.version,
+            bundle.id[:12], bundle.signed_by, 1e3 * (time.perf_counter() - began),
         )  # fmt: skip
         if bundle.recipe.frames is None and read_frame_limits(bundle) is None:
             log.warning(
@@ -213,6 +215,20 @@ class Recipes:
                 f"{name}: {{bundle: PATH, product: NAME}}"
             )
         return bundle
+
+
+def _for_view(bundle: Bundle, camera: str) -> Bundle:
+    """Take the threshold of a camera's view, where the bundle has one, else the common one."""
+    views = bundle.thresholds.views
+    if camera in views:
+        return bundle.for_view(camera)
+    if views:
+        log.warning(
+            "no threshold of its own camera=%s bundle=%s views=%s: judged by the common one, %.4f; "
+            "name the camera as its view, or set thresholds anew with edge-calibrate threshold "
+            "--views", camera, bundle.manifest.name, ",".join(views), bundle.thresholds.score.value,
+        )  # fmt: skip
+    return bundle
 
 
 def _place_file(path: Path | None) -> PlaceFile:
