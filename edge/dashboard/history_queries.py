@@ -180,22 +180,44 @@ class HistoryQueries:
                 counts[name] = counts.get(name, 0) + row["n"]
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
-    def scores(self, wanted: ResultFilter) -> list[tuple[str, float]]:
-        """Return verdict and score of the newest results that have one."""
+    def scores(
+        self, wanted: ResultFilter, *, as_multiples: bool = False
+    ) -> list[tuple[str, float]]:
+        """Return verdict and score of the newest results that have one.
+
+        `as_multiples`: of the threshold that decided on each.
+        """
         clause, values = wanted.condition()
+        score = _score(as_multiples=as_multiples)
         rows = self._file.reader.execute(
-            f"SELECT verdict, score FROM results WHERE {clause} AND score IS NOT NULL "  # noqa: S608
-            "ORDER BY at_ms DESC LIMIT ?",
+            f"SELECT verdict, {score} AS score FROM results "  # noqa: S608
+            f"WHERE {clause} AND {score} IS NOT NULL ORDER BY at_ms DESC LIMIT ?",
             [*values, MOST_SCORES],
         )
         return [(row["verdict"], row["score"]) for row in rows]
 
-    def trend(self, wanted: ResultFilter, bucket_ms: int) -> list[Bucket]:
-        """Return results by stretches of `bucket_ms`, the oldest first; empty ones are left out."""
+    def has_several_thresholds(self, wanted: ResultFilter) -> bool:
+        """Whether views, types or commands had some of these results decided by another one."""
         clause, values = wanted.condition()
         rows = self._file.reader.execute(
-            f"SELECT at_ms / ? AS bucket, verdict, COUNT(*) AS n, SUM(score) AS score, "  # noqa: S608
-            f"COUNT(score) AS scored, SUM(total_ms) AS total_ms, COUNT(total_ms) AS timed "
+            f"SELECT DISTINCT threshold FROM results WHERE {clause} "  # noqa: S608
+            "AND score IS NOT NULL AND threshold IS NOT NULL LIMIT 2",
+            values,
+        )
+        return len(rows.fetchall()) > 1
+
+    def trend(
+        self, wanted: ResultFilter, bucket_ms: int, *, as_multiples: bool = False
+    ) -> list[Bucket]:
+        """Return results by stretches of `bucket_ms`, the oldest first; empty ones are left out.
+
+        `as_multiples`: scores, of the threshold that decided on each.
+        """
+        clause, values = wanted.condition()
+        score = _score(as_multiples=as_multiples)
+        rows = self._file.reader.execute(
+            f"SELECT at_ms / ? AS bucket, verdict, COUNT(*) AS n, SUM({score}) AS score, "  # noqa: S608
+            f"COUNT({score}) AS scored, SUM(total_ms) AS total_ms, COUNT(total_ms) AS timed "
             f"FROM results WHERE {clause} GROUP BY bucket, verdict ORDER BY bucket",
             [bucket_ms, *values],
         )
@@ -225,6 +247,11 @@ class HistoryQueries:
             [*values, min(limit, MOST_ROWS)],
         )
         return [dict(row) for row in rows]
+
+
+def _score(*, as_multiples: bool) -> str:
+    # No threshold, or one of 0, makes NULL: SQL divides by neither.
+    return "score / NULLIF(threshold, 0)" if as_multiples else "score"
 
 
 def _mean(group: list[Any], total: str, count: str) -> float | None:

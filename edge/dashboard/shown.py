@@ -17,7 +17,7 @@ _DEFECT = {
     "vetoed": bool,
     "regions": [{"view": str, "bbox": [float], "finding": str}],
 }
-_CAMERA = {"name": str, "connected": bool, "fps": float}
+_CAMERA = {"name": str, "connected": bool, "fps": float, "threshold": float}
 RESULT: dict[str, Any] = {
     "node": str, "station": str, "outbox_id": str, "seq": int, "product_id": str,
     "result": str, "reason": str, "detail": str, "score": float, "threshold": float,

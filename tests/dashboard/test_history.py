@@ -117,6 +117,20 @@ def test_the_trend_has_counts_and_means_of_each_stretch(bench: Bench) -> None:
     assert second.since_ms - first.since_ms == 10_000
 
 
+def test_scores_as_multiples_of_the_threshold_that_decided_on_each(bench: Bench) -> None:
+    one = [result(n, score=0.3, threshold=0.6) for n in (0, 1)]
+    bench.add(*one)
+    assert not bench.queries.has_several_thresholds(ResultFilter())
+    other = result(2, "fail", score=3.0, threshold=1.5)
+    bench.add(other, result(3, score=None, threshold=None), result(4, score=1.0, threshold=0.0))
+    assert bench.queries.has_several_thresholds(ResultFilter())
+    assert bench.queries.scores(ResultFilter(), as_multiples=True) == [
+        ("fail", 2.0), ("pass", 0.5), ("pass", 0.5),
+    ]  # fmt: skip
+    (stretch,) = bench.queries.trend(ResultFilter(), 10_000, as_multiples=True)
+    assert stretch.score == 1.0
+
+
 def test_the_results_beside_one_and_nearest_to_a_moment(bench: Bench) -> None:
     ids = bench.add(*[result(n) for n in range(3)])
     bench.add(result(1, station="side"))

@@ -7,6 +7,7 @@ import copy
 import html
 import json
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from edge.dashboard.dashboard import Dashboard
 from edge.dashboard.settings import DashboardSettings
 from edge.dashboard.web.app import make_app
+from edge.messages.identity import rfc3339
 from edge.messages.message import Message
 from edge.messages.payload import (
     alert_payload,
@@ -200,6 +202,26 @@ def test_a_result_of_several_views_shows_each(pages: Pages) -> None:
     assert text.index('data-camera="side"') < text.index('data-camera="top"'), "the worst first"
     assert text.count("<rect") == 1
     assert "Score below the threshold" in text
+
+
+def test_views_are_shown_with_their_own_thresholds(pages: Pages) -> None:
+    cameras = [
+        {"name": name, "is_optional": False, "connected": True, "threshold": threshold}
+        for name, threshold in (("top", 0.25), ("side", 0.75))
+    ]
+    state = everything()["top/state"]
+    pages.hear("top/state", {**state, "cameras": cameras})
+    moment = rfc3339(datetime.now(timezone.utc))
+    for seq, (score, threshold) in enumerate(((0.5, 0.25), (0.375, 0.75)), 1):
+        said = result(seq, score=score, threshold=threshold)
+        said["times"] |= {"capture": moment, "end": moment}
+        pages.hear("top/result", said)
+    _, text = pages.get("/station/box/top/panel/health")
+    assert "top 0.250 · side 0.750" in text
+    charts = json.loads(pages.get("/station/box/top/charts")[1])
+    assert (charts["as_multiples"], charts["threshold"]) == (True, 1.0)
+    assert charts["histogram"]["edges"][0] == 0.5
+    assert [score for score in charts["trend"]["score"] if score is not None] == [1.25]
 
 
 def test_regions_that_were_vetoed_are_drawn_apart(pages: Pages) -> None:

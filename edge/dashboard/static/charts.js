@@ -13,14 +13,15 @@
   function draw(element, options, columns) {
     const known = charts.get(element);
     const theme = document.documentElement.dataset.theme;
-    if (known && known.theme === theme && known.count === columns.length) {
+    const names = options.series.map((each) => each.label).join();
+    if (known && known.theme === theme && known.count === columns.length && known.names === names) {
       known.plot.setData(columns);
       return;
     }
     if (known) known.plot.destroy();
     const width = Math.max(240, element.clientWidth);
     const plot = new uPlot({ width, height: 220, axes: axes(...(options.words || [])), cursor: { drag: { x: false, y: false } }, ...options }, columns, element);
-    charts.set(element, { plot, theme, count: columns.length });
+    charts.set(element, { plot, theme, names, count: columns.length });
     if (plot.scales.x.time) plot.over.addEventListener("click", () => goTo(plot));
   }
 
@@ -40,8 +41,9 @@
 
   const line = (label, color) => ({ label, value, stroke: style(color), width: 2, spanGaps: true, points: { show: false } });
 
-  function drawHistogram(element, data, threshold) {
+  function drawHistogram(element, data, threshold, asMultiples) {
     const words = labels(element);
+    const score = asMultiples ? words.multiple : words.score;
     const bars = uPlot.paths.bars({ size: [0.9, 100] });
     const series = ["pass", "undecided", "fail"].map((name) => ({
       label: words[name], stroke: style(`--${name}`), value, fill: style(`--${name}`), paths: bars, points: { show: false },
@@ -69,7 +71,7 @@
     };
     const counts = [data.pass, data.undecided, data.fail];
     const columns = [data.edges, ...counts.map((column) => column.map((count) => count || null))];
-    const options = { scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(1, 1.2 * high)] } }, series: [{ label: words.score, value }, ...series], plugins: [mark], words: [words.score, words.parts] };
+    const options = { scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(1, 1.2 * high)] } }, series: [{ label: score, value }, ...series], plugins: [mark], words: [score, words.parts] };
     draw(element, options, columns);
     charts.get(element).plot.root.dataset.threshold = threshold ?? "";
   }
@@ -79,15 +81,15 @@
     const query = new URLSearchParams(location.search);
     const answer = await fetch(`/station/${node}/${station}/charts?window=${query.get("window") || "1h"}`);
     if (!answer.ok) return;
-    const { trend, histogram, threshold } = await answer.json();
+    const { trend, histogram, threshold, as_multiples: asMultiples } = await answer.json();
     for (const element of document.querySelectorAll("[data-chart]")) {
       const words = labels(element);
       const kind = element.dataset.chart;
-      if (kind === "histogram") drawHistogram(element, histogram, threshold);
+      if (kind === "histogram") drawHistogram(element, histogram, threshold, asMultiples);
       if (kind === "trend") draw(element, { series: [time, line(words.parts, "--text"), line(words.rejects, "--fail")] }, [trend.at, trend.parts, trend.rejects]);
       if (kind === "score") {
         const level = trend.at.map(() => threshold);
-        draw(element, { series: [time, line(words.score, "--accent"), line(words.threshold, "--fail")] }, [trend.at, trend.score, level]);
+        draw(element, { series: [time, line(asMultiples ? words.multiple : words.score, "--accent"), line(words.threshold, "--fail")] }, [trend.at, trend.score, level]);
       }
       if (kind === "latency") draw(element, { series: [time, line(words.latency, "--accent")] }, [trend.at, trend.latency]);
     }

@@ -124,12 +124,16 @@ def _charts(request: Request) -> Response:
         return PlainTextResponse("no such station", 404)
     seconds = WINDOWS[_window(request)]
     history, wanted = dashboard_of(request).history, _recent(now, seconds)
-    threshold = now.state["threshold"]
+    # Scores of views and types with thresholds of their own have no other scale in common.
+    several = history.has_several_thresholds(wanted)
+    threshold = 1.0 if several else now.state["threshold"]
+    buckets = history.trend(wanted, seconds * 1000 // STRETCHES, as_multiples=several)
     return JSONResponse(
         {
-            "trend": trend(history.trend(wanted, seconds * 1000 // STRETCHES)),
-            "histogram": histogram(history.scores(wanted), threshold),
+            "trend": trend(buckets),
+            "histogram": histogram(history.scores(wanted, as_multiples=several), threshold),
             "threshold": threshold,
+            "as_multiples": several,
         }
     )
 
