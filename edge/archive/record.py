@@ -50,6 +50,7 @@ class _Result(BaseModel):
     recipe: _Recipe
     defects: list[_Defect]
     is_simulated: bool
+    msg_id: _Text | None = None
 
 
 class _Picture(BaseModel):
@@ -78,6 +79,7 @@ class ArchivedFrame:
         defect_type: of the most conspicuous defect; unknown without one.
         recipe: id and version.
         is_simulated: the picture was made up, not taken.
+        result_id: of the part's result, which its views share; None in archives from before it.
     """
 
     path: Path
@@ -89,6 +91,7 @@ class ArchivedFrame:
     defect_type: str
     recipe: str
     is_simulated: bool
+    result_id: str | None = None
 
     def picture_bytes(self) -> bytes:
         """Read the picture file.
@@ -139,4 +142,5 @@ def read_frame(path: Path) -> ArchivedFrame:
         defect_type=result.defects[0].type if result.defects else UNKNOWN_TYPE,
         recipe=f"{result.recipe.id} {result.recipe.version}",
         is_simulated=result.is_simulated,
+        result_id=result.msg_id,
     )

@@ -24,7 +24,8 @@ EPILOG = """Examples:\n
   edge-calibrate scale flat.png --pitch-mm 5 --board 9x6 --out place.yaml\n
   edge-calibrate scale ruler.png --length-mm 100 --between 212,388,1041,402 --out place.yaml\n
   edge-calibrate align good.png --box 300,220,200,160 --out geometry.yaml\n
-  edge-calibrate threshold bundles/pcb --data fresh/ --rate 1% --out bundles/pcb-2
+  edge-calibrate threshold bundles/pcb --data fresh/ --rate 1% --out bundles/pcb-2\n
+  edge-calibrate threshold bundles/pcb --data labelled/ --type-threshold dust=5% --out bundles/pcb-3
 """
 app = make_app()
 
@@ -208,8 +209,17 @@ def align(
 @app.command(epilog=EPILOG)
 def threshold(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", show_default=False)],
-    rate: Annotated[str, typer.Option(help="false-reject rate, such as 1%", show_default=False)],
     out: Annotated[Path, typer.Option(help="new folder for the new version", show_default=False)],
+    rate: Annotated[str | None, typer.Option(help="false-reject rate, such as 1%")] = None,
+    views: Annotated[
+        bool,
+        typer.Option("--views", help="one for each view; the rate is that of parts by all views"),
+    ] = False,
+    type_threshold: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE=SHARE", help="instead of --rate: a higher one for a harmless "
+                     "type, of whose labelled parts at most this share rejects, such as dust=5%"),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="folder of good parts, and maybe labelled defects")
     ] = None,
@@ -238,17 +248,26 @@ def threshold(
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="0 = physical cores")] = 0,
 ) -> None:  # fmt: skip
-    """Set the threshold of a bundle anew, by good parts that training has not seen.
+    """Set a threshold of a bundle anew, by parts that training has not seen.
 
-    Refuses parts whose days, cameras or order differ so much that the rate would not hold. Exit
-    codes: 0 done, 2 usage, 3 bundle, 5 camera, 10 the parts support no such threshold.
+    That of all parts or a product (--rate), of views (--rate --views), or of a harmless defect type
+    (--type-threshold). Refuses parts whose days, cameras or order differ so much that the rate
+    would not hold. Exit codes: 0 done, 2 usage, 3 bundle, 5 camera, 10 the parts support no such
+    threshold.
     """
     setup_logging("warning")
-    from edge.cli.calibrate_threshold import Options, recalibrate
+    from edge.cli.calibrate_threshold import recalibrate
+    from edge.cli.calibrate_type import recalibrate_type
+    from edge.cli.calibrate_views import recalibrate_views
+    from edge.cli.calibration_parts import Options
 
-    recalibrate(
+    if (rate is None) == (type_threshold is None):
+        raise ConfigError("expected one of --rate and --type-threshold")
+    chosen = recalibrate_type if type_threshold else recalibrate_views if views else recalibrate
+    chosen(
         Options(
-            bundle, out, rate, data=data, archive=archive, camera=camera, since=since, until=until,
+            bundle, out, rate, views=views, type_threshold=type_threshold, data=data,
+            archive=archive, camera=camera, since=since, until=until,
             all_good=all_good, count=count, product=product, leave_out=tuple(leave_out or ()),
             by=by, version=version, report=report, threads=threads,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from edge.bundle.recalibration import read_recalibration
 from edge.bundle.store import open_bundle
-from edge.cli.calibrate_threshold import read_rate
+from edge.cli.calibration_parts import read_rate
 from edge.errors import ConfigError
 from edge.evaluation.recalibration.new_version import next_version
 from tests.cli.test_calibrate import calibrate

@@ -18,6 +18,7 @@ from edge.data.near_duplicates import SeenPictures
 from edge.errors import DataError
 from edge.frame import GOOD, Frame, Part
 from edge.inspection.inspector import Inspector
+from edge.result import Inspection
 
 # As edge-grab and the raw archive name their pictures.
 GRABBED = re.compile(r"(?P<camera>.+)-(?P<day>\d{8})T\d{12}Z(-\d+)?")
@@ -25,23 +26,29 @@ ARCHIVED = re.compile(r"(?P<day>\d{8})T\d{6}\.\d{3}-(?P<camera>[A-Za-z0-9_-]+)-\
 
 
 class Shown(NamedTuple):
-    """A frame to judge: `day` and `camera` are None where nothing tells them."""
+    """A frame to judge; `day`, `camera` and `label` are None where nothing tells them.
+
+    `camera` is the view of the part that the frame shows. `label` is the name of a defect.
+    """
 
     frame: Frame
     part: str
     is_good: bool
     day: str | None = None
     camera: str | None = None
+    label: str | None = None
 
 
 class Score(NamedTuple):
-    """What the line says of one frame."""
+    """What the line says of one frame; `inspection` is all of it, without a score for none."""
 
     score: float
     part: str
     is_good: bool
     day: str | None
     camera: str | None
+    label: str | None = None
+    inspection: Inspection | None = None
 
 
 @dataclass
@@ -63,8 +70,17 @@ class Judged:
         return [each for each in self.scores if not each.is_good]
 
 
-def judge(shown: Iterable[Shown], inspector: Inspector, advance: Callable[[int], None]) -> Judged:
+def judge(
+    shown: Iterable[Shown],
+    inspector_of: Callable[[str | None], Inspector],
+    advance: Callable[[int], None],
+) -> Judged:
     """Judge frames as the line does; `advance(1)` is called for each.
+
+    Args:
+        shown: the frames.
+        inspector_of: what judges the frames of a camera.
+        advance: for a bar.
 
     Raises:
         EngineError: inferences fail.
@@ -72,14 +88,22 @@ def judge(shown: Iterable[Shown], inspector: Inspector, advance: Callable[[int],
     """
     judged, digest = Judged(), hashlib.sha256()
     for each in shown:
-        inspection = inspector.inspect(each.frame).inspection
+        inspection = inspector_of(each.camera).inspect(each.frame).inspection
         if each.frame.pixels_bgr is not None:
             digest.update(each.frame.pixels_bgr.tobytes())
         if inspection.score is None:
             judged.not_judged += 1
         else:
             judged.scores.append(
-                Score(inspection.score, each.part, each.is_good, each.day, each.camera)
+                Score(
+                    inspection.score,
+                    each.part,
+                    each.is_good,
+                    each.day,
+                    each.camera,
+                    each.label,
+                    inspection,
+                )
             )
         advance(1)
     judged.data_sha256 = digest.hexdigest()
@@ -102,7 +126,7 @@ def folder_pictures(folder: Path) -> tuple[int, Iterator[Shown]]:
         for sample in samples:
             day, camera = place_of(sample.path.stem)
             frame = frame_now("calibration", 0, read_pixels(sample.path))
-            yield Shown(frame, sample.group, sample.is_good, day, camera)
+            yield Shown(frame, sample.group, sample.is_good, day, camera, sample.label)
 
     return len(samples), shown()
 
@@ -142,8 +166,10 @@ def archive_pictures(
             except ValueError as error:
                 raise DataError(f"{record.path}: {error}; take it out of the archive") from None
             day, camera = place_of(record.path.name)
-            part = record.part.id if record.part else record.path.name
-            yield Shown(frame_now("calibration", 0, pixels), part, is_good, day, camera)
+            # Views of one part have one result.
+            part = record.part.id if record.part else record.result_id or record.path.name
+            label = record.part.label if record.part else None
+            yield Shown(frame_now("calibration", 0, pixels), part, is_good, day, camera, label)
 
     return len(found), shown()
 

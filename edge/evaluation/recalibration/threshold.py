@@ -17,7 +17,7 @@ from edge.bundle.conformal import (
 )
 from edge.bundle.documents import GoodScores
 from edge.bundle.recalibration import Misses
-from edge.bundle.thresholds import Threshold
+from edge.bundle.thresholds import Threshold, ThresholdMethod
 from edge.errors import ThresholdError
 from edge.evaluation.intervals import clopper_pearson
 from edge.evaluation.recalibration.exchangeability import LEVEL, GroupTest, compare_groups
@@ -70,37 +70,53 @@ def fit(
             f"{len(parts)}, which support {smallest_alpha(len(parts)):.2%}; add parts, or ask for "
             "a higher rate"
         )
-    tested = _tested(good, parts)
-    _check_parts(good, parts)
-    ordered = sorted(good, key=lambda each: each.score)
-    names = [each.part for each in ordered]
-    position = rank_of_parts(names, rate)
-    numbers = {part: number for number, part in enumerate(parts)}
-    scores = GoodScores(
-        scores=tuple(each.score for each in ordered),
-        parts=tuple(numbers[name] for name in names),
-    )
-    threshold = Threshold(
-        method="fresh-parts",
-        value=scores.scores[position - 1],
-        alpha=rate,
-        n=len(good),
-        groups=len(parts),
-        rank=position,
-        bound95=bound_of_parts(len(parts), rate),
-        left_out=tuple(sorted(set(leave_out))),
+    tested = compare_all_groups(good)
+    check_odd_parts(good)
+    threshold, scores = threshold_of(
+        [(each.score, each.part) for each in good], rate, "fresh-parts", leave_out
     )
     # About as many good parts become undecided as are rejected.
     band = min(max(2 * rate, 2 / (len(parts) + 1)), 0.5)
     return Fitted(threshold, scores, tested, _misses(defects, threshold, scores, band), band)
 
 
-def _tested(good: Sequence[Score], parts: Sequence[str]) -> tuple[GroupTest, ...]:
+def threshold_of(
+    known: Sequence[tuple[float, str]],
+    rate: float,
+    method: ThresholdMethod,
+    left_out: Collection[str] = (),
+) -> tuple[Threshold, GoodScores]:
+    """Return the conformal threshold of scores and their parts, and these as a bundle keeps them.
+
+    Raises:
+        ValueError: the parts cannot support the rate.
+    """
+    numbers = {part: number for number, part in enumerate(dict.fromkeys(p for _, p in known))}
+    ordered = sorted(((score, numbers[part]) for score, part in known), key=lambda each: each[0])
+    scores = GoodScores(
+        scores=tuple(score for score, _ in ordered), parts=tuple(part for _, part in ordered)
+    )
+    position = rank_of_parts(scores.parts, rate)
+    threshold = Threshold(
+        method=method,
+        value=scores.scores[position - 1],
+        alpha=rate,
+        n=len(known),
+        groups=len(numbers),
+        rank=position,
+        bound95=bound_of_parts(len(numbers), rate),
+        left_out=tuple(sorted(set(left_out))),
+    )
+    return threshold, scores
+
+
+def compare_all_groups(good: Sequence[Score]) -> tuple[GroupTest, ...]:
     """Test every factor that is known of all pictures.
 
     Raises:
         ThresholdError: a group differs from the others.
     """
+    parts = list(dict.fromkeys(each.part for each in good))
     first = set(parts[: len(parts) // 2])
     factors: dict[str, list[str | None]] = {
         "day": [each.day for each in good],
@@ -129,17 +145,22 @@ def _tested(good: Sequence[Score], parts: Sequence[str]) -> tuple[GroupTest, ...
     return tuple(tested)
 
 
-def _check_parts(good: Sequence[Score], parts: Sequence[str]) -> None:
+def check_odd_parts(good: Sequence[Score], view: str = "") -> None:
     """Refuse a part far above all others: often an unnoticed defect.
+
+    Args:
+        good: of one view, or of parts with one.
+        view: its name, for the message.
 
     Raises:
         ThresholdError: there is one.
     """
-    if len(parts) < LEAST_PARTS:
-        return
-    own: dict[str, list[float]] = {part: [] for part in parts}
+    own: dict[str, list[float]] = {}
     for each in good:
-        own[each.part].append(each.score)
+        own.setdefault(each.part, []).append(each.score)
+    if len(own) < LEAST_PARTS:
+        return
+    where = f" in view {view}" if view else ""
     medians = {part: float(np.median(scores)) for part, scores in own.items()}
     lower, upper = np.quantile(list(medians.values()), (0.25, 0.75))
     odd = {p: m for p, m in medians.items() if m > upper + FAR_OUT * (upper - lower)}
@@ -147,9 +168,9 @@ def _check_parts(good: Sequence[Score], parts: Sequence[str]) -> None:
         part = max(odd, key=lambda name: odd[name])
         options = " ".join(f"--leave-out {name}" for name in sorted(odd))
         raise ThresholdError(
-            f"scores are not exchangeable: part {part} has a median of {odd[part]:.3f}, three "
-            f"quarters of the parts at most {upper:.3f}; look at it for a defect, then take it out "
-            f"or give {options}"
+            f"scores are not exchangeable: part {part} has a median of {odd[part]:.3f}{where}, "
+            f"three quarters of the parts at most {upper:.3f}; look at it for a defect, then take "
+            f"it out or give {options}"
         )
 
 

@@ -179,7 +179,7 @@ def _notes(result: Evaluation, good: Scored, bad: Scored) -> list[str]:
     if vetoed:
         notes.append(
             f"The slider goes by scores alone: {vetoed} parts above the shipped threshold pass "
-            "by veto, here they count as rejected."
+            "by veto or by the threshold of a type, here they count as rejected."
         )
     if good.total and min(RATES) * good.total < 1:
         notes.append(

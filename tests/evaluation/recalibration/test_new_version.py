@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from edge.bundle.store import Bundle, open_bundle
+from edge.bundle.thresholds import Thresholds
 from edge.errors import ThresholdError
-from edge.evaluation.recalibration.new_version import NewThreshold, golden_for
+from edge.evaluation.recalibration.new_version import golden_for
 from tests.support.any_frame_bundle import PACKAGED_BUNDLE
 
 
-def new(bundle: Bundle, value: float, product: str | None = None) -> NewThreshold:
+def new(bundle: Bundle, value: float) -> Thresholds:
     score = bundle.thresholds.score.model_copy(update={"value": value})
-    return NewThreshold(
-        score, cast("Any", None), cast("Any", SimpleNamespace(product=product)), "2"
-    )
+    return bundle.thresholds.model_copy(update={"score": score})
 
 
 class Engine:
