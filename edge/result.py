@@ -38,7 +38,6 @@ class Reason(str, Enum):
     IMAGE_QUALITY = "image_quality"
     REPEATED_FRAME = "repeated_frame"
     OVERRUN = "overrun"
-    DEADLINE_MISSED = "deadline_missed"
     CAMERA_ERROR = "camera_error"
     ENGINE_ERROR = "engine_error"
     NO_FRAME = "no_frame"

@@ -15,7 +15,6 @@ UNLIKE_SHARE = 0.2
 _UNUSABLE = {Reason.CAMERA_ERROR, Reason.REPEATED_FRAME, Reason.NO_FRAME}
 _UNJUDGED = {
     Reason.OVERRUN,
-    Reason.DEADLINE_MISSED,
     Reason.ENGINE_ERROR,
     Reason.NOT_JUDGED,
 }
