@@ -11,14 +11,18 @@ from edge.cli.console import say, setup_logging
 
 EPILOG = """Examples:\n
   edge-bundle import-anomalib model.onnx --data good_parts/ --out bundles/housing\n
-  edge-bundle import-anomalib model.onnx --data good_parts/ --input 640x512 --out bundles/housing
+  edge-bundle import-anomalib model.onnx --data good_parts/ --input 640x512 --out bundles/housing\n
+  edge-bundle import-anomalib model.xml --data good_parts/ --out bundles/housing
 """
 
 
 def import_anomalib(
     export: Annotated[
         Path,
-        typer.Argument(help="ONNX file that anomalib 2.x exported", show_default=False),
+        typer.Argument(
+            help="ONNX file that anomalib 2.x exported, or the .xml file of its OpenVINO IR",
+            show_default=False,
+        ),
     ],
     data: Annotated[
         Path,
@@ -47,7 +51,8 @@ def import_anomalib(
 ) -> None:  # fmt: skip
     """Make a bundle of an exported anomalib model: its own network and pre-processing, our line.
 
-    The threshold is set anew on good pictures; the model's own is told in the card.
+    The threshold is set anew on good pictures; the model's own is told in the card. A bundle of an
+    OpenVINO IR runs on OpenVINO alone.
     """
     setup_logging("warning")
     from edge.cli.build import print_evidence

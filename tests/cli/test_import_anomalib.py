@@ -26,6 +26,6 @@ def test_an_export_becomes_a_bundle_and_bad_input_one_line(tmp_path: Path) -> No
     assert "the model's own threshold: not used; it calls" in made.stdout
     assert open_bundle(out).manifest.method == "anomalib"
 
-    refused = edge_bundle("import-anomalib", "a.xml", "--data", data, "--out", tmp_path / "other")
+    refused = edge_bundle("import-anomalib", "a.bin", "--data", data, "--out", tmp_path / "other")
     assert (refused.returncode, refused.stderr.count("\n")) == (10, 1), refused.stderr
-    assert "expected ONNX, found an OpenVINO IR" in refused.stderr
+    assert "expected the .xml file of an OpenVINO IR" in refused.stderr
