@@ -90,6 +90,11 @@ def add_type(request: AddRequest, out: Path, advance: Callable[[int], None]) -> 
             f"bundle {request.bundle}: names no types; pack a run that does, see edge-train "
             "--method types"
         )
+    if old.thresholds.views or old.thresholds.types:
+        raise ToolchainError(
+            f"bundle {request.bundle}: has thresholds of views or types, which a bundle that is "
+            "packed again lacks; add the type to the one before, then set them with edge-calibrate"
+        )
     check_word(request.word, old.recipe.defect_types)
     naming = _naming_run(request, old)
     learned = read_record(naming).model.types

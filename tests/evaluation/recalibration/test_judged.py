@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from edge.cameras.source import frame_now
 from edge.errors import DataError
 from edge.evaluation.recalibration.judged import archive_pictures, camera_pictures
 from tests.support.archives import part, write_archive
+
+
+def frames_in(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.png"))
 
 
 def archive(folder: Path) -> Path:
@@ -35,6 +40,17 @@ def test_only_known_truth_counts_unless_all_were_good(tmp_path: Path) -> None:
         ("a", True), ("b", True), ("c", True), ("d", False),
     ]  # fmt: skip
     assert {(each.day, each.camera) for each in found} == {("20261121", "top")}
+
+
+def test_views_of_a_result_without_a_part_s_id_are_of_one_part(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    write_archive(folder, [part(number, "pass", part_id=None) for number in (1, 2, 3)])
+    second = frames_in(folder)[1].with_suffix(".json")
+    said = json.loads(second.read_text())
+    said["result"]["msg_id"] = "m-1"
+    second.write_text(json.dumps(said))
+    _, shown = archive_pictures(folder, None, None, all_good=True)
+    assert [each.part for each in shown] == ["m-1", "m-1", "m-3"]
 
 
 def test_an_archive_of_verdicts_alone_is_refused(tmp_path: Path) -> None:

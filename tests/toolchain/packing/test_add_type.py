@@ -33,7 +33,7 @@ from edge.networks.backbones.settings import VitSettings
 from edge.toolchain.packing.add_type import AddRequest, add_type
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
 from edge.training.run_folder import Calibration, write_calibration
-from tests.support.bundles import edit_json, sign
+from tests.support.bundles import edit_json, make_bundle, sign, with_type_threshold
 
 SIZE_WH = (96, 64)
 
@@ -254,6 +254,13 @@ def test_what_cannot_be_added_is_refused_in_one_line(
     with pytest.raises(EdgeError, match="is no bundle; choose another"):
         add_type(AddRequest(bundle.folder, "rust", naming), judging, lambda _: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_thresholds_of_types_and_views_are_not_lost_on_the_way(tmp_path: Path) -> None:
+    made = with_type_threshold(make_bundle(tmp_path, "own", threshold=0.5), "spur", [0.6] * 4, 0.2)
+    request = AddRequest(made, "rust", tmp_path / "run")
+    with pytest.raises(ToolchainError, match="add the type to the one before"):
+        add_type(request, tmp_path / "out", lambda _: None)
 
 
 def test_a_bundle_that_names_no_types_takes_none(judging: Path, tmp_path: Path) -> None:
