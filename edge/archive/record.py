@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat, ValidationErr
 from edge.archive.layout import PICTURE, RECORD, with_suffix
 from edge.frame import Part
 from edge.picture_file import decode_picture, read_bytes
-from edge.result import UNKNOWN_TYPE, Verdict
+from edge.result import UNKNOWN_TYPE, Reason, Verdict
 
 SCHEMA = "edge-infer.raw_frame/1"
 # A result with very many regions takes some 100 kB.
@@ -51,6 +51,7 @@ class _Result(BaseModel):
     defects: list[_Defect]
     is_simulated: bool
     msg_id: _Text | None = None
+    reason: _Text | None = None
 
 
 class _Picture(BaseModel):
@@ -79,6 +80,7 @@ class ArchivedFrame:
         defect_type: of the most conspicuous defect; unknown without one.
         recipe: id and version.
         is_simulated: the picture was made up, not taken.
+        is_tolerated: it passed with a defect, by the threshold of a harmless type.
         result_id: of the part's result, which its views share; None in archives from before it.
     """
 
@@ -91,6 +93,7 @@ class ArchivedFrame:
     defect_type: str
     recipe: str
     is_simulated: bool
+    is_tolerated: bool = False
     result_id: str | None = None
 
     def picture_bytes(self) -> bytes:
@@ -142,5 +145,6 @@ def read_frame(path: Path) -> ArchivedFrame:
         defect_type=result.defects[0].type if result.defects else UNKNOWN_TYPE,
         recipe=f"{result.recipe.id} {result.recipe.version}",
         is_simulated=result.is_simulated,
+        is_tolerated=result.reason == Reason.WITHIN_TYPE_THRESHOLD.value,
         result_id=result.msg_id,
     )

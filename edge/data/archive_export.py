@@ -117,9 +117,9 @@ def _readable(frames: Iterable[Path]) -> Iterator[Path]:
 def _label(frame: ArchivedFrame) -> str | None:
     if frame.part is not None and frame.part.label is not None:
         return frame.part.label
-    if frame.verdict is Verdict.PASS:
-        return GOOD
-    return frame.defect_type if frame.verdict is Verdict.FAIL else None
+    if frame.verdict is Verdict.FAIL or frame.is_tolerated:
+        return frame.defect_type  # a harmless defect is none of what good parts look like
+    return GOOD if frame.verdict is Verdict.PASS else None
 
 
 class _TypeNames:

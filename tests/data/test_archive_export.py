@@ -12,7 +12,9 @@ from edge.archive.layout import frames_between
 from edge.data.archive_export import export_frames
 from edge.data.image_set import read_image_set, read_pixels
 from edge.errors import DataError
+from edge.result import Reason
 from tests.support.archives import part, write_archive
+from tests.support.mqtt_results import SCRATCH
 
 
 def archived(folder: Path, *parts) -> list[Path]:
@@ -40,6 +42,12 @@ def test_truth_decides_before_the_verdict_and_the_set_can_be_read(tmp_path: Path
         ("dent", 2), ("scratch", 3),
     }  # fmt: skip
     assert np.array_equal(read_pixels(found.train[0].path), part(0).frame.pixels_bgr)
+
+
+def test_a_harmless_defect_that_passed_is_no_good_part(tmp_path: Path) -> None:
+    dusty = part(1, "pass", reason=Reason.WITHIN_TYPE_THRESHOLD, regions=(SCRATCH,))
+    done = export_frames(archived(tmp_path / "a", part(0, "pass"), dusty), tmp_path / "set")
+    assert dict(done.counts) == {"train/good": 1, "test/scratch": 1}
 
 
 def test_pictures_of_one_part_are_a_group(tmp_path: Path) -> None:
