@@ -107,12 +107,14 @@ class Thresholds(Settings):
     @property
     def own_files(self) -> frozenset[str]:
         """Files with the scores of single products, views and types."""
-        own = (*self.products.values(), *self.views.values(), *self.types.values())
-        return frozenset(each.scores_file for each in own)
+        own = (*self.views.values(), *self.types.values())
+        products = (each.scores_file for each in self.products.values())
+        return frozenset((*products, *(each.scores_file for each in own)))
 
     @property
     def highest(self) -> tuple[str, float]:
         """Whose threshold is the highest, "" for all parts, and its value; types aside."""
-        own = {**self.products, **self.views}
-        values = {"": self.score.value, **{name: each.score.value for name, each in own.items()}}
+        values = {"": self.score.value}
+        values |= {name: own.score.value for name, own in self.products.items()}
+        values |= {name: own.score.value for name, own in self.views.items()}
         return max(values.items(), key=lambda item: item[1])
