@@ -8,6 +8,7 @@ from typing import Any
 from edge.data.left_out import in_short
 
 FILE = "update.json"
+_NOT_KEPT = "names: tried and not kept, the run names as before"
 
 
 def as_lines(document: Mapping[str, Any]) -> list[str]:
@@ -17,13 +18,14 @@ def as_lines(document: Mapping[str, Any]) -> list[str]:
     taught = f"{len(document['reviews'])} reviews read, judged by {', '.join(document['recipes'])}"
     lines = [f"{taught}; left out: {counted}" if left_out else taught]
     lines += [f"{reason}: {in_short(names)}" for reason, names in left_out.items()]
-    lines += document["notes"]
     for what, trial in document["trials"].items():
         if trial is not None:
             outcome = "learned" if trial["is_kept"] else "tried and not kept"
             lines.append(f"{what.replace('_', ' ')}: {outcome}")
     if not document["is_changed"]:
         lines.append("nothing was kept: the run judges as before")
+    if document["names"] is not None:
+        lines += _names(document["names"])
     before, after = proof["before"], proof["after"]
     lines.append("                                before   after")
     for name, key in (("recall at 1 % false rejects", "recall_at_1_percent"),
@@ -36,6 +38,28 @@ def as_lines(document: Mapping[str, Any]) -> list[str]:
         if proof[what]:
             lines.append(f"verdicts now {what}: {in_short(proof[what])}")
     return lines
+
+
+def _names(found: Mapping[str, Any]) -> list[str]:
+    """What reviews have taught of names, and on how many of the frozen test they are right."""
+    lines = [
+        f"{each['type']}: its name learned from {each['with_masks']} drawn and "
+        f"{each['without_masks']} other defects, {each['regions']} with a region"
+        for each in found["labels"]
+    ]
+    lines += [f"{label}: not learned: {why}" for label, why in found["left_out"].items()]
+    if found["types"]:
+        before, after = (_count(found[key]) for key in ("right_before", "right_after"))
+        kept = f"names {', '.join(found['types'])}" if found["is_kept"] else _NOT_KEPT
+        lines.append(
+            f"{kept}; right on {before} -> {after} of {found['pictures']} defects of the frozen "
+            "test that are of these types"
+        )
+    return lines
+
+
+def _count(value: int | None) -> str:
+    return "none" if value is None else str(value)
 
 
 def _share(value: float | None) -> str:

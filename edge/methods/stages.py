@@ -27,7 +27,7 @@ def planned_stages(method: str, request: Any) -> tuple[str, ...]:
     if method == "inp-former":
         return _inp_former(request)
     if method == "update":
-        return ("reviews", "false rejects", "defects", "calibration", "frozen test")
+        return ("good parts", "reviews", "held-out parts", "regions", "types", "frozen test")
     if method == "types":
         return _types(request)
     return FIXED.get(method, ())

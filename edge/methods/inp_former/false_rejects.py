@@ -213,25 +213,31 @@ def _has_synthetic_probe(detector: Detector) -> bool:
     return PROBE in branches and branches.prelabel_weight is None
 
 
-def _taught(detector: Detector, pictures: Sequence[_Picture], cells: Cells | None) -> Detector:
-    """The detector with these false rejects in its bank and, with `cells`, in its probe."""
+def with_rejects(
+    detector: Detector, pictures: Sequence[Groups], probe: DefectProbe | None = None
+) -> Detector:
+    """The detector with the tokens of false rejects in its bank, and with another probe, if given.
+
+    Args:
+        detector: is not changed.
+        pictures: features of false rejects; those that the bank had before give way to them.
+        probe: in the place of the detector's own.
+    """
     settings, old = detector.settings, detector.branches
-    scorers: dict[str, nn.Module] = {}
+    scorers: dict[str, nn.Module] = {} if probe is None else {PROBE: probe}
     wanted = settings.branches
     if MEMORY in old:
         memory = old[MEMORY].scorer
         assert isinstance(memory, MemoryBank)  # noqa: S101 - narrowing only
         tokens = [
-            memory.aggregated(detector.unit_groups(torch.cat(picture.groups, -1).float()))
-            for picture in pictures
+            memory.aggregated(detector.unit_groups(torch.cat(groups, -1).float()))
+            for groups in pictures
         ]
         kept = len(memory.bank) - wanted.memory_rejects
         flat = torch.cat([each.flatten(0, 1) for each in tokens])
         scorers[MEMORY] = larger = widened(memory, flat, float(old[MEMORY].offset), kept)
         count = len(larger.bank)
         wanted = wanted.model_copy(update={"memory": count, "memory_rejects": count - kept})
-    if cells is not None:
-        scorers[PROBE] = _probe(probe_of(detector, PROBE), cells, _joined(pictures))
     changed = detector.adapted(settings.model_copy(update={"branches": wanted}), scorers)
     constants = {
         name: torch.cat([getattr(branch, name) for branch in old])
@@ -240,6 +246,14 @@ def _taught(detector: Detector, pictures: Sequence[_Picture], cells: Cells | Non
     if old.prelabel_weight is not None:
         constants["prelabel_weight"] = old.prelabel_weight
     return changed.replaced(branches=changed.branches.changed(**constants))
+
+
+def _taught(detector: Detector, pictures: Sequence[_Picture], cells: Cells | None) -> Detector:
+    """The detector with these false rejects in its bank and, with `cells`, in its probe."""
+    probe = None
+    if cells is not None:
+        probe = _probe(probe_of(detector, PROBE), cells, _joined(pictures))
+    return with_rejects(detector, [picture.groups for picture in pictures], probe)
 
 
 def _probe(probe: DefectProbe, cells: Cells, negatives: Cells) -> DefectProbe:

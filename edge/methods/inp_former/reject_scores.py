@@ -40,7 +40,7 @@ def scores_of(
                 continue
             own = known.maps[index]
             if number:
-                own = _as_known(detectors[0], detector, groups, own)
+                own = known_with_rejects(detectors[0], detector, groups, own)
             maps[number].append(own)
             row.append(float(detector.judge(own, known.distance(index)).score.amax()))
         rows.append(row)
@@ -48,16 +48,15 @@ def scores_of(
     return torch.tensor(rows), maps
 
 
-def _as_known(before: Detector, taught: Detector, groups: Groups, known: Tensor) -> Tensor:
+def known_with_rejects(before: Detector, taught: Detector, groups: Groups, known: Tensor) -> Tensor:
     """Known maps (t, K, h, w) of a good part after false rejects: only they are new to it."""
     maps = known.clone()
-    found = taught.branch_maps(groups)
     if (
         PROBE in taught.branches
         and taught.branches[PROBE].scorer is not before.branches[PROBE].scorer
     ):
         place = place_of(taught.branches, PROBE)
-        maps[:, place] = found[:, place]
+        maps[:, place] = taught.branch_maps(groups)[:, place]
     count = taught.settings.branches.memory_rejects
     if count:
         memory = taught.branches[MEMORY].scorer

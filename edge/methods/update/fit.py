@@ -28,7 +28,10 @@ from edge.methods.run_record import RunRecord
 from edge.methods.types.fit import read_run
 from edge.methods.types.map_learning import Ground, read_ground
 from edge.methods.update.learning import Lesson, learn_reviews
+from edge.methods.update.names import NameLesson, earlier_labels, learn_names
 from edge.methods.update.proof import Proof, prove, scores_by
+from edge.methods.update.reviewed import reader
+from edge.methods.update.teacher import Teacher, cells_of_good_parts
 from edge.methods.update.words import counted, in_words
 from edge.training.progress import Progress
 from edge.training.run_folder import write_calibration
@@ -79,17 +82,27 @@ def fit_update(request: Request, folder: Path, progress: Progress) -> RunRecord:
         )
     names = record.data.products or (record.data.name,)
     reviews = read_reviews(request.reviews, names, request.archive)
-    frozen = tuple(sample for images in sets for sample in images.test)
-    reviews = _without_known(reviews, sets)
+    test = tuple(sample for images in sets for sample in images.test)
+    earlier = earlier_labels(record, test)[0]
+    taught = {sample.path for sample in earlier}
+    frozen = tuple(sample for sample in test if sample.path not in taught)
+    reviews = without_known(reviews, sets)
     if not reviews.pictures:
         raise TrainingError(
             f"--reviews {request.reviews}: no review can teach: {counted(reviews.left_out)}"
         )
     with tempfile.TemporaryDirectory(prefix="edge-update-") as scratch:
         samples = _samples(reviews.pictures, Path(scratch), record)
-        lesson = learn_reviews(ground, _teaching(reviews.pictures, samples), request.seed, progress)
-        proof = _prove(ground, lesson, frozen, samples, progress)
-    doubted = {sample.path for sample in lesson.suspects}
+        read = reader(detector, ground.shape)
+        good = cells_of_good_parts(ground, read, request.seed, progress)
+        teaching = _teaching(reviews.pictures, samples)
+        if detector.branches.prelabel_weight is not None:  # its map has learned them before
+            teaching += earlier
+        lesson = learn_reviews(Teacher(ground, good, read), teaching, progress)
+        doubted = {sample.path for sample in lesson.suspects}
+        sure = [sample for sample in samples if sample.path not in doubted]
+        named = learn_names(ground, lesson.learned, sure, test, request.seed, progress)
+        proof = _prove(ground, lesson, frozen, sure, progress)
     suspects = [each.name for each in reviews.pictures if each.picture in doubted]
     left_out = {**reviews.left_out, **({SUSPECT: suspects} if suspects else {})}
     if proof.is_worse and not request.accept_worse:
@@ -98,13 +111,13 @@ def fit_update(request: Request, folder: Path, progress: Progress) -> RunRecord:
             "the reviews, or --accept-worse"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    written = _write(request, folder, ground, lesson)
+    written = _write(request, folder, ground, lesson, named)
     _write_frozen(folder, frozen)
-    write_text(folder / UPDATE, _document(reviews, left_out, lesson, proof))
+    write_text(folder / UPDATE, _document(reviews, left_out, lesson, named, proof))
     return written
 
 
-def _without_known(reviews: ReviewSet, sets: Sequence[ImageSet]) -> ReviewSet:
+def without_known(reviews: ReviewSet, sets: Sequence[ImageSet]) -> ReviewSet:
     """Leave out reviews of parts that the data sets hold: they teach, or test, there already."""
     known = [sample for images in sets for sample in (*images.train, *images.test)]
     groups = {sample.group for sample in known}
@@ -144,12 +157,10 @@ def _prove(
     ground: Ground,
     lesson: Lesson,
     frozen: Sequence[Sample],
-    samples: Sequence[Sample],
+    judged: Sequence[Sample],
     progress: Progress,
 ) -> Proof:
     detectors = (ground.detector, lesson.learned.detector)
-    doubted = {sample.path for sample in lesson.suspects}
-    judged = [sample for sample in samples if sample.path not in doubted]
     advance = progress("frozen test", len(frozen) + len(judged))
     return prove(
         (frozen, scores_by(detectors, frozen, ground.shape, advance)),
@@ -158,10 +169,15 @@ def _prove(
     )
 
 
-def _write(request: Request, folder: Path, ground: Ground, lesson: Lesson) -> RunRecord:
-    learned = lesson.learned
+def _write(
+    request: Request, folder: Path, ground: Ground, lesson: Lesson, names: NameLesson | None
+) -> RunRecord:
+    learned, types = lesson.learned, ground.record.types
+    detector = learned.detector
+    if names is not None:
+        detector, types = names.detector, names.types
     record = ground.record.model_copy(
-        update={"model": learned.detector.settings, "false_rejects": learned.rejects}
+        update={"model": detector.settings, "false_rejects": learned.rejects, "types": types}
     )
     write_calibration(folder, learned.calibration)
     if (request.run / FRAMES).is_file():  # not in runs from before it
@@ -171,7 +187,7 @@ def _write(request: Request, folder: Path, ground: Ground, lesson: Lesson) -> Ru
         write_golden(folder, ground.products.held_out, scores, record.training.seed)
     else:
         shutil.copytree(request.run / GOLDEN, folder / GOLDEN)
-    write_model(folder, learned.detector)
+    write_model(folder, detector)
     write_record(folder, record)
     return record
 
@@ -187,7 +203,11 @@ def _write_frozen(folder: Path, frozen: Sequence[Sample]) -> None:
 
 
 def _document(
-    reviews: ReviewSet, left_out: Mapping[str, Sequence[str]], lesson: Lesson, proof: Proof
+    reviews: ReviewSet,
+    left_out: Mapping[str, Sequence[str]],
+    lesson: Lesson,
+    names: NameLesson | None,
+    proof: Proof,
 ) -> str:
     learned = lesson.learned
     trials = {"false_rejects": learned.rejects, "defects": learned.probe}
@@ -197,9 +217,11 @@ def _document(
             "reviews": [each.name for each in reviews.pictures],
             "recipes": sorted({each.recipe for each in reviews.pictures}),
             "left_out": left_out,
-            "notes": lesson.notes,
             "is_changed": learned.is_changed,
+            "share": lesson.share,
+            "worth": {str(share): value for share, value in lesson.worth.items()},
             "trials": {n: t.model_dump() if t is not None else None for n, t in trials.items()},
+            "names": names.as_json() if names is not None else None,
             "proof": proof.as_json(),
         },
         indent=1,

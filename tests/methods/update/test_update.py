@@ -13,11 +13,12 @@ import pytest
 
 from edge.cameras.simulator.image_set import write_conveyor_set
 from edge.dashboard.reviews import Review, Reviews
-from edge.data.image_set import Sample
+from edge.data.image_set import Sample, read_image_set
+from edge.data.reviews import read_reviews
 from edge.errors import TrainingError
-from edge.methods.inp_former import false_rejects, labelled_defects
 from edge.methods.run import read_calibration, read_model, read_record
-from edge.methods.update.fit import Request, fit_update
+from edge.methods.update import teacher
+from edge.methods.update.fit import IN_DATA, Request, fit_update, without_known
 from edge.methods.update.proof import line_of, prove
 from edge.training.run_folder import Calibration
 from tests.support.bundles import ROOT
@@ -68,8 +69,7 @@ def dashboard(fresh: Path, tmp_path: Path) -> Path:
 
 
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled_defects, "PICTURES", 12)
-    monkeypatch.setattr(false_rejects, "PICTURES", 12)
+    monkeypatch.setattr(teacher, "PICTURES", 12)
 
 
 def test_reviews_teach_and_the_proof_is_kept_with_the_run(
@@ -97,6 +97,45 @@ def test_reviews_teach_and_the_proof_is_kept_with_the_run(
     record = read_record(out)
     read_model(out, record)
     assert len(read_calibration(out).scores) == record.data.held_out_images
+
+
+def test_people_who_disagree_and_parts_that_taught_since_are_left_out_and_named(
+    run: Path, plates: Path, fresh: Path, dashboard: Path, tmp_path: Path
+) -> None:
+    """Two people contradict each other; a part has become a training part, by its id."""
+    reviews = Reviews(dashboard)
+    first = sorted((fresh / "test" / "good").iterdir())[0]
+    torn = result(50, "fail")
+    for review in (Review("eve", "false_reject"), Review("bob", "right")):
+        place = reviews.add(torn, review)
+    cv2.imwrite(str(place / "frame-top.png"), cv2.imread(str(first)))
+    group = read_image_set(plates).train[0].group
+    retrained = reviews.add(
+        result(51, "fail") | {"part": {"id": group}}, Review("eve", "false_reject")
+    )
+    cv2.imwrite(str(retrained / "frame-top.png"), cv2.imread(str(first)))
+    found = read_reviews(dashboard, ["plates"])
+    assert found.left_out == {"reviewers disagree": [place.name]}
+    assert retrained.name in [each.name for each in found.pictures]
+    kept = without_known(found, [read_image_set(plates)])
+    assert kept.left_out == {"reviewers disagree": [place.name], IN_DATA: [retrained.name]}
+    assert {each.name for each in found.pictures} - {each.name for each in kept.pictures} == {
+        retrained.name
+    }
+
+
+def test_reviews_of_retrained_parts_alone_end_in_one_line(
+    run: Path, plates: Path, fresh: Path, tmp_path: Path
+) -> None:
+    group = read_image_set(plates).train[0].group
+    place = Reviews(tmp_path / "only").add(
+        result(1, "fail") | {"part": {"id": group}}, Review("eve", "false_reject")
+    )
+    first = sorted((fresh / "test" / "good").iterdir())[0]
+    cv2.imwrite(str(place / "frame-top.png"), cv2.imread(str(first)))
+    with pytest.raises(TrainingError, match="no review can teach: 1 of parts that --data holds"):
+        fit_update(Request(run, tmp_path / "only", (plates,)), tmp_path / "out", no_bar)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_worse_is_refused_in_one_line_and_nothing_is_written(
