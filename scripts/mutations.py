@@ -50,6 +50,20 @@ MUTATIONS = (
         INSPECTION,
     ),
     Mutation("inspection/frame_check.py", "if not outside.max() > 0:", "if True:", INSPECTION),
+    # Views and harmless types by thresholds of their own.
+    Mutation("bundle/joint_conformal.py", "while order[-1] in out:", "while False:", BUNDLE),
+    Mutation(
+        "inspection/type_thresholds.py",
+        "if not known or len(known) < len(limits):",
+        "if not known:",
+        INSPECTION,
+    ),
+    Mutation(
+        "inspection/type_thresholds.py",
+        "threshold, name = min(known)",
+        "threshold, name = max(known)",
+        INSPECTION,
+    ),
     Mutation(
         "station/capture/frozen_picture.py",
         "is_repeat = key in self._seen",
