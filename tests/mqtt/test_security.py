@@ -13,11 +13,11 @@ from edge.errors import ConfigError, PublishError
 from edge.mqtt.link import Link
 from tests.mqtt.conftest import assert_nothing_missing, outage, results
 from tests.support.brokers import free_port, wait_until
+from tests.support.certificates import lock_key, make_authority, make_certificate
 from tests.support.mqtt_results import make_settings
 
 # paho leaves the socket of a failed handshake to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
-OPENSSL = shutil.which("openssl")
 PASSWORD = "correct-horse"
 
 
@@ -134,39 +134,18 @@ def test_a_password_or_key_that_others_can_read_is_refused(tmp_path, certificate
 
 def test_a_key_with_a_passphrase_is_refused_and_asks_nobody(tmp_path, certificates):
     key = tmp_path / "client.key"
-    source = str(certificates / "client.key")
-    openssl(tmp_path, "ec", "-in", source, "-aes128", "-passout", "pass:geheim", "-out", str(key))
+    lock_key(tmp_path, str(certificates / "client.key"), str(key))
     key.chmod(0o600)
     files = {"tls_client_cert": certificates / "client.pem", "tls_client_key": key}
     with pytest.raises(ConfigError, match="expected a PEM certificate and its key, got"):
         Link(make_settings(8883, tls=True, **files), "id")
 
 
-def openssl(folder, *arguments):
-    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def make_certificate(folder, name, subject, alt_name, days="2"):
-    """A key and a certificate signed by the authority in `folder`."""
-    (folder / f"{name}.ext").write_text(f"subjectAltName={alt_name}\n")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(folder, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr",
-            "-subj", f"/CN={subject}")  # fmt: skip
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-days", days, "-out", f"{name}.pem",
-            "-extfile", f"{name}.ext")  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    if OPENSSL is None:
-        pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("certificates")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for name in ("ca", "stranger"):
-        openssl(folder, "req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem",
-                "-days", "2", "-subj", f"/CN={name}",
-                "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
+        make_authority(folder, name)
     make_certificate(folder, "server", "localhost", "DNS:localhost,IP:127.0.0.1")
     make_certificate(folder, "elsewhere", "elsewhere", "DNS:elsewhere.example")
     make_certificate(folder, "client", "jx-0142", "DNS:jx-0142")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+
 import uvicorn
 
 from edge.dashboard.dashboard import Dashboard
-from edge.dashboard.settings import DashboardSettings
+from edge.dashboard.settings import DashboardSettings, ListenSettings
 from edge.dashboard.web.app import make_app
 from edge.errors import ConfigError
 
@@ -19,9 +21,7 @@ def serve(settings: DashboardSettings) -> None:
         ConfigError: the folder, the certificate or the port cannot be used.
     """
     listen = settings.listen
-    for path in (listen.tls_cert, listen.tls_key):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"listen: {path}: no such file; give certificate and key as PEM")
+    _check_certificate(listen)
     dashboard = Dashboard(settings)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -46,10 +46,21 @@ def serve(settings: DashboardSettings) -> None:
             f"listen: {listen.host}:{listen.port} cannot be used; choose another port, or end what "
             "listens there"
         ) from None
+
+
+def _check_certificate(listen: ListenSettings) -> None:
+    """Refuse, before anything begins, what the server could not load or would wait for."""
+    if listen.tls_cert is None or listen.tls_key is None:
+        return
+    for path in (listen.tls_cert, listen.tls_key):
+        if not path.is_file():
+            raise ConfigError(f"listen: {path}: no such file; give certificate and key as PEM")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An empty passphrase: OpenSSL would ask for one on the terminal and wait.
+        context.load_cert_chain(listen.tls_cert, listen.tls_key, password="")
     except OSError as error:
-        # Where uvicorn reads certificate and key, before the application begins and ends anything.
-        dashboard.stop()
         raise ConfigError(
             f"listen: {listen.tls_cert}, {listen.tls_key}: expected a certificate and its key as "
-            f"PEM: {error.strerror or error}"
+            f"PEM, without a passphrase: {error.strerror or error}"
         ) from error
