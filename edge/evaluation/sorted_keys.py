@@ -18,7 +18,7 @@ from edge.errors import WriteError
 
 Keys = NDArray[np.uint64]
 # Keys that wait in memory, 8 bytes each.
-RUN_KEYS = 1 << 22
+RUN_KEYS = 1 << 20
 # Keys of all runs together that are merged at a time.
 MERGE_KEYS = 1 << 21
 
