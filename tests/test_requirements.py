@@ -21,6 +21,7 @@ LOCKS = {
     "runtime": (("cpu",), None),
     "demo": (("cpu", "demo"), None),
     "openvino": (("cpu", "openvino"), None),
+    "docs": (("docs",), None),
     "training": (("cpu", "train"), None),
     "development": (("cpu", "demo", "train", "test", "dev"), None),
     "jetson-cuda12": (("cpu",), "jetson-cuda12"),
