@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-# A model that clamps may have a threshold of 0: no share of it covers how a runtime rounds. For
-# thresholds above this share of the highest golden score it means nothing.
-OF_HIGHEST: Final = 5e-3
+# A model that clamps may have a threshold of 0: no share of it covers how a runtime rounds. Below
+# this share of the highest golden score a threshold is next to nothing, and a larger share of that
+# score takes its place. Detectors that are flat on good parts stay above: hundreds of times.
+NOTHING: Final = 1 / 500
+IN_ITS_PLACE: Final = 1 / 50
 _LEAST: Final = 1e-6
 
 
 def decision_scale(threshold: float, scores: Iterable[float]) -> float:
-    """Return the threshold, or a small share of the highest score where that is more.
+    """Return the threshold, or a share of the highest score where it is next to nothing.
 
     Args:
         threshold: of the bundle.
         scores: of its golden pictures, as the trained model gives them.
     """
-    return max(abs(threshold), OF_HIGHEST * max(map(abs, scores), default=0.0), _LEAST)
+    highest = max(map(abs, scores), default=0.0)
+    scale = abs(threshold)
+    return max(scale if scale >= NOTHING * highest else IN_ITS_PLACE * highest, _LEAST)
