@@ -14,7 +14,7 @@ from edge.networks.features import to_grid
 from edge.toolchain.fast_form.lessons import Lessons
 from edge.toolchain.fast_form.network import HIDDEN, FastDetector
 
-STEPS = 600
+STEPS = 1500
 BATCH = 16
 PEAK_LR = 3e-3
 WARMUP = 50

@@ -26,7 +26,7 @@ from edge.networks.features import PyramidFeatures
 from edge.toolchain.fast_form.network import FastDetector
 
 # Lessons in all, and of one picture at most: more of the same part teach nothing new.
-LESSONS = 300
+LESSONS = 900
 MOST_EACH = 30
 # Of a picture's lessons every third one is good.
 GOOD_EVERY = 3
