@@ -45,7 +45,7 @@ def _instant(out: Path, record: RunRecord, found: InstantRecord) -> list[str]:
     width, height = record.model.size_wh
     judged = "each part judged by the others"
     if found.scores_from != "parts left out":
-        judged = "judged by changed views of itself, for there is no other"
+        judged = "judged by its own other places, for there is no other part"
     made = (
         f"{out}: made of {record.data.train_images} good pictures and {found.views} changed views "
         f"of each at {width}x{height}, {judged}; nothing was trained"

@@ -168,11 +168,12 @@ class InstantRecord(Settings):
     Attributes:
         views: changed views that the branches learned of each picture.
         scores_from: the scores of the good parts are of parts that were left out in turn, or of
-            views of the only picture. The latter say nothing of other parts.
+            the only picture, by its own other places (earlier: by views of it). The latter say
+            little of other parts.
     """
 
     views: int
-    scores_from: Literal["parts left out", "views of one picture"]
+    scores_from: Literal["parts left out", "places of one picture", "views of one picture"]
 
 
 class RunRecord(Settings):

@@ -2,7 +2,7 @@
 
 Memory bank, statistics of positions and the probe of synthetic defects judge; INP-Former, which
 would have to be trained, is left out of the graph. Scales and threshold come from parts that are
-left out in turn (docs/adr/0039).
+left out in turn; those of a single picture from what its own other places teach (docs/adr/0039).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from edge.methods.inp_former.fusion_fitting import (
     with_shares,
     without_useless,
 )
-from edge.methods.inp_former.instant_features import defective_cells, pooled, views_each
+from edge.methods.inp_former.instant_features import Pool, defective_cells, pooled, views_each
 from edge.methods.inp_former.instant_fitting import fitted
-from edge.methods.inp_former.instant_folds import Judged, folds, leave_out
+from edge.methods.inp_former.instant_folds import Judged, by_other_places, folds, leave_out
 from edge.methods.inp_former.planning import build, new_record
 from edge.methods.inp_former.request import Request
 from edge.methods.inp_former.settings import ModelSettings
@@ -44,6 +44,9 @@ from edge.methods.run_record import InstantRecord, RunRecord
 from edge.training.progress import Progress
 from edge.training.run_folder import Calibration, write_calibration
 
+# How far other parts exceed what a picture's own other places say of it, as a factor of the score
+# (docs/adr/0039). It stands for what a single picture cannot tell.
+OTHER_PARTS = 1.2
 # Fewer pictures say nothing of how places differ from part to part.
 POSITION_LEAST = 2
 # Sizes are not tried: of the preset's, this one is taken where frames are large enough for it.
@@ -70,7 +73,7 @@ def fit_instant(request: Request, folder: Path, progress: Progress) -> RunRecord
     changed = views_each(len(samples), shape.tiles)
     found = InstantRecord(
         views=changed,
-        scores_from="parts left out" if len(samples) > 1 else "views of one picture",
+        scores_from="parts left out" if len(samples) > 1 else "places of one picture",
     )
     model = _without_training(record.model, len(samples))
     record = start_run(folder, record.model_copy(update={"model": model, "instant": found}))
@@ -89,6 +92,8 @@ def fit_instant(request: Request, folder: Path, progress: Progress) -> RunRecord
         detector.judge(maps[:, kept]).score.reshape(-1, shape.tiles).amax(1)
         for maps in (judged.maps, judged.defective)
     )
+    if len(samples) == 1:
+        good = _of_one(detector, pool, good, training.seed)
     calibration = replace(
         _calibration(samples, judged.pictures, good),
         synthetic=tuple(zip(judged.kinds, defective.tolist(), strict=True)),
@@ -156,13 +161,20 @@ def _separation(
     return placements(good, defective)
 
 
+def _of_one(detector: Detector, pool: Pool, views: Tensor, seed: int) -> Tensor:
+    """What the only part scores, by its own other places and at least as its views (n,)."""
+    places = float(detector.judge(by_other_places(detector, pool, seed)).score.max())
+    highest = max(places + (OTHER_PARTS - 1) * abs(places), float(views.max()))
+    return views.new_full(views.shape, highest)
+
+
 def _calibration(samples: Sequence[Sample], pictures: Tensor, scores: Tensor) -> Calibration:
-    """One score for each picture: that of the only picture is the highest of its views."""
+    """One score for each picture, the highest of those it has."""
     found = {int(place): float(scores[pictures == place].max()) for place in pictures.unique()}
     order = sorted(found)
     return Calibration(
         files=tuple(samples[place].path.name for place in order),
         groups=tuple(samples[place].group for place in order),
         scores=tuple(found[place] for place in order),
-        method="cross-conformal" if len(samples) > 1 else "augmented-views",
+        method="cross-conformal" if len(samples) > 1 else "other-places",
     )

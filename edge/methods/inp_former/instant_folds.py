@@ -12,9 +12,12 @@ from torch import Tensor
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_view
 from edge.data.synthetic_defects import add_defect
+from edge.methods.inp_former.branch_fitting import fit_memory
+from edge.methods.inp_former.branches import MEMORY
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.instant_features import ORIGINAL, Pool
 from edge.methods.inp_former.instant_fitting import fitted
+from edge.methods.inp_former.memory_bank import MemoryBank
 from edge.methods.inp_former.probe_fitting import Cells
 from edge.training.feature_cache import extract
 
@@ -78,6 +81,32 @@ def leave_out(
                 )
         advance(1)
     return Judged(torch.cat(maps), torch.cat(pictures), torch.cat(defective), tuple(kinds))
+
+
+@torch.no_grad()
+def by_other_places(detector: Detector, pool: Pool, seed: int) -> Tensor:
+    """Branch maps (tiles, K, h, w) of the only picture, each quarter judged by the other quarters.
+
+    The memory bank alone is fitted anew. What another place of the picture shows is as strange to
+    it as another part is, roughly; a moved or exposed view is not (docs/adr/0039).
+    """
+    height, width = detector.grid_hw
+    rows, columns = torch.arange(height) * 2 // height, torch.arange(width) * 2 // width
+    quarter = (2 * rows[:, None] + columns).flatten()
+    first = int(pool.originals.nonzero()[0])
+    maps = _maps(detector, pool.tokens[first])
+    memory = detector.branches[MEMORY].scorer
+    assert isinstance(memory, MemoryBank)  # noqa: S101 - narrowing only
+    unit = torch.stack([detector.unit_groups(tokens.float()) for tokens in pool.tokens])
+    candidates = memory.aggregated(unit.flatten(0, 1))
+    place = detector.branches.names.index(MEMORY)
+    for number in range(4):
+        bank = fit_memory(memory, candidates[:, quarter != number].flatten(0, 1), seed)
+        distances = bank(unit[first]).reshape(-1, height, width)
+        maps[:, place] = torch.where(
+            quarter.view(height, width) == number, distances, maps[:, place]
+        )
+    return maps
 
 
 def folds(samples: Sequence[Sample], pool: Pool) -> list[Tensor]:
