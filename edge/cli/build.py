@@ -103,6 +103,7 @@ def build(
     from edge.methods.run import read_calibration, read_record
     from edge.toolchain.packing.card import unproven
     from edge.toolchain.packing.pack import PackOptions, pack_bundle
+    from edge.toolchain.packing.thresholds import parts_over
     from edge.toolchain.quantization.calibration_set import read_calibration_set
 
     form = None
@@ -126,9 +127,11 @@ def build(
     with progress("building", 4) as advance:
         bundle = pack_bundle(run_folder, out, options, advance)
     print_bundle(bundle)
+    calibration = read_calibration(run_folder) if form is None else form.calibration
     if read_record(run_folder).instant is not None:
-        typer.echo(unproven(bundle.thresholds.score))
-    print_evidence(bundle, read_calibration(run_folder) if form is None else form.calibration)
+        threshold = bundle.thresholds.score
+        typer.echo(unproven(threshold, parts_over(calibration, threshold)))
+    print_evidence(bundle, calibration)
     say_next("edge-eval", out, "--data", "DATA")
 
 

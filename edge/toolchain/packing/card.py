@@ -21,11 +21,12 @@ def card_text(
     types: RunRecord | None = None,
     added: Sequence[str] = (),
     fast: FastForm | None = None,
+    over: Sequence[tuple[str, float]] = (),
 ) -> str:
     """Render card.md.
 
     `types` is the run of the second graph, if there is one; `added` are types known by their words
-    alone; `fast` is the fast form, if that is what the bundle holds.
+    alone; `fast` is the fast form, if that is what the bundle holds; `over` as of unproven.
     """
     data = record.data
     width, height = recipe.size_wh
@@ -60,21 +61,45 @@ pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} ver
 
 These pictures also set the scale of the map's branches. Thresholds hold for parts and
 pictures like these; check the rate on fresh good parts before relying on it.
-{"" if record.instant is None else chr(10) + unproven(threshold) + chr(10)}"""
+{"" if record.instant is None else chr(10) + unproven(threshold, over) + chr(10)}"""
 
 
-def unproven(threshold: Threshold) -> str:
-    """What is to be said of a run that was made of few parts at once."""
+def unproven(threshold: Threshold, over: Sequence[tuple[str, float]] = ()) -> str:
+    """What is to be said of a run that was made of few parts at once.
+
+    `over` names good parts that score over the threshold, with their scores.
+    """
     needed = math.ceil(1 / DEFAULT_ALPHA - 1)
     basis = f"{threshold.groups} good parts, each judged by the others"
     if threshold.method == "augmented-views":
         basis = "changed views of a single picture; other parts differ more, all may be rejected"
+    elif threshold.method == "other-places":
+        basis = (
+            "a single picture, each quarter judged by its other quarters, and on a margin for "
+            "other parts that comes from other products"
+        )
     elif threshold.groups == 1:
         basis = f"{threshold.n} pictures of a single part"
-    return (
+    instant = (
         f"instant: the false-reject rate is not proven, collect {needed} good parts and train; the "
         f"threshold rests on {basis}"
     )
+    lines = [instant]
+    if over:
+        named = ", ".join(f"{name} ({score:.2f})" for name, score in over)
+        lines.append(
+            f"good parts over the threshold of {threshold.value:.2f}: {named}. To the other parts "
+            "they look as a defect would, and parts like them are rejected: add pictures of such "
+            "parts, or take them out if they show a defect"
+        )
+    # Between the p-value of a part just below the threshold and the next higher one.
+    band = (len(over) + 2.5) / (threshold.groups + 1)
+    if band < 1:
+        lines.append(
+            f"decision.undecided_p: {band:.2f} in the station file makes parts just below the "
+            "threshold undecided, not pass"
+        )
+    return "\n".join(lines)
 
 
 def _held_out(record: RunRecord, groups: str) -> str:

@@ -26,6 +26,15 @@ TRIES = 4
 CLEAR = 0.1
 
 
+class NothingRejected(ThresholdError):
+    """The model passes whatever is tried: its threshold is too high.
+
+    `reached` is the highest score of what was tried.
+    """
+
+    reached = float("-inf")
+
+
 def with_failing_picture(
     pictures: Sequence[GoldenPicture],
     reference: Sequence[Outcome],
@@ -43,7 +52,7 @@ def with_failing_picture(
         scratch: an existing folder for the picture.
 
     Raises:
-        ThresholdError: the model passes whatever is tried.
+        NothingRejected: the model passes whatever is tried.
     """
     highest = max(thresholds)
     if any(outcome.score > highest for outcome in reference):
@@ -62,11 +71,13 @@ def with_failing_picture(
         if outcome.score > clear:
             break
     if best is None or not best[1].score > highest:
-        raise ThresholdError(
+        error = NothingRejected(
             f"the model passes every defect that was tried, the threshold is {highest:.4g}: it "
             "cannot reject; train it longer or on more good parts, look for defects among them, or "
             "ask for a higher rate with --alpha"
         )
+        error.reached = error.reached if best is None else best[1].score
+        raise error
     best[0].path.write_bytes(kept)
     return [*pictures, best[0]], [*reference, best[1]]
 

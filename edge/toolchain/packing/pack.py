@@ -49,13 +49,19 @@ from edge.toolchain.packing.bundle_folder import (
 )
 from edge.toolchain.packing.card import card_text
 from edge.toolchain.packing.export import export_detector, export_types
-from edge.toolchain.packing.failing_picture import with_failing_picture
+from edge.toolchain.packing.failing_picture import NothingRejected, with_failing_picture
 from edge.toolchain.packing.frame_limits import learn_frames
 from edge.toolchain.packing.golden_set import check_graphs, reference_outcomes, write_golden_set
 from edge.toolchain.packing.int8_graphs import add_int8_graphs
 from edge.toolchain.packing.operating_points import operating_points
 from edge.toolchain.packing.product_thresholds import ProductScores, write_products
-from edge.toolchain.packing.thresholds import calibrated_threshold, good_scores, without_parts
+from edge.toolchain.packing.thresholds import (
+    calibrated_threshold,
+    good_scores,
+    parts_over,
+    threshold_below,
+    without_parts,
+)
 from edge.toolchain.packing.types_graph import TypeNamer, TypesRun, read_types_run
 from edge.toolchain.quantization.calibration_set import CalibrationSet
 from edge.training.run_folder import Calibration
@@ -130,7 +136,19 @@ def pack_bundle(
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as scratch:
         folder = Path(scratch) / "bundle"
-        _write(folder, run, record, calibration, detector, types, threshold, options, advance)
+        known = run, record, calibration, detector, types
+        try:
+            _write(folder, *known, threshold, options, advance)
+        except NothingRejected as error:
+            lower = None
+            if record.instant is not None and options.alpha is None:
+                # Few good parts may differ more than defects do: a higher rate gives a bundle.
+                lower = threshold_below(error.reached, calibration, options.leave_out)
+            if lower is None:
+                raise
+            folder = Path(scratch) / "lower"
+            _write(folder, *known, lower, options, lambda _done: None)
+            advance(1)
         open_bundle(folder)
         swap(folder, place)
     advance(1)
@@ -214,6 +232,7 @@ def _write(
     card = card_text(
         record, recipe, threshold, parity[0], options.licence,
         types.record if types else None, options.added_types, options.fast,
+        parts_over(calibration, threshold),
     )  # fmt: skip
     write_text(folder / CARD, card)
     if options.fast is not None:

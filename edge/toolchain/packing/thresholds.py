@@ -92,6 +92,32 @@ def calibrated_threshold(
     return threshold.model_copy(update={"left_out": tuple(sorted(set(left_out)))})
 
 
+def threshold_below(
+    score: float, calibration: Calibration, left_out: Collection[str] = ()
+) -> Threshold | None:
+    """The threshold of the lowest rate, at least the usual one, that lies below a score.
+
+    Returns:
+        None where not even the lowest score of a good part does.
+    """
+    usual = calibrated_threshold(calibration, None, left_out)
+    rates = [count / (usual.groups + 1) for count in range(1, usual.groups + 1)]
+    for alpha in [usual.alpha, *(rate for rate in rates if rate > usual.alpha)]:
+        threshold = calibrated_threshold(calibration, alpha, left_out)
+        if threshold.value < score:
+            return threshold
+    return None
+
+
+def parts_over(calibration: Calibration, threshold: Threshold) -> tuple[tuple[str, float], ...]:
+    """Parts that count and have a score over the threshold, with their highest; highest first."""
+    highest: dict[str, float] = {}
+    for group, score in zip(calibration.groups, calibration.scores, strict=True):
+        if group not in threshold.left_out and score > threshold.value:
+            highest[group] = max(score, highest.get(group, score))
+    return tuple(sorted(highest.items(), key=lambda item: -item[1]))
+
+
 def without_parts(calibration: Calibration, left_out: Collection[str]) -> Calibration:
     """Return the calibration without the scores of some parts.
 

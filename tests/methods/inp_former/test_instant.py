@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ import torch
 
 from edge.bundle.store import open_bundle
 from edge.data.image_set import Sample, read_image_set, read_pixels
-from edge.errors import TrainingError
-from edge.methods.inp_former.instant import fit_instant
+from edge.errors import ThresholdError, TrainingError
+from edge.methods.inp_former.instant import _without_training, fit_instant
 from edge.methods.inp_former.instant_features import ORIGINAL, Pool, views_each
 from edge.methods.inp_former.instant_fitting import shrunk_positions
-from edge.methods.inp_former.instant_folds import folds
+from edge.methods.inp_former.instant_folds import by_other_places, folds
+from edge.methods.inp_former.planning import build
 from edge.methods.inp_former.request import Request
-from edge.methods.presets import find_preset
+from edge.methods.presets import find_preset, model_settings
 from edge.methods.registry import find_method
 from edge.methods.run import (
     read_calibration,
@@ -28,6 +30,7 @@ from edge.methods.run import (
 )
 from edge.methods.run_files import in_place_of, is_instant
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
+from edge.training.run_folder import write_calibration
 
 SIZE_WH = (160, 128)
 
@@ -105,17 +108,67 @@ def test_inp_former_is_not_in_the_graph(run_of_four: Path) -> None:
     assert float(detector.branches.weight.sum()) == pytest.approx(1)
 
 
-def test_one_picture_is_judged_by_its_views_and_says_so(plates: Path, tmp_path: Path) -> None:
+def test_one_picture_is_judged_by_its_other_places_and_says_so(
+    plates: Path, tmp_path: Path
+) -> None:
     data = few(plates, 1, tmp_path / "plates")
     record = fit_instant(request(data), tmp_path / "run", no_bar)
     assert record.instant is not None
-    assert record.instant.scores_from == "views of one picture"
+    assert record.instant.scores_from == "places of one picture"
     assert record.model.branches.position_dims == 0, "one picture says nothing of positions"
     bundle = pack_bundle(tmp_path / "run", tmp_path / "bundle", PackOptions(), lambda _: None)
     stated = bundle.thresholds.score
-    assert (stated.method, stated.n, stated.groups) == ("augmented-views", 1, 1)
+    assert (stated.method, stated.n, stated.groups) == ("other-places", 1, 1)
     assert (stated.alpha, stated.bound95) == pytest.approx((0.5, 0.95))
-    assert "changed views of a single picture" in (bundle.folder / "card.md").read_text()
+    assert "a single picture, each quarter judged by" in (bundle.folder / "card.md").read_text()
+
+
+def with_scores(run: Path, folder: Path, *scores: float) -> Path:
+    """A copy of a run whose good parts have scored otherwise."""
+    shutil.copytree(run, folder)
+    kept = read_calibration(run)
+    write_calibration(folder, replace(kept, scores=scores))
+    return folder
+
+
+def test_a_part_unlike_the_others_is_named_and_does_not_keep_the_bundle_from_rejecting(
+    run_of_four: Path, tmp_path: Path
+) -> None:
+    run = with_scores(run_of_four, tmp_path / "run", 0.5, 99.0, 0.6, 0.4)
+    bundle = pack_bundle(run, tmp_path / "bundle", PackOptions(), lambda _: None)
+    stated = bundle.thresholds.score
+    assert (stated.value, stated.alpha) == (0.6, pytest.approx(2 / 5))
+    card = (bundle.folder / "card.md").read_text()
+    name = read_calibration(run).groups[1]
+    assert f"good parts over the threshold of 0.60: {name} (99.00). To the other parts" in card
+    assert "decision.undecided_p: 0.70 in the station file" in card
+
+
+def test_a_run_that_rejects_nothing_at_any_rate_is_refused(
+    run_of_four: Path, tmp_path: Path
+) -> None:
+    run = with_scores(run_of_four, tmp_path / "run", 99.0, 99.0, 99.0, 99.0)
+    with pytest.raises(ThresholdError, match="it cannot reject"):
+        pack_bundle(run, tmp_path / "bundle", PackOptions(), lambda _: None)
+
+
+def test_a_rate_that_was_asked_for_is_not_raised(run_of_four: Path, tmp_path: Path) -> None:
+    run = with_scores(run_of_four, tmp_path / "run", 0.5, 99.0, 0.6, 0.4)
+    with pytest.raises(ThresholdError, match="it cannot reject"):
+        pack_bundle(run, tmp_path / "bundle", PackOptions(alpha=0.2), lambda _: None)
+
+
+def test_places_are_judged_by_other_quarters() -> None:
+    """A mark that is nowhere else is strange to the other quarters, though the picture shows it."""
+    settings = model_settings(find_preset("lite"), (128, 128), "random")
+    detector = build(_without_training(settings, 1), "random", 0)
+    tokens = torch.ones(1, 1, 64, sum(detector.features.channels)).half()
+    tokens[0, 0, 9, ::2] = 20
+    found = by_other_places(detector, Pool(tokens, torch.tensor([0]), (ORIGINAL,)), 0)
+    memory = found[0, detector.branches.names.index("memory")].flatten()
+    assert int(memory.argmax()) in range(18), "beside the mark, by the mean over its neighbourhood"
+    assert float(memory[-1]) == pytest.approx(0, abs=1e-2), "but for rounding"
+    assert float(memory[9]) > 0.05
 
 
 def test_several_products_are_refused(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from edge.data.golden_pictures import GoldenPicture
 from edge.data.image_set import read_pixels
-from edge.errors import ThresholdError
 from edge.picture_file import encode_picture
-from edge.toolchain.packing.failing_picture import with_failing_picture
+from edge.toolchain.packing.failing_picture import NothingRejected, with_failing_picture
 from edge.toolchain.parity import Outcome
 
 MAP = np.zeros((4, 4), np.float32)
@@ -64,7 +63,8 @@ def test_a_detector_that_finds_noise_dull_is_shown_regular_pictures(
 
 
 def test_a_model_that_rejects_nothing_is_not_packed(good: GoldenPicture, tmp_path: Path) -> None:
-    with pytest.raises(ThresholdError, match="it cannot reject"):
+    with pytest.raises(NothingRejected, match="it cannot reject") as refused:
         with_failing_picture(
-            [good], [Outcome(MAP, 0.5)], lambda _: Outcome(MAP, 0.5), [0.5], tmp_path
+            [good], [Outcome(MAP, 0.5)], lambda _: Outcome(MAP, 0.4), [0.5], tmp_path
         )
+    assert refused.value.reached == 0.4

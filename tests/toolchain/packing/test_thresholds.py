@@ -10,7 +10,13 @@ import pytest
 from edge.errors import ThresholdError
 from edge.toolchain.packing.odd_parts import odd_parts
 from edge.toolchain.packing.operating_points import more_parts, operating_points
-from edge.toolchain.packing.thresholds import calibrated_threshold, fit_threshold, usual_alpha
+from edge.toolchain.packing.thresholds import (
+    calibrated_threshold,
+    fit_threshold,
+    parts_over,
+    threshold_below,
+    usual_alpha,
+)
 from edge.training.run_folder import Calibration
 
 CROSS = "cross-conformal"
@@ -146,3 +152,22 @@ def test_cross_fitted_scores_keep_the_rate_by_simulation() -> None:
     bound = fit_threshold(scores.ravel().tolist(), groups, alpha, CROSS).bound95
     assert 0.06 < np.mean(rates) <= 0.104
     assert np.mean(np.array(rates) <= bound) >= 0.93
+
+
+def test_a_lower_threshold_states_a_higher_rate() -> None:
+    few = calibration(4, 1, odd=0.5)
+    highest = sorted(few.scores, reverse=True)
+    for over, score in enumerate(highest):
+        found = threshold_below(score + 1e-6, few)
+        assert found is not None
+        assert (found.value, found.alpha) == (score, pytest.approx((over + 1) / 5))
+        assert len(parts_over(few, found)) == over
+    assert threshold_below(highest[-1], few) is None
+
+
+def test_parts_over_the_threshold_are_named_with_their_highest_score() -> None:
+    found = calibration(48, 5, odd=0.5)
+    usual = calibrated_threshold(found)
+    assert parts_over(found, usual)[0] == ("board-47", max(found.scores))
+    without = calibrated_threshold(found, left_out=["board-47"])
+    assert "board-47" not in dict(parts_over(found, without)), "it does not count"
