@@ -5,8 +5,9 @@
 Each draw takes so many good parts, one picture of each. The run is made in this process, with so
 many threads as the machine has cores; processor time does not count the start of Python. The model
 gives the figures, from features of the test pictures that are computed once for all draws; a
-bundle's graph decides as the model does, or edge-build refuses it. The threshold is the one that
-edge-build ships. Finished rows in the work folder are kept.
+bundle's graph decides as the model does, or edge-build refuses it. The threshold is the usual one:
+edge-build ships a lower one where that rejects none of its defects. Finished rows and features in
+the work folder are kept.
 """
 
 from __future__ import annotations
@@ -68,21 +69,27 @@ COLUMNS = {
 
 
 class TestPictures:
-    """Features of a set's test pictures at the scale of the backbone, and their masks."""
+    """Features of a set's test pictures at the scale of the backbone, and their masks.
 
-    def __init__(self, images: ImageSet, model: ModelSettings, weights: str, most: int):
+    Features are kept in the file `kept`, for the next start with as many pictures.
+    """
+
+    def __init__(self, images: ImageSet, model: ModelSettings, weights: str, most: int, kept: Path):
         samples = spread(images.test, most)
-        detector = build(model, weights, 0)
-        shape = InputShape(model.size_wh)
         tokens, self.masks = [], []
+        found = torch.load(kept, weights_only=True)["tokens"] if kept.exists() else None
+        detector, shape = build(model, weights, 0), InputShape(model.size_wh)
         for sample in samples:
             pixels = read_pixels(sample.path)
-            groups = extract(detector, network_inputs(pixels, shape))
-            tokens.append(torch.cat(groups, -1)[0].half())
+            if found is None:
+                groups = extract(detector, network_inputs(pixels, shape))
+                tokens.append(torch.cat(groups, -1)[0].half())
             has_mask = sample.is_good or sample.mask is not None
             size = evaluation_size(*pixels.shape[1::-1])
             self.masks.append(read_mask(sample, size) if has_mask else None)
-        self.tokens = torch.stack(tokens)
+        self.tokens = torch.stack(tokens) if found is None else found
+        if found is None:
+            torch.save({"tokens": self.tokens}, kept)
         self.defective = np.array([not sample.is_good for sample in samples])
 
     @torch.no_grad()
@@ -134,7 +141,8 @@ def main() -> None:
                 continue
             run, record, seconds = made(images, parts, draw, options.work / "run")
             if name not in tests:
-                tests[name] = TestPictures(images, record.model, record.weights, options.most)
+                kept = options.work / f"test-{name}-{options.most}.pt"
+                tests[name] = TestPictures(images, record.model, record.weights, options.most, kept)
             calibration = read_calibration(run)
             threshold = calibrated_threshold(calibration)
             row = {
