@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.networks.backbones.taps import check_taps
+
 LAYER_NORM_EPS = 1e-5
 Activation = Literal["quick_gelu", "gelu"]
 
@@ -123,10 +125,7 @@ class ClipVision(nn.Module):
 
     def __init__(self, shape: ClipShape, taps: tuple[int, ...], grid_hw: tuple[int, int]):
         super().__init__()
-        if list(taps) != sorted(set(taps)) or not taps or taps[0] < 0 or taps[-1] >= shape.depth:
-            raise ValueError(
-                f"taps: expected ascending indices in 0..{shape.depth - 1}, got {taps}"
-            )
+        check_taps(taps, shape.depth)
         self.shape, self.taps, self.grid_hw = shape, taps, grid_hw
         width = shape.width
         self.patch_embed = nn.Conv2d(3, width, shape.patch, shape.patch, bias=False)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.networks.backbones.taps import check_taps
+
 LAYER_NORM_EPS = 1e-6
 # The published resize hands (grid + 0.1) / 37 to the interpolation as its scale; the sampled
 # coordinates depend on it, so parity does too.
@@ -109,10 +111,7 @@ class DinoV2(nn.Module):
 
     def __init__(self, shape: VitShape, taps: tuple[int, ...], grid_hw: tuple[int, int]):
         super().__init__()
-        if list(taps) != sorted(set(taps)) or not taps or taps[0] < 0 or taps[-1] >= shape.depth:
-            raise ValueError(
-                f"taps: expected ascending indices in 0..{shape.depth - 1}, got {taps}"
-            )
+        check_taps(taps, shape.depth)
         self.shape, self.taps, self.grid_hw = shape, taps, grid_hw
         width = shape.width
         self.patch_embed = nn.Conv2d(3, width, shape.patch, shape.patch)

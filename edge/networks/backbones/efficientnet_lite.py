@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from edge.networks.backbones.taps import check_taps
+
 STEM = 32
 
 
@@ -127,8 +129,7 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, name: str, taps: tuple[int, ...]):
         super().__init__()
-        if list(taps) != sorted(set(taps)) or not taps or not 0 <= taps[0] <= taps[-1] <= 6:
-            raise ValueError(f"taps: expected ascending stage indices in 0..6, got {taps}")
+        check_taps(taps, len(VARIANTS[name]))
         self.name, self.taps = name, taps
         self.channels = tuple(VARIANTS[name][tap].channels for tap in taps)
         self.stem = SameConv(3, STEM, 3, 2)
