@@ -87,6 +87,7 @@ def measure(name: str, options: argparse.Namespace, rows: dict[str, list[float]]
     folder = find_set(name, options.scratch or options.work)
     record = read_record(run)
     before = read_model(run, record)
+    assert isinstance(before, Detector)
     images = read_image_set(folder)
     ground = read_ground(run, [folder], [images], record, before)
     # Every picture is read once: all lessons begin at the same features.
@@ -132,7 +133,7 @@ def scorer(before: Detector, read: Reader) -> Score:
             distances = [detector.image_distance(each.groups) for each in seen]
             known = [each for each in distances if each is not None]
             judged = detector.judge(maps, torch.cat(known) if known else None)
-            found.append(judged.score.unflatten(0, (len(seen), -1)).amax(1))
+            found.append(judged.score.reshape(len(seen), -1).amax(1))
         return np.asarray(torch.cat(found).numpy(), np.float32)
 
     return score
@@ -192,8 +193,9 @@ def oracle(
     return answers
 
 
-def silent(_stage: str, _total: int) -> Callable[[int], None]:
-    """Show no progress."""
+def silent(stage: str, total: int) -> Callable[[int], None]:
+    """Show no progress; the names are those of Progress."""
+    del stage, total
     return lambda _done: None
 
 

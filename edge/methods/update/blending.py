@@ -43,7 +43,7 @@ class Pictures(NamedTuple):
             some = slice(first, first + JUDGE_BATCH)
             distances = None if self.distances is None else self.distances[some].flatten()
             rows.append(detector.judge(self.maps[some].flatten(0, 1), distances).score)
-        scores = torch.cat(rows).unflatten(0, self.maps.shape[:2]).amax(1)
+        scores = torch.cat(rows).reshape(self.maps.shape[:2]).amax(1)
         return np.asarray(scores.numpy(), np.float32)
 
     def scaled(self, detector: Detector) -> Detector:

@@ -7,7 +7,7 @@ gain that it was not fitted to (docs/adr/0052).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,7 +93,7 @@ def _taught(
         rejects = _reject_trial(pictures, before, with_bank)
         if rejects.is_kept:
             best, detector, maps = with_bank, banked, (good.banked, reviews.banked)
-    worths: dict[float, float] = {}
+    worths: Mapping[float, float] = {}
     if (probe := teacher.probe(pictures)) is not None:
         candidate = with_probe(with_new_map(detector), probe)
         on_good, on_reviews = (
@@ -110,7 +110,7 @@ def _taught(
     if worths:
         trial = _defect_trial(before, best, is_good)
     learned = learned._replace(probe=trial, rejects=rejects or learned.rejects)
-    return Lesson(learned, doubted, best.share, worths)
+    return Lesson(learned, doubted, best.share, dict(worths))
 
 
 def _suspects(pictures: Sequence[ReviewedPicture]) -> NDArray[np.bool_]:
