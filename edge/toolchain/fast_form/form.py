@@ -199,10 +199,12 @@ def _full_form(run: Path, record: RunRecord) -> Detector:
 
 
 def _pictures(run: Path, record: RunRecord, folders: Sequence[Path]) -> Products:
-    """The run's own pictures, shared out as its training shared them out."""
-    shots = getattr(record.training, "shots", None)
-    products = read_products(folders, record.training.seed, shots)
-    found = products.record(record.data.frame_wh).pictures_sha256
+    """The run's own pictures, a part of them held out, as in a training without cross-fitting."""
+    seed, shots = record.training.seed, getattr(record.training, "shots", None)
+    shares = getattr(record.training, "shares", 0)
+    learned = read_products(folders, seed, shots, shares=shares)
+    products = read_products(folders, seed, shots) if shares else learned
+    found = learned.record(record.data.frame_wh).pictures_sha256
     if record.data.pictures_sha256 not in (None, found):
         raise ToolchainError(
             f"--data {', '.join(map(str, folders))}: are not the pictures that {run} was trained "

@@ -17,7 +17,7 @@ from edge.data.products import read_products
 from edge.engines.load import load_engine
 from edge.errors import ParityError, ToolchainError
 from edge.inspection.scorer import FrameScorer
-from edge.methods.run import read_model, read_record
+from edge.methods.run import read_model, read_record, write_record
 from edge.toolchain.fast_form.agreement import AGREEMENT
 from edge.toolchain.fast_form.distillation import Schedule, train_head
 from edge.toolchain.fast_form.form import Effort, FastForm, distil, new_network
@@ -123,6 +123,23 @@ def test_other_pictures_are_refused(run: Path, plates: Path, tmp_path: Path) -> 
     next((other / "train" / "good").iterdir()).unlink()
     with pytest.raises(ToolchainError, match="are not the pictures"):
         distil(run, [other], no_bars, effort=SMALL)
+
+
+def test_a_cross_fitted_run_is_known_by_its_pictures(
+    run: Path, plates: Path, tmp_path: Path
+) -> None:
+    """Cross-fitting reads pictures in another order than a split does; parts are held out now."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    record = read_record(copy)
+    training = record.training.model_copy(update={"folds": 2})
+    products = read_products([plates], training.seed, shares=training.shares)
+    data = products.record(record.data.frame_wh)
+    assert data.pictures_sha256 != record.data.pictures_sha256, "the order differs"
+    write_record(copy, record.model_copy(update={"training": training, "data": data}))
+    found = distil(copy, [plates], no_bars, accept_lower=True, effort=Effort(lessons=6, steps=2))
+    split = read_products([plates], training.seed)
+    assert found.calibration.files == tuple(sample.path.name for sample in split.held_out)
 
 
 def test_only_convolutional_runs_have_a_fast_form(plates: Path, tmp_path: Path) -> None:
