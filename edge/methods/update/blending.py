@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.evaluation.paired_auroc import placements
 from edge.methods.inp_former.calibration import scaled
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.labelled_defects import with_label_probe
@@ -19,6 +20,8 @@ SHARES = (0.25, 0.5, 1.0)
 JUDGE_BATCH = 64
 # Good parts above this rank are those that a threshold is near to.
 NEAR = 0.8
+# AUROC of synthetic defects on held-out good parts that reviews may cost.
+MOST_LOST = 0.01
 
 
 class Pictures(NamedTuple):
@@ -100,15 +103,39 @@ def worth(
     return float(np.where(is_good, 1 - height, height).mean())
 
 
+class Guard(NamedTuple):
+    """What a run could do before: it tells synthetic defects from held-out good parts.
+
+    Reviews are of few kinds of defects, and leaving one of them out says nothing of other kinds.
+
+    Attributes:
+        defects: synthetic defects.
+        least: AUROC that must remain.
+    """
+
+    defects: Pictures
+    least: float
+
+    @classmethod
+    def of(cls, defects: Pictures, before: Blend) -> Guard:
+        """Allow a loss of MOST_LOST beside `before`, whose maps these are."""
+        return cls(defects, _auroc(before.good, defects.scores(before.detector)) - MOST_LOST)
+
+    def holds(self, detector: Detector, good: NDArray[np.float32], defects: Pictures) -> bool:
+        """Whether scores by another detector, and its maps of the defects, are good enough."""
+        return _auroc(good, defects.scores(detector)) >= self.least
+
+
 def best_blend(
     before: Blend,
     candidate: Detector,
     good: Pictures,
     reviews: Pictures,
     is_good: NDArray[np.bool_],
+    guard: Guard,
     shares: Sequence[float] = SHARES,
 ) -> tuple[Blend, Mapping[float, float]]:
-    """The best of some shares and of what there is; the smallest of equal ones.
+    """The best of some shares and of what there is, if the guard holds; the smallest of equal ones.
 
     Args:
         before: the detector that takes nothing.
@@ -116,17 +143,24 @@ def best_blend(
         good: held-out good parts, with the new map.
         reviews: with maps by what was not fitted to their part.
         is_good: of the reviews.
+        guard: with the new map, too.
         shares: to try.
 
     Returns:
-        The blend, and the worth of every share.
+        The blend, and the worth of every share for which the guard holds.
     """
     best, found = before, {0.0: round(before.worth, 4)}
     for share in shares:
         detector = good.scaled(blended(candidate, share))
         on_good, on_reviews = good.scores(detector), reviews.scores(detector)
+        if not guard.holds(detector, on_good, guard.defects):
+            continue
         value = worth(on_good, on_reviews, is_good)
         found[share] = round(value, 4)
         if value > best.worth:
             best = Blend(share, detector, on_good, on_reviews, value)
     return best, found
+
+
+def _auroc(good: NDArray[np.float32], defects: NDArray[np.float32]) -> float:
+    return float(placements(good, defects).auroc)

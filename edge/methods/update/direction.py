@@ -18,7 +18,7 @@ from edge.methods.inp_former.defect_probe import DefectProbe
 
 # Beside the scatter of standardised cells of length one. Few reviews leave their own mean as the
 # direction; the more there are, the more their scatter says.
-RIDGE = 1e-3
+RIDGE = 1e-2
 # Weight of false rejects together among the good cells.
 REJECTS_SHARE = 0.2
 

@@ -22,7 +22,7 @@ from edge.methods.inp_former.false_rejects import LINE_QUANTILE
 from edge.methods.inp_former.fusion_fitting import with_probe
 from edge.methods.run_record import ProbeTrial, RejectTrial
 from edge.methods.types.map_learning import Ground, Learned, unchanged
-from edge.methods.update.blending import Blend, Pictures, best_blend, with_new_map, worth
+from edge.methods.update.blending import Blend, Guard, Pictures, best_blend, with_new_map, worth
 from edge.methods.update.reviewed import ReviewedPicture
 from edge.methods.update.suspects import suspects
 from edge.methods.update.teacher import Teacher
@@ -84,23 +84,29 @@ def _taught(
     ground = teacher.ground
     is_good = np.array([each.sample.is_good for each in pictures], np.bool_)
     good, reviews = teacher.judged_good(pictures, progress), teacher.judged_reviews(pictures)
+    synthetic = teacher.judged_synthetic(pictures, progress)
     before = _blend(ground.detector, good.before, reviews.before, is_good)
-    best, detector, maps = before, ground.detector, (good.before, reviews.before)
+    guard = Guard.of(synthetic.before, before)
+    best, detector = before, ground.detector
+    maps = [each.before for each in (good, reviews, synthetic)]
     rejects = None
     if is_good.any():
         banked = teacher.banked(pictures)
         with_bank = _blend(banked, good.banked, reviews.banked, is_good)
-        rejects = _reject_trial(pictures, before, with_bank)
+        is_safe = guard.holds(banked, with_bank.good, synthetic.banked)
+        rejects = _reject_trial(pictures, before, with_bank, is_safe=is_safe)
         if rejects.is_kept:
-            best, detector, maps = with_bank, banked, (good.banked, reviews.banked)
+            best, detector = with_bank, banked
+            maps = [each.banked for each in (good, reviews, synthetic)]
     worths: Mapping[float, float] = {}
     if (probe := teacher.probe(pictures)) is not None:
         candidate = with_probe(with_new_map(detector), probe)
-        on_good, on_reviews = (
+        on_good, on_reviews, on_synthetic = (
             each.with_last(seen.new, len(candidate.branches.weight))
-            for each, seen in zip(maps, (good, reviews), strict=True)
+            for each, seen in zip(maps, (good, reviews, synthetic), strict=True)
         )
-        best, worths = best_blend(best, candidate, on_good, on_reviews, is_good)
+        guard = guard._replace(defects=on_synthetic)
+        best, worths = best_blend(best, candidate, on_good, on_reviews, is_good, guard)
     if best is before:
         learned = unchanged(ground)
     else:
@@ -146,7 +152,9 @@ def _calibration(ground: Ground, best: Blend, pictures: Sequence[ReviewedPicture
     )
 
 
-def _reject_trial(pictures: Sequence[ReviewedPicture], before: Blend, banked: Blend) -> RejectTrial:
+def _reject_trial(
+    pictures: Sequence[ReviewedPicture], before: Blend, banked: Blend, *, is_safe: bool
+) -> RejectTrial:
     """False rejects by banks without their part; the bank stays unless reviews lose by it."""
     chosen = [number for number, each in enumerate(pictures) if each.sample.is_good]
     old, new = before.reviews[chosen], banked.reviews[chosen]
@@ -159,7 +167,9 @@ def _reject_trial(pictures: Sequence[ReviewedPicture], before: Blend, banked: Bl
         rejected_after=int((new > np.quantile(banked.good, LINE_QUANTILE)).sum()),
         good_rise=round(float((banked.good - before.good).max()), 4),
         with_probe=False,
-        is_kept=banked.worth >= before.worth and banked.detector is not before.detector,
+        is_kept=is_safe
+        and banked.worth >= before.worth
+        and banked.detector is not before.detector,
     )
 
 

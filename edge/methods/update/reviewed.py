@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_mask, read_view
+from edge.data.synthetic_defects import add_defect
 from edge.inspection.preprocess import views
 from edge.methods.inp_former.defect_probe import DefectProbe
 from edge.methods.inp_former.detector import Detector
@@ -94,6 +95,19 @@ def read_reviewed(
         highest = height.topk(min(HIGHEST_CELLS, len(height))).indices
         weights[highest[height[highest] >= least]] = 1.0
     return ReviewedPicture(sample, tuple(group.half() for group in groups), _cells(inputs, weights))
+
+
+def with_synthetic_defect(
+    detector: Detector, sample: Sample, shape: InputShape, rng: np.random.Generator
+) -> Groups:
+    """Features of a good part with a local synthetic defect on it, as a Reader gives them.
+
+    Raises:
+        DataError: the picture is unreadable.
+    """
+    view = read_view(sample)
+    changed, _, _ = add_defect(view.pixels_bgr, rng, seen=view.seen)
+    return extract(detector, network_inputs(changed, shape))
 
 
 def good_cells(detector: Detector, probe: DefectProbe, groups: Groups) -> Cells:

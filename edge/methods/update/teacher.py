@@ -26,12 +26,15 @@ from edge.methods.update.reviewed import (
     good_cells,
     map_by,
     read_reviewed,
+    with_synthetic_defect,
 )
 from edge.networks.features import Groups
 from edge.training.progress import Progress
 
 # Parts are left out one by one up to so many, and in so many groups beyond.
 FOLDS = 40
+# Synthetic defects that must still be told from good parts.
+SYNTHETIC = 40
 
 
 class Seen(NamedTuple):
@@ -102,6 +105,20 @@ class Teacher:
                 if banked is not ground.detector:
                     taught = known_with_rejects(ground.detector, banked, groups, own)
                 found.append((own, taught, self._new(groups, probe), distance))
+            advance(1)
+        return _seen(found)
+
+    def judged_synthetic(self, pictures: Sequence[ReviewedPicture], progress: Progress) -> Seen:
+        """Synthetic defects on held-out good parts, as `judged_good` sees these."""
+        ground, held_out = self.ground, _products(self.ground).held_out
+        chosen = held_out[:: -(-len(held_out) // SYNTHETIC)]
+        rng = np.random.default_rng((ground.record.training.seed, SYNTHETIC))
+        banked, probe = self.banked(pictures), self.probe(pictures)
+        advance = progress("synthetic defects", len(chosen))
+        found = []
+        for sample in chosen:
+            groups = with_synthetic_defect(ground.detector, sample, ground.shape, rng)
+            found.append(self._maps(groups, banked, probe))
             advance(1)
         return _seen(found)
 
