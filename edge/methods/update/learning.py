@@ -167,9 +167,7 @@ def _reject_trial(
         rejected_after=int((new > np.quantile(banked.good, LINE_QUANTILE)).sum()),
         good_rise=round(float((banked.good - before.good).max()), 4),
         with_probe=False,
-        is_kept=is_safe
-        and banked.worth >= before.worth
-        and banked.detector is not before.detector,
+        is_kept=is_safe and banked.worth >= before.worth and banked.detector is not before.detector,
     )
 
 
