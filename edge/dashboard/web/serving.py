@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
 
 import uvicorn
@@ -39,6 +40,8 @@ def serve(settings: DashboardSettings) -> None:
             timeout_graceful_shutdown=STOP_S,
         )
     )
+    # The server stops in order on SIGTERM and sends it once more: the process would end by it.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run()
     except SystemExit:
@@ -46,6 +49,8 @@ def serve(settings: DashboardSettings) -> None:
             f"listen: {listen.host}:{listen.port} cannot be used; choose another port, or end what "
             "listens there"
         ) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_certificate(listen: ListenSettings) -> None:
