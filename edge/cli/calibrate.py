@@ -263,7 +263,9 @@ def threshold(
 
     if (rate is None) == (type_threshold is None):
         raise ConfigError("expected one of --rate and --type-threshold")
-    chosen = recalibrate_type if type_threshold else recalibrate_views if views else recalibrate
+    chosen = recalibrate_views if views else recalibrate
+    if type_threshold is not None:
+        chosen = recalibrate_type
     chosen(
         Options(
             bundle, out, rate, views=views, type_threshold=type_threshold, data=data,

@@ -14,33 +14,15 @@ from edge.bundle.store import Bundle, open_bundle
 from edge.bundle.thresholds import OwnThreshold
 from edge.cameras.source import frame_now
 from edge.config.station import DecisionSettings
-from edge.engines.protocol import EngineInfo
 from edge.inspection.inspector import Inspector
 from edge.messages.payload import schema
 from edge.messages.result_payload import ViewResult, result_payload
 from edge.result import Inspection, Reason, Verdict
 from tests.support.bundles import make_bundle, with_two_graphs, with_type_threshold
+from tests.support.judging import LEFT, RIGHT, Judging
 from tests.support.mqtt_results import IDENTITY, MODEL
 
-LEFT, RIGHT = (slice(48, 80), slice(16, 48)), (slice(48, 80), slice(80, 112))
 BRIGHT, DARK = 1, 2
-
-
-class Judging:
-    """Answers with a score and a map that stands out at some places."""
-
-    info = EngineInfo("fake", "1", "fp32", "CPU", 1)
-
-    def __init__(self, score: float, places=(LEFT,)):
-        self.answer = score
-        self.level = np.zeros((1, 128, 128), np.float32)
-        for place in places:
-            self.level[0][place] = 2.0
-
-    def run(self, _inputs: Mapping[str, Any]) -> dict[str, Any]:
-        return {"map": self.level, "score": np.array([self.answer], np.float32)}
-
-    def close(self) -> None: ...
 
 
 class Naming:

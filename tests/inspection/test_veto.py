@@ -19,7 +19,6 @@ from edge.cameras.source import frame_now
 from edge.config.archive import ArchiveSettings
 from edge.config.station import DecisionSettings
 from edge.drop_counts import DropCounts
-from edge.engines.protocol import EngineInfo
 from edge.errors import InferenceError
 from edge.inspection.inspector import Inspector
 from edge.inspection.overlay import VETOED_BGR, draw_overlay
@@ -31,26 +30,8 @@ from edge.outputs.picture_archive import PictureArchive
 from edge.outputs.sink import Decided
 from edge.result import Inspection, Reason, Verdict
 from tests.support.bundles import make_bundle, with_two_graphs
+from tests.support.judging import LEFT, RIGHT, Judging
 from tests.support.mqtt_results import IDENTITY, MODEL
-
-LEFT, RIGHT = (slice(48, 80), slice(16, 48)), (slice(48, 80), slice(80, 112))
-
-
-class Judging:
-    """Answers with a score and a map that stands out at some places."""
-
-    info = EngineInfo("fake", "1", "fp32", "CPU", 1)
-
-    def __init__(self, score: float = 1.5, places=(LEFT,)):
-        self.answer = score
-        self.level = np.zeros((1, 128, 128), np.float32)
-        for place in places:
-            self.level[0][place] = 2.0
-
-    def run(self, _inputs: Mapping[str, Any]) -> dict[str, Any]:
-        return {"map": self.level, "score": np.array([self.answer], np.float32)}
-
-    def close(self) -> None: ...
 
 
 class Calling:
