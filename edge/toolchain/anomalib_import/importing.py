@@ -41,7 +41,7 @@ from edge.toolchain.packing.bundle_folder import (
     write_text,
     write_yaml,
 )
-from edge.toolchain.packing.failing_picture import with_failing_picture
+from edge.toolchain.packing.deciding_pictures import deciding_pictures
 from edge.toolchain.packing.frame_limits import learn_frames
 from edge.toolchain.packing.golden_set import engine_outcome, write_golden_set
 from edge.toolchain.packing.operating_points import operating_points
@@ -200,7 +200,7 @@ def _write(
     advance(1)
     write_golden(folder.parent, samples, calibration.scores, request.seed)
     pictures = list(read_golden(folder.parent))
-    pictures, reference = with_failing_picture(
+    pictures, reference = deciding_pictures(
         pictures,
         [model.outcome(picture) for picture in pictures],
         model.outcome,

@@ -48,8 +48,8 @@ from edge.toolchain.packing.bundle_folder import (
     write_yaml,
 )
 from edge.toolchain.packing.card import card_text
+from edge.toolchain.packing.deciding_pictures import NothingRejected, deciding_pictures
 from edge.toolchain.packing.export import export_detector, export_types
-from edge.toolchain.packing.failing_picture import NothingRejected, with_failing_picture
 from edge.toolchain.packing.frame_limits import learn_frames
 from edge.toolchain.packing.golden_set import check_graphs, reference_outcomes, write_golden_set
 from edge.toolchain.packing.int8_graphs import add_int8_graphs
@@ -210,7 +210,7 @@ def _write(
         write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
     pictures = list(read_golden(run))
     reference = reference_outcomes(detector, recipe, pictures, types)
-    pictures, reference = with_failing_picture(
+    pictures, reference = deciding_pictures(
         pictures,
         reference,
         lambda picture: reference_outcomes(detector, recipe, [picture], types)[0],

@@ -10,7 +10,11 @@ import pytest
 from edge.data.golden_pictures import GoldenPicture
 from edge.data.image_set import read_pixels
 from edge.picture_file import encode_picture
-from edge.toolchain.packing.failing_picture import NothingRejected, with_failing_picture
+from edge.toolchain.packing.deciding_pictures import (
+    NothingRejected,
+    off_the_threshold,
+    with_failing_picture,
+)
 from edge.toolchain.parity import Outcome
 
 MAP = np.zeros((4, 4), np.float32)
@@ -68,3 +72,36 @@ def test_a_model_that_rejects_nothing_is_not_packed(good: GoldenPicture, tmp_pat
             [good], [Outcome(MAP, 0.5)], lambda _: Outcome(MAP, 0.4), [0.5], tmp_path
         )
     assert refused.value.reached == 0.4
+
+
+def test_its_name_is_free_where_another_was_left_out(good: GoldenPicture, tmp_path: Path) -> None:
+    later = GoldenPicture(good.path.rename(good.path.with_name("05_spot.png")), "spot")
+    pictures, _ = with_failing_picture(
+        [later], [Outcome(MAP, 0.1)], lambda _: Outcome(MAP, 9.0), [1.0], tmp_path
+    )
+    assert pictures[1].path.name.startswith("06_")
+
+
+def left(threshold: float, *scores: float) -> list[float]:
+    pictures = [GoldenPicture(Path(f"{score}.png"), "good") for score in scores]
+    reference = [Outcome(MAP, score) for score in scores]
+    kept, outcomes = off_the_threshold(pictures, reference, threshold)
+    assert [picture.path.stem for picture in kept] == [str(one.score) for one in outcomes]
+    return [outcome.score for outcome in outcomes]
+
+
+def test_a_picture_on_the_threshold_is_left_out_on_either_side() -> None:
+    """The threshold is the very score of a good part, which another machine rounds differently."""
+    assert left(0.5, 0.2, 0.5, 0.500001, 0.499999, 0.52, 3.0) == [0.2, 0.52, 3.0]
+
+
+def test_one_that_an_engine_must_decide_stays() -> None:
+    assert left(0.5, 0.2, 0.498, 0.502) == [0.2, 0.498, 0.502]
+
+
+def test_a_threshold_next_to_nothing_is_measured_by_the_highest_score() -> None:
+    assert left(0.0, -1.0, 1e-5, 0.5, 10.0) == [-1.0, 0.5, 10.0]
+
+
+def test_the_part_that_must_pass_stays() -> None:
+    assert left(0.5, 0.5, 2.0) == [0.5, 2.0]

@@ -1,6 +1,7 @@
-"""A golden picture that fails, for runs whose synthetic defects all pass.
+"""Golden pictures that decide: one that fails, and none whose verdict hangs on rounding.
 
-A station judges one before it starts: only a graph that rejects something can be trusted to reject.
+A station judges one that fails before it starts: only a graph that rejects something can be trusted
+to reject. The synthetic defects of a run may all pass.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.decision_scale import decision_scale
 from edge.data.golden_pictures import DEFECT_KINDS, GoldenPicture
 from edge.data.image_set import read_pixels
 from edge.data.synthetic_defects import add_defect
 from edge.errors import ThresholdError
 from edge.frame import GOOD
 from edge.picture_file import encode_picture
-from edge.toolchain.parity import Outcome
+from edge.toolchain.parity import TOLERANCES, Outcome
 
 Pixels = NDArray[np.uint8]
 # Defects of each kind that are tried, from other seeds.
@@ -33,6 +35,36 @@ class NothingRejected(ThresholdError):
     """
 
     reached = float("-inf")
+
+
+def deciding_pictures(
+    pictures: Sequence[GoldenPicture],
+    reference: Sequence[Outcome],
+    judge: Callable[[GoldenPicture], Outcome],
+    thresholds: Sequence[float],
+    scratch: Path,
+) -> tuple[list[GoldenPicture], list[Outcome]]:
+    """Return a golden set that decides; arguments and errors as of `with_failing_picture`."""
+    kept = off_the_threshold(pictures, reference, thresholds[0])
+    return with_failing_picture(*kept, judge, thresholds, scratch)
+
+
+def off_the_threshold(
+    pictures: Sequence[GoldenPicture], reference: Sequence[Outcome], threshold: float
+) -> tuple[list[GoldenPicture], list[Outcome]]:
+    """Leave out pictures whose verdict hangs on rounding: it says nothing about an engine.
+
+    A threshold stands on the score of a good part, and that part may be a golden picture. The
+    first one stays: it is the part that a station must see pass.
+    """
+    scale = decision_scale(threshold, (outcome.score for outcome in reference))
+    closest = TOLERANCES["fp32"].score * scale
+    kept = [
+        index
+        for index, outcome in enumerate(reference)
+        if index == 0 or abs(outcome.score - threshold) > closest
+    ]
+    return [pictures[index] for index in kept], [reference[index] for index in kept]
 
 
 def with_failing_picture(
@@ -59,9 +91,10 @@ def with_failing_picture(
         return list(pictures), list(reference)
     good = next((picture for picture in pictures if picture.label == GOOD), pictures[0])
     clear = highest + CLEAR * abs(highest)
+    number = 1 + max(int(picture.path.stem.partition("_")[0]) for picture in pictures)
     best: tuple[GoldenPicture, Outcome] | None = None
     for kind, pixels in _candidates(read_pixels(good.path)):
-        picture = GoldenPicture(scratch / f"{len(pictures):02d}_{kind}.png", kind)
+        picture = GoldenPicture(scratch / f"{number:02d}_{kind}.png", kind)
         data = encode_picture(pixels)
         picture.path.write_bytes(data)
         outcome = judge(picture)
