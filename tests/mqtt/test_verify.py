@@ -59,8 +59,8 @@ class Attacker:
         self._client.publish(topic, data, 1).wait_for_publish(5)
 
     def stop(self):
-        self._client.disconnect()
         self._client.loop_stop()
+        self._client.disconnect()
 
 
 @pytest.fixture

@@ -220,8 +220,8 @@ def test_garbage_on_the_topics_is_counted_and_survived(watch, broker, station):
     for kind in ("result", "counters", "state", "alert/active", "result/x"):
         for payload in garbage:
             client.publish(f"plant/v1/n/bad/{kind}", payload, 1).wait_for_publish(5)
-    client.disconnect()
     client.loop_stop()
+    client.disconnect()
     assert station.stop()
     code, errors = seen.end()
     assert code == 0

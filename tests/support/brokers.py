@@ -138,5 +138,5 @@ class Listener:
         )
 
     def stop(self) -> None:
-        self._client.disconnect()
         self._client.loop_stop()
+        self._client.disconnect()

@@ -59,6 +59,6 @@ class Commander:
         return json.loads(self.listener.of(kind)[-1].payload)
 
     def stop(self) -> None:
-        self._client.disconnect()
         self._client.loop_stop()
+        self._client.disconnect()
         self.listener.stop()

@@ -147,8 +147,8 @@ class Station:
         info.wait_for_publish(20)
 
     def stop(self) -> None:
-        self._client.disconnect()
         self._client.loop_stop()
+        self._client.disconnect()
 
     def _hear(self, _client, _user, message) -> None:
         name, request = message.topic.rpartition("/")[2], json.loads(message.payload)
