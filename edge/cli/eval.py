@@ -37,6 +37,9 @@ def evaluate_bundle(
     product: Annotated[
         str | None, typer.Option(help="evaluate as this product of a bundle that serves several")
     ] = None,
+    view: Annotated[
+        str | None, typer.Option(help="evaluate as this view, of a bundle with --views thresholds")
+    ] = None,
     threads: Annotated[int, typer.Option(min=0, help="0 = physical cores")] = 0,
     report: Annotated[
         Path | None,
@@ -67,6 +70,8 @@ def evaluate_bundle(
     opened = [open_bundle(folder) for folder in (bundle, against) if folder is not None]
     if product is not None:
         opened = [each.for_product(product) for each in opened]
+    if view is not None:
+        opened = [each.for_view(view) for each in opened]
     images = read_image_set(data)
     say_leaks(images)
     if against is None:

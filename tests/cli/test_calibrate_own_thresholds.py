@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,13 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def evaluate(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from edge.cli.eval import main; main()"]
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labelled")
@@ -79,6 +89,14 @@ def test_each_view_gets_a_threshold_by_a_rate_of_parts(views: Path, tmp_path: Pa
     assert record is not None
     assert (record.views, record.parts, record.pictures) == (("left", "right"), 24, 48)
     assert "Thresholds of views" in (out / "card.md").read_text()
+
+    found = evaluate(out, "--data", views / "left", "--view", "left", "--json")
+    judged = json.loads(found.stdout)
+    assert judged["threshold"] == pytest.approx(left.thresholds.score.value, rel=1e-5)
+    assert judged["threshold"] != pytest.approx(made.thresholds.score.value, rel=1e-3)
+    wrong = evaluate(out, "--data", views / "left", "--view", "back")
+    assert wrong.returncode == 3
+    assert "expected one of its views (left, right), got back" in wrong.stderr
 
     again = calibrate("threshold", out, "--data", views, "--rate", "10%", "--out", tmp_path / "x")
     assert again.returncode == 2
