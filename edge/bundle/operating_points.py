@@ -13,6 +13,7 @@ from edge.bundle.documents import read_document
 from edge.bundle.store import Bundle
 from edge.bundle.values import Score
 from edge.config.reader import Settings
+from edge.config.values import Name
 
 OPERATING_POINTS: Final = "operating_points.json"
 OPERATING_POINTS_SCHEMA: Final = "edge-infer.operating-points/1"
@@ -45,6 +46,24 @@ class MoreParts(Settings):
     bound95: Share
 
 
+class OtherShift(Settings):
+    """Good parts as another shift would take them, by the threshold of the bundle.
+
+    Attributes:
+        change: of light or place; see edge.data.augmentation.
+        pictures: that were changed so; `rejected`: those of them over the threshold.
+    """
+
+    change: Name
+    pictures: int = Field(ge=1)
+    rejected: int = Field(ge=0)
+
+    @property
+    def share(self) -> float:
+        """Rejected, of all; 0..1."""
+        return self.rejected / self.pictures
+
+
 class OperatingPoints(Settings):
     """Recall against false rejects, by models that had not learned from the parts that they judge.
 
@@ -53,6 +72,7 @@ class OperatingPoints(Settings):
         suggested: the rate whose recall is worth its false rejects most; None where there are no
             defects to tell it by.
         more_parts: first the parts that there are.
+        other_shifts: what other light and another place cost; empty where it was not tried.
     """
 
     schema_: Literal["edge-infer.operating-points/1"] = Field(alias="schema")
@@ -61,6 +81,7 @@ class OperatingPoints(Settings):
     labelled: int = Field(ge=0)
     suggested: float | None = Field(default=None, gt=0, lt=1)
     more_parts: tuple[MoreParts, ...] = Field(max_length=100)
+    other_shifts: tuple[OtherShift, ...] = Field(default=(), max_length=100)
 
 
 def read_operating_points(bundle: Bundle) -> OperatingPoints | None:

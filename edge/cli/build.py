@@ -128,10 +128,11 @@ def build(
         bundle = pack_bundle(run_folder, out, options, advance)
     print_bundle(bundle)
     calibration = read_calibration(run_folder) if form is None else form.calibration
-    if read_record(run_folder).instant is not None:
+    record = read_record(run_folder)
+    if record.instant is not None:
         threshold = bundle.thresholds.score
         typer.echo(unproven(threshold, parts_over(calibration, threshold)))
-    print_evidence(bundle, calibration)
+    print_evidence(bundle, calibration, augmented=getattr(record.training, "augment", False))
     say_next("edge-eval", out, "--data", "DATA")
 
 
@@ -152,11 +153,17 @@ def _fast_form(
     return form
 
 
-def print_evidence(bundle: Bundle, calibration: Calibration) -> None:
-    """Print what the threshold rests on, and what another rate would do."""
+def print_evidence(bundle: Bundle, calibration: Calibration, *, augmented: bool = False) -> None:
+    """Print what the threshold rests on, and what another rate or another shift would do."""
     from edge.bundle.operating_points import read_operating_points
-    from edge.cli.build_report import print_odd_parts, print_operating_points, print_outlying
+    from edge.cli.build_report import (
+        print_odd_parts,
+        print_operating_points,
+        print_other_shifts,
+        print_outlying,
+    )
     from edge.toolchain.packing.odd_parts import odd_parts
+    from edge.toolchain.packing.other_shifts import told, too_many
     from edge.toolchain.packing.thresholds import outlying, without_parts
 
     threshold = bundle.thresholds.score
@@ -168,6 +175,8 @@ def print_evidence(bundle: Bundle, calibration: Calibration) -> None:
         print_odd_parts(odd, threshold.value)
     if points := read_operating_points(bundle):
         print_operating_points(points, threshold.alpha)
+        if worst := too_many(points.other_shifts, threshold.alpha):
+            print_other_shifts(told(worst), threshold.alpha, augmented=augmented)
 
 
 def main() -> None:

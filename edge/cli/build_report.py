@@ -84,6 +84,15 @@ def print_operating_points(points: OperatingPoints, shipped: float) -> None:
     _say("\n".join(lines))
 
 
+def print_other_shifts(worst: str, alpha: float, *, augmented: bool) -> None:
+    """Warn of light and places that would reject far more good parts than `alpha`."""
+    teach = "" if augmented else ", or train with --augment"
+    _say(
+        f"in another shift: {worst} would be rejected, where {alpha:.1%} is asked for; keep "
+        f"light and place as in the pictures, align the parts (edge-calibrate align){teach}"
+    )
+
+
 def _say(text: str) -> None:
     rich_console().print(escape(text), soft_wrap=True, highlight=False)
 

@@ -48,6 +48,8 @@ OTHER_SHIFT: Mapping[str, Change] = {
     "moved": lambda image: moved(image, PIXELS, PIXELS, 0),
     "turned": lambda image: moved(image, 0, 0, DEGREES),
 }
+# Changes that a grey camera does not show.
+COLOUR_CHANGES = ("warmer", "cooler")
 
 
 def changed_view(view: View, change: Change) -> Image:

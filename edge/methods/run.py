@@ -154,6 +154,7 @@ def read_calibration(folder: Path) -> Calibration:
             method=_method(data.get("method", METHODS[0])),
             synthetic=_kind_scores(data.get("synthetic", ())),
             labelled=_kind_scores(data.get("labelled", ())),
+            shifted=_kind_scores(data.get("shifted", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: missing or damaged ({error}); train again") from error

@@ -41,6 +41,7 @@ class Calibration:
         method: how the parts were kept apart, see bundle.manifest.Threshold.
         synthetic: kind and score of synthetic defects on such good frames.
         labelled: type and score of labelled defects, by a model without their part.
+        shifted: change and score of some of the frames as another shift would take them.
     """
 
     files: tuple[str, ...]
@@ -50,6 +51,7 @@ class Calibration:
     method: ThresholdMethod = "split-conformal"
     synthetic: KindScores = ()
     labelled: KindScores = ()
+    shifted: KindScores = ()
 
     def at(self, rows: Sequence[int]) -> Calibration:
         """The same calibration with some of its frames alone."""
@@ -69,7 +71,7 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
         "groups": calibration.groups,
         "scores": calibration.scores,
     }
-    for name in ("grey", "synthetic", "labelled"):
+    for name in ("grey", "synthetic", "labelled", "shifted"):
         if found := getattr(calibration, name):
             data[name] = found
     if calibration.method != "split-conformal":

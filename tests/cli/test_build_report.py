@@ -10,7 +10,7 @@ from edge.bundle.operating_points import (
     OperatingPoint,
     OperatingPoints,
 )
-from edge.cli.build_report import print_odd_parts, print_operating_points
+from edge.cli.build_report import print_odd_parts, print_operating_points, print_other_shifts
 from edge.toolchain.packing.odd_parts import OddPart, WithoutOdd
 
 
@@ -50,3 +50,13 @@ def test_rates_that_parts_cannot_support_are_shown_as_such(
     assert "suggested: --alpha 0.04, by 200 synthetic defects" in said
     assert "48 good parts support 2.0% (at most 6.0%); 99 parts support 1.0% (at most 3.0%)" in said
     assert "labelled" not in said
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_light_and_places_that_cost_too_much_are_told_before_the_line_meets_them(
+    capsys: pytest.CaptureFixture[str], *, augmented: bool
+) -> None:
+    print_other_shifts("18 of 24 good pictures turned by 2 degrees", 0.04, augmented=augmented)
+    said = capsys.readouterr().out
+    assert "18 of 24 good pictures turned by 2 degrees would be rejected, where 4.0% is" in said
+    assert ("--augment" in said) is not augmented

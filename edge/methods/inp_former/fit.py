@@ -28,6 +28,8 @@ from edge.methods.inp_former.calibration import calibrate, calibrate_on
 from edge.methods.inp_former.cross_fitting import clear_folds, cross_fit, out_of_fold
 from edge.methods.inp_former.detector import Detector
 from edge.methods.inp_former.fusion_fitting import (
+    Judge,
+    Trial,
     held_out_judge,
     kept_maps,
     trial_pictures,
@@ -38,6 +40,7 @@ from edge.methods.inp_former.good_maps import GoodMaps, write_good_maps
 from edge.methods.inp_former.good_pictures import Good
 from edge.methods.inp_former.mask_refiner import train_refiner
 from edge.methods.inp_former.network import InpFormer
+from edge.methods.inp_former.other_shifts import shift_pictures, try_other_shifts
 from edge.methods.inp_former.planning import build, network_size, new_record, stored_size
 from edge.methods.inp_former.probe_fitting import synthetic_probes, synthetic_units
 from edge.methods.inp_former.request import Request
@@ -188,12 +191,15 @@ class Fitting:
         if PROBE in detector.branches:
             advance = self.progress("probe", synthetic_units(train))
             probes = synthetic_probes(detector, train, shape, training, advance)
-        advance = self.progress("branches", len(trial_pictures(held_out)))
         whole, judge = held_out_judge(detector, probes)
-        trial = try_out(whole, judge, held_out, shape, training.seed, advance)
+        trial, shifts = self._tried(whole, judge, held_out, held_out, shape)
         advance = self.progress("calibration", len(held_out))
         detector, calibration = calibrate(weighed(whole, trial), held_out, shape, advance)
-        return detector, replace(calibration, synthetic=trial.kind_scores(whole, detector))
+        return detector, replace(
+            calibration,
+            synthetic=trial.kind_scores(whole, detector),
+            shifted=shifts.kind_scores(whole, detector),
+        )
 
     def _cross_fitted(
         self, detector: Detector, untrained: InpFormer, good: Good
@@ -202,12 +208,14 @@ class Fitting:
         training, shape = self.training, good.shape
         whole, folds = cross_fit(detector, untrained, good, training, self.folder, self.progress)
         learned = [self.train[place] for place in good.learned]
-        advance = self.progress("branches", len(trial_pictures(learned)))
+        # Pictures of the data folder come before the copies of them in other light and places.
+        own = len(self.train) // (2 if training.augment else 1)
+        originals = [self.train[place] for place in good.learned if place < own]
 
         def judge(place: int, groups: Groups, kind: str) -> tuple[Tensor, Tensor | None]:
             return folds[self.shares[good.learned[place]]].judge(groups, kind)
 
-        trial = try_out(whole, judge, learned, shape, training.seed, advance)
+        trial, shifts = self._tried(whole, judge, learned, originals, shape)
         advance = self.progress("calibration", len(self.train))
         maps, distances = out_of_fold(folds, good)
         detector = weighed(whole, trial)
@@ -216,7 +224,6 @@ class Fitting:
             detector, maps, distances, self.train, shape.tiles, good.inputs(good.learned)
         )
         # Labelled learning judges the pictures of the data folder, not copies of them.
-        own = len(self.train) // (2 if training.augment else 1)
         kept = slice(own * shape.tiles)
         own_distances = None if distances is None else distances[kept]
         write_good_maps(
@@ -224,8 +231,29 @@ class Fitting:
             GoodMaps(detector.branches.names, maps[kept], own_distances, self.shares[:own]),
         )
         advance(len(self.train))
-        synthetic = trial.kind_scores(whole, detector)
-        return detector, replace(calibration, method="cross-conformal", synthetic=synthetic)
+        return detector, replace(
+            calibration,
+            method="cross-conformal",
+            synthetic=trial.kind_scores(whole, detector),
+            shifted=shifts.kind_scores(whole, detector),
+        )
+
+    def _tried(
+        self,
+        detector: Detector,
+        judge: Judge,
+        samples: Sequence[Sample],
+        originals: Sequence[Sample],
+        shape: InputShape,
+    ) -> tuple[Trial, Trial]:
+        """Good pictures with synthetic defects, and as another shift would take them.
+
+        `originals` are those of the samples that are no changed copies.
+        """
+        changed = shift_pictures(originals)
+        advance = self.progress("branches", len(trial_pictures(samples)) + len(changed))
+        trial = try_out(detector, judge, samples, shape, self.training.seed, advance)
+        return trial, try_other_shifts(detector, judge, samples, changed, shape, advance)
 
 
 def for_sizes(

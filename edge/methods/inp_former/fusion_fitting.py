@@ -19,9 +19,10 @@ from torch import Tensor
 
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_view
-from edge.data.synthetic_defects import add_defect
+from edge.data.synthetic_defects import Image, add_defect
 from edge.evaluation.paired_auroc import Placements, is_worse, placements
 from edge.frame import GOOD
+from edge.geometry.view_transform import View
 from edge.methods.inp_former.branches import (
     MEMORY,
     POSITION,
@@ -92,7 +93,7 @@ class Trial(NamedTuple):
         return np.asarray(judged.score.reshape(-1, self.tiles).amax(1).numpy(), np.float32)
 
     def kind_scores(self, before: Detector, detector: Detector) -> KindScores:
-        """Kind and score of every synthetic defect.
+        """Kind and score of every changed picture.
 
         Args:
             before: the detector whose branch maps these are.
@@ -158,15 +159,33 @@ def try_out(
     advance: Callable[[int], None],
 ) -> Trial:
     """Judge some of the pictures as they are and with synthetic defects."""
+    rng = np.random.default_rng(seed)
+
+    def pictures(view: View) -> list[tuple[Image, str]]:
+        changed = [add_defect(view.pixels_bgr, rng, seen=view.seen) for _ in range(DEFECTS_EACH)]
+        return [(view.pixels_bgr, GOOD), *((each, kind) for each, _, kind in changed)]
+
+    return judge_pictures(
+        detector, judge, samples, trial_pictures(samples), pictures, shape, advance
+    )
+
+
+@torch.no_grad()
+def judge_pictures(
+    detector: Detector,
+    judge: Judge,
+    samples: Sequence[Sample],
+    chosen: Sequence[Sample],
+    pictures: Callable[[View], Sequence[tuple[Image, str]]],
+    shape: InputShape,
+    advance: Callable[[int], None],
+) -> Trial:
+    """Judge what `pictures` makes of the chosen ones of the samples: pixels and their kinds."""
     places = {id(sample): place for place, sample in enumerate(samples)}
     maps, distances, kinds = [], [], []
-    rng = np.random.default_rng(seed)
-    for sample in trial_pictures(samples):
-        view = read_view(sample)
-        pixels = view.pixels_bgr
-        changed = [add_defect(pixels, rng, seen=view.seen) for _ in range(DEFECTS_EACH)]
-        for picture, kind in [(pixels, GOOD), *((each, kind) for each, _, kind in changed)]:
-            groups = extract(detector, network_inputs(picture, shape))
+    for sample in chosen:
+        for pixels, kind in pictures(read_view(sample)):
+            groups = extract(detector, network_inputs(pixels, shape))
             found, distance = judge(places[id(sample)], groups, kind)
             maps.append(found)
             distances += [] if distance is None else [distance]

@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 
 from edge.bundle.manifest import ParityRecord, Recipe
+from edge.bundle.operating_points import OtherShift
 from edge.bundle.thresholds import Threshold
 from edge.methods.run_record import RunRecord
 from edge.toolchain.fast_form.form import FastForm
+from edge.toolchain.packing.other_shifts import told
 from edge.toolchain.packing.thresholds import DEFAULT_ALPHA
 
 
@@ -22,11 +24,13 @@ def card_text(
     added: Sequence[str] = (),
     fast: FastForm | None = None,
     over: Sequence[tuple[str, float]] = (),
+    shifts: Sequence[OtherShift] = (),
 ) -> str:
     """Render card.md.
 
     `types` is the run of the second graph, if there is one; `added` are types known by their words
-    alone; `fast` is the fast form, if that is what the bundle holds; `over` as of unproven.
+    alone; `fast` is the fast form, if that is what the bundle holds; `over` as of unproven;
+    `shifts` are good parts as other shifts would take them.
     """
     data = record.data
     width, height = recipe.size_wh
@@ -54,6 +58,7 @@ a good part will pass.
 {threshold.n}{_left_out(threshold)} |
 | false-reject rate | {threshold.alpha:.2%} intended; at most {threshold.bound95:.1%} with 95 % \
 confidence, counting parts as independent |
+| other light, other place | {_shifts(shifts)} |
 | parity | {parity.reference} against {parity.backend} {parity.backend_version}, {parity.images} \
 pictures: score within {parity.score_difference:.1e}, {parity.verdict_flips} verdicts flipped |
 | defect types | {_types(recipe, record if types is None else types, added)} |
@@ -110,6 +115,10 @@ def _held_out(record: RunRecord, groups: str) -> str:
     if record.instant is None:
         return f"{data.held_out_images} good pictures from {data.held_out_groups} parts ({groups})"
     return f"none; scores are of {record.instant.scores_from} ({groups})"
+
+
+def _shifts(shifts: Sequence[OtherShift]) -> str:
+    return f"rejected are {told(shifts)}" if shifts else "not tried"
 
 
 def _left_out(threshold: Threshold) -> str:

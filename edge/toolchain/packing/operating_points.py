@@ -14,6 +14,7 @@ from edge.bundle.operating_points import (
 from edge.bundle.thresholds import Threshold
 from edge.errors import ThresholdError
 from edge.toolchain.packing.odd_parts import recall
+from edge.toolchain.packing.other_shifts import other_shifts
 from edge.toolchain.packing.thresholds import DEFAULT_ALPHA, fit_threshold, without_parts
 from edge.training.run_folder import Calibration
 
@@ -53,6 +54,7 @@ def operating_points(calibration: Calibration, threshold: Threshold) -> Operatin
         labelled=len(labelled),
         suggested=suggested(points),
         more_parts=tuple(more_parts(threshold.groups)),
+        other_shifts=tuple(other_shifts(calibration.shifted, threshold.value)),
     )
 
 

@@ -205,7 +205,8 @@ def _write(
     )
     write_json(folder / THRESHOLDS, thresholds)
     write_text(folder / SCORES, json.dumps(good_scores(kept.scores, kept.groups, kept.method)))
-    write_json(folder / OPERATING_POINTS, operating_points(calibration, threshold))
+    points = operating_points(calibration, threshold)
+    write_json(folder / OPERATING_POINTS, points)
     if own := own_pictures(record if types is None else types.record):
         write_json(folder / OWN_PICTURES, OwnPictures(pictures=own))
     pictures = list(read_golden(run))
@@ -232,7 +233,7 @@ def _write(
     card = card_text(
         record, recipe, threshold, parity[0], options.licence,
         types.record if types else None, options.added_types, options.fast,
-        parts_over(calibration, threshold),
+        parts_over(calibration, threshold), points.other_shifts,
     )  # fmt: skip
     write_text(folder / CARD, card)
     if options.fast is not None:

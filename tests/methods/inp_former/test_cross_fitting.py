@@ -61,6 +61,7 @@ def test_a_cross_fitted_run_judges_every_part_and_learns_from_all(crossed: Path)
     assert len(set(calibration.files)) == len(calibration.scores) == 40
     assert calibration.method == "cross-conformal"
     assert len(calibration.synthetic) == 160, "four defects on each"
+    assert len(calibration.shifted) == 24 * 6, "six changes of some of them"
     threshold = calibrated_threshold(calibration)
     assert (threshold.n, threshold.groups, threshold.alpha) == (40, 40, pytest.approx(2 / 41))
     left = {path.name for path in crossed.iterdir()}
@@ -109,6 +110,7 @@ def test_copies_in_other_light_are_judged_with_their_part(plates: Path, tmp_path
     assert (threshold.n, threshold.groups) == (24, 12), "a copy is no part of its own"
     assert maps is not None
     assert len(maps.maps) == len(maps.shares) == 12, "of the pictures of the data folder alone"
+    assert len(calibration.shifted) == 12 * 6, "a copy is not changed again"
     assert not (run / "shifted").exists()
 
 

@@ -14,8 +14,10 @@ import torch
 
 from edge.bundle.frame_limits_file import read_frame_limits
 from edge.bundle.manifest import GraphFile
+from edge.bundle.operating_points import read_operating_points
 from edge.bundle.store import open_bundle
 from edge.config.station import EngineSettings
+from edge.data.augmentation import OTHER_SHIFT
 from edge.data.image_set import read_image_set, read_pixels
 from edge.engines.load import load_engine
 from edge.engines.protocol import EngineInfo
@@ -57,6 +59,9 @@ def test_the_bundle_has_the_published_layout(bundle_folder: Path) -> None:
     limits = read_frame_limits(bundle)
     assert limits is not None
     assert limits.frames == 40, "training and held-out parts"
+    points = read_operating_points(bundle)
+    assert points is not None
+    assert [each.change for each in points.other_shifts] == list(OTHER_SHIFT)
     labels = [image.label for image in bundle.golden().images]
     assert labels == ["good", "good", "good", "scar", "spot", "cut_paste"]
     (parity,) = bundle.manifest.parity
