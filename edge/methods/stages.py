@@ -27,7 +27,8 @@ def planned_stages(method: str, request: Any) -> tuple[str, ...]:
     if method == "inp-former":
         return _inp_former(request)
     if method == "update":
-        return ("good parts", "reviews", "held-out parts", "regions", "types", "frozen test")
+        judged = ("held-out parts", "synthetic defects")
+        return ("good parts", "reviews", *judged, "regions", "types", "frozen test")
     if method == "types":
         return _types(request)
     return FIXED.get(method, ())

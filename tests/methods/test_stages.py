@@ -65,6 +65,12 @@ def test_the_plans_of_types_and_of_the_fast_form_name_their_stages() -> None:
     assert set(FAST_FORM) == opened(EDGE / "toolchain" / "fast_form")
 
 
+def test_the_plan_of_an_update_names_its_stages() -> None:
+    """It teaches names as `--method types` does."""
+    wanted = planned_stages("update", None)
+    assert set(wanted) == opened(EDGE / "methods" / "update") | {"regions", "types"}
+
+
 def test_what_is_not_asked_for_is_not_counted() -> None:
     assert planned(size="256x256") == (
         "features", "training", "folds", "probe", "shares", "branches", "calibration",
