@@ -69,10 +69,16 @@ def main() -> None:
     for seed in options.seeds:
         for name in options.sets:
             known = {row["method"] for row in rows if (row["set"], row["seed"]) == (name, seed)}
-            if f"{options.name} {options.preset}" in known:
-                continue
             wanted = () if options.no_references else [m for m in REFERENCES if m not in known]
-            rows += (new := measure(name, seed, options, wanted))
+            if f"{options.name} {options.preset}" not in known:
+                new = measure(name, seed, options, wanted)
+            elif wanted:
+                data = find_set(name, options.work)
+                run = trained(name, seed, data, options)
+                new = references(name, seed, read_image_set(data), run, wanted)
+            else:
+                continue
+            rows += new
             with store.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in new)
     rows = [row for row in rows if row["set"] in options.sets and row["seed"] in options.seeds]
