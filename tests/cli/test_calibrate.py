@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import sys
-import threading
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -28,23 +22,13 @@ from tests.support.checkerboards import (
     project,
     render,
 )  # fmt: skip
+from tests.support.in_process import run_here
 
 FLAT = Pose((15, 5, 3), (5, 3), 200)
 
 
 def calibrate(*arguments):
-    """Run the command in this process: its imports take longer than what it does."""
-    out, errors, code = io.StringIO(), io.StringIO(), 0
-    argv, hook, sys.argv = sys.argv, threading.excepthook, ["edge-calibrate", *map(str, arguments)]
-    try:
-        with redirect_stdout(out), redirect_stderr(errors):
-            main()
-    except SystemExit as ending:
-        code = ending.code
-    finally:
-        sys.argv, threading.excepthook = argv, hook
-        logging.basicConfig(force=True)
-    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=errors.getvalue())
+    return run_here(main, "edge-calibrate", *arguments)
 
 
 def save(path, frame):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from edge.cli.train import main
+from tests.support.in_process import Done, run_here
+
 METHODS = (["inp-former"], ["promptmad"], ["types", "--run", "run"])
 
 
-def edge_train(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "edge-train"), *arguments],
-        capture_output=True, text=True, check=False, timeout=120, cwd=folder,
-    )  # fmt: skip
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def edge_train(*arguments: str) -> Done:
+    return run_here(main, "edge-train", *arguments)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method[0])
@@ -25,7 +28,7 @@ def test_a_run_folder_that_cannot_be_made_is_told_before_anything_is_read(
     (tmp_path / "file").write_text("kept")
     for out in ("file", "file/run"):
         arguments = ("--method", *method, "--data", "no-such-data", "--out", out)
-        done = edge_train(*arguments, folder=tmp_path)
+        done = edge_train(*arguments)
         assert done.returncode == 10
         assert f"error: --out {out}: expected a folder, " in done.stderr
         assert done.stderr.endswith("file is a file; choose another\n")
@@ -33,7 +36,7 @@ def test_a_run_folder_that_cannot_be_made_is_told_before_anything_is_read(
 
 
 def test_a_mistake_in_other_options_leaves_no_folder_behind(tmp_path: Path) -> None:
-    done = edge_train("--data", "no-such-data", "--out", "run", folder=tmp_path)
+    done = edge_train("--data", "no-such-data", "--out", "run")
     assert done.stderr == "error: --data no-such-data: no such folder\n"
     assert not (tmp_path / "run").exists()
 
@@ -41,7 +44,7 @@ def test_a_mistake_in_other_options_leaves_no_folder_behind(tmp_path: Path) -> N
 def test_fresh_deletes_nothing_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "1.png").write_text("a picture")
-    done = edge_train("--data", "parts", "--out", "parts", "--fresh", folder=tmp_path)
+    done = edge_train("--data", "parts", "--out", "parts", "--fresh")
     assert (done.returncode, done.stderr) == (10, "error: --out parts: is not a run; not deleted\n")
     assert (tmp_path / "parts" / "1.png").exists()
 
@@ -61,7 +64,7 @@ def test_a_geometry_file_with_a_mistake_is_told_in_one_line(
     if text is not None:
         (tmp_path / "g.yaml").write_text(text)
     arguments = ("--method", method, "--data", "no-such-data", "--geometry", "g.yaml", "--out", "r")
-    done = edge_train(*arguments, folder=tmp_path)
+    done = edge_train(*arguments)
     assert done.returncode == code, done.stderr
     assert problem in done.stderr
     assert done.stderr.count("\n") == 1
