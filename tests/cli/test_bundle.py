@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.bundles import DEMO_BUNDLE, ROOT, edit_json, make_bundle, sign
+from edge.cli.bundle import main
+from tests.support.bundles import DEMO_BUNDLE, edit_json, make_bundle, sign
+from tests.support.in_process import Done, run_here
 
 
-def edge_bundle(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = "import sys; sys.argv[0] = 'edge-bundle'; from edge.cli.bundle import main; main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+def edge_bundle(*arguments: object) -> Done:
+    return run_here(main, "edge-bundle", *arguments)
 
 
 def test_a_bundle_is_signed_and_verified(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from edge.bundle.recalibration import read_recalibration, read_type_records
 from edge.bundle.store import open_bundle
 from edge.cameras.source import frame_now
+from edge.cli.eval import main as eval_main
 from edge.config.station import DecisionSettings, EngineSettings
 from edge.data.image_set import read_pixels
 from edge.engines.load import load_engine
@@ -21,6 +20,7 @@ from edge.result import Inspection, Reason, Verdict
 from tests.cli.test_calibrate import calibrate
 from tests.support.any_frame_bundle import PACKAGED_BUNDLE
 from tests.support.bundles import ROOT
+from tests.support.in_process import Done, run_here
 
 IMAGES = ROOT / "demo" / "images"
 HARMLESS = "spurious_copper"
@@ -50,11 +50,8 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def evaluate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from edge.cli.eval import main; main()"]
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+def evaluate(*arguments: object) -> Done:
+    return run_here(eval_main, "edge-eval", *arguments)
 
 
 @pytest.fixture(scope="module")
