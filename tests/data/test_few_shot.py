@@ -152,6 +152,7 @@ def test_the_command_trains_all_variants(two_products: tuple[Path, Path], tmp_pa
     assert record.model.inp_former.head is None
 
 
+@pytest.mark.slow
 def test_an_interrupted_few_shot_run_ends_as_an_uninterrupted_one(
     plates: Path, tmp_path: Path
 ) -> None:

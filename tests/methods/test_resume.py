@@ -180,6 +180,7 @@ def test_auto_and_a_size_by_hand_are_different_options(
         find_method("inp-former").fit(large, run, no_bar)
 
 
+@pytest.mark.slow
 def test_size_trials_are_not_repeated(plates: Path, tmp_path: Path) -> None:
     training = TrainingSettings(steps=3, tokens=0, batch=4, probe_defects=14)
     preset = replace(find_preset("lite"), sides=(64, 96))

@@ -217,6 +217,7 @@ def test_a_finished_run_holds_what_was_learned(lite_run: Path, tower: MiniLmProm
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_it_becomes_a_bundle_with_a_type_by_its_word(lite_run: Path, tmp_path: Path) -> None:
     options = PackOptions(added_types=("bent pin",))
     bundle = pack_bundle(lite_run, tmp_path / "b", options, lambda _: None)

@@ -265,6 +265,7 @@ def test_a_checkpoint_becomes_a_bundle_that_judges_like_the_published_code(
         assert scorer.score(read_pixels(first.path)).score == pytest.approx(calibration.scores[0])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_pictures_holds_the_model_and_says_what_is_missing(
     checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -144,6 +144,7 @@ def test_a_part_unlike_the_others_is_named_and_does_not_keep_the_bundle_from_rej
     assert "decision.undecided_p: 0.70 in the station file" in card
 
 
+@pytest.mark.slow
 def test_a_run_that_rejects_nothing_at_any_rate_is_refused(
     run_of_four: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_run_that_rejects_nothing_at_any_rate_is_refused(
         pack_bundle(run, tmp_path / "bundle", PackOptions(), lambda _: None)
 
 
+@pytest.mark.slow
 def test_a_rate_that_was_asked_for_is_not_raised(run_of_four: Path, tmp_path: Path) -> None:
     run = with_scores(run_of_four, tmp_path / "run", 0.5, 99.0, 0.6, 0.4)
     with pytest.raises(ThresholdError, match="it cannot reject"):

@@ -99,6 +99,7 @@ def test_the_terms_are_what_tells_it_from_multiads(
     assert record.adapters.negation_errors == ()
 
 
+@pytest.mark.slow
 def test_it_becomes_a_bundle_and_later_words_are_aligned_too(
     aligned_run: Path, plates: Path, tmp_path: Path
 ) -> None:

@@ -154,6 +154,7 @@ def test_a_refinement_that_adds_nothing_is_left_out() -> None:
     assert set(trial.pixel_ap) == {0, 10}, "nothing was distilled"
 
 
+@pytest.mark.slow
 def test_a_student_does_in_one_step_what_its_teacher_did_in_ten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -173,6 +173,7 @@ def test_the_line_names_defects_that_were_not_learned_from(
     assert more.types.accuracy >= chance + 0.3
 
 
+@pytest.mark.slow
 def test_asked_for_names_only_the_verdicts_stay(run: Path, plates: Path, tmp_path: Path) -> None:
     fit_types(Request(run=run, data=(plates,), labelled=2, names_only=True), tmp_path, no_bar)
     before, after = (read_model(folder, read_record(folder)) for folder in (run, tmp_path))

@@ -124,6 +124,7 @@ def test_a_run_with_names_keeps_them_and_learns_another(
     assert not any(f"\n{name}," in frozen for name in before.types.own_defects)
 
 
+@pytest.mark.slow
 def test_names_that_the_frozen_test_finds_worse_stay_as_they_were(
     named: Path, plates: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
