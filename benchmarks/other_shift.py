@@ -4,8 +4,9 @@
 
 Every test picture is judged as it is and after each change of edge.data.augmentation: exposure
 -15 % and +15 %, a warmer and a cooler lamp (blue against red by 6 % each), moved by 5 pixels both
-ways, turned by 2 degrees; grey sets keep their colour. The threshold is the one that edge-build ships. The trained model gives
-the figures. --pictures judges so many of the good and of the defective pictures, spread evenly.
+ways, turned by 2 degrees; grey sets keep their colour. The threshold is the one that edge-build
+ships. The trained model gives the figures. --pictures judges so many of the good and of the
+defective pictures, spread evenly.
 """
 
 from __future__ import annotations
