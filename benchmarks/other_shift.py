@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edge.data.augmentation import COLOUR_CHANGES, OTHER_SHIFT, Change, changed_view
+from edge.data.augmentation import COLOUR_CHANGES, OTHER_SHIFT, Change, changed_view, is_grey
 from edge.data.frames import InputShape, network_inputs
 from edge.data.image_set import Sample, read_image_set, read_view
 from edge.errors import EdgeError
@@ -54,9 +54,8 @@ def measure(run: Path, data: Path, pictures: int | None) -> dict[str, tuple[floa
     test = read_image_set(data).test
     samples = [*spread(test, pictures, good=True), *spread(test, pictures, good=False)]
     is_defect = np.array([not sample.is_good for sample in samples])
-    first = read_view(samples[0]).pixels_bgr
     # No grey camera shows a change of colour.
-    hidden = COLOUR_CHANGES if (first == first[..., :1]).all() else ()
+    hidden = COLOUR_CHANGES if is_grey(read_view(samples[0]).pixels_bgr) else ()
     found = {}
     for name, change in {"none": lambda image: image, **OTHER_SHIFT}.items():
         if name in hidden:

@@ -52,6 +52,11 @@ OTHER_SHIFT: Mapping[str, Change] = {
 COLOUR_CHANGES = ("warmer", "cooler")
 
 
+def is_grey(image: Image) -> bool:
+    """Whether all three channels of a picture are equal, as a grey camera's are."""
+    return bool((image == image[..., :1]).all())
+
+
 def changed_view(view: View, change: Change) -> Image:
     """Change the pixels of a view; what its geometry hides stays hidden."""
     shown = view.pixels_bgr if view.shown_bgr is None else view.shown_bgr

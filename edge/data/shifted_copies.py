@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.atomic_file import write_bytes
-from edge.data.augmentation import DEGREES, EXPOSURE, PIXELS, WARMTH, changed_view, exposed, moved
+from edge.data.augmentation import (
+    DEGREES,
+    EXPOSURE,
+    PIXELS,
+    WARMTH,
+    changed_view,
+    exposed,
+    is_grey,
+    moved,
+)
 from edge.data.image_set import Sample, read_view
 from edge.picture_file import encode_picture
 
@@ -46,7 +55,7 @@ def shifted(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     warmth = rng.uniform(-WARMTH, WARMTH)
     right, down = rng.uniform(-PIXELS, PIXELS, 2)
     degrees = rng.uniform(-DEGREES, DEGREES)
-    if (pixels == pixels[..., :1]).all():
+    if is_grey(pixels):
         warmth = 0.0
     lit = exposed(pixels, gain * (1 - warmth), gain, gain * (1 + warmth))
     return moved(lit, right, down, degrees)

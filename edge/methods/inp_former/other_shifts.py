@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edge.data.augmentation import COLOUR_CHANGES, OTHER_SHIFT, changed_view
+from edge.data.augmentation import COLOUR_CHANGES, OTHER_SHIFT, changed_view, is_grey
 from edge.data.frames import InputShape
 from edge.data.image_set import Sample
 from edge.data.synthetic_defects import Image
@@ -39,10 +39,9 @@ def try_other_shifts(
 
 def changed_pictures(view: View) -> list[tuple[Image, str]]:
     """The pixels of a view after each change that its camera can show, and the change's name."""
-    pixels = view.pixels_bgr
-    is_grey = bool((pixels == pixels[..., :1]).all())
+    hidden = COLOUR_CHANGES if is_grey(view.pixels_bgr) else ()
     return [
         (changed_view(view, change), name)
         for name, change in OTHER_SHIFT.items()
-        if not (is_grey and name in COLOUR_CHANGES)
+        if name not in hidden
     ]

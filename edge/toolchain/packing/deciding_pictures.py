@@ -37,18 +37,6 @@ class NothingRejected(ThresholdError):
     reached = float("-inf")
 
 
-def deciding_pictures(
-    pictures: Sequence[GoldenPicture],
-    reference: Sequence[Outcome],
-    judge: Callable[[GoldenPicture], Outcome],
-    thresholds: Sequence[float],
-    scratch: Path,
-) -> tuple[list[GoldenPicture], list[Outcome]]:
-    """Return a golden set that decides; arguments and errors as of `with_failing_picture`."""
-    kept = off_the_threshold(pictures, reference, thresholds[0])
-    return with_failing_picture(*kept, judge, thresholds, scratch)
-
-
 def off_the_threshold(
     pictures: Sequence[GoldenPicture], reference: Sequence[Outcome], threshold: float
 ) -> tuple[list[GoldenPicture], list[Outcome]]:
@@ -67,34 +55,34 @@ def off_the_threshold(
     return [pictures[index] for index in kept], [reference[index] for index in kept]
 
 
-def with_failing_picture(
+def deciding_pictures(
     pictures: Sequence[GoldenPicture],
     reference: Sequence[Outcome],
     judge: Callable[[GoldenPicture], Outcome],
     thresholds: Sequence[float],
     scratch: Path,
 ) -> tuple[list[GoldenPicture], list[Outcome]]:
-    """Add a picture that fails by every threshold, unless there is one.
+    """Leave out pictures on the threshold; add one that fails by all, unless there is one.
 
     Args:
         pictures: the golden set.
         reference: outputs of the trained model for it.
         judge: gives its output for one more picture.
-        thresholds: of the score, for all parts and for each product.
+        thresholds: of the score, first that for all parts, then those of products.
         scratch: an existing folder for the picture.
 
     Raises:
         NothingRejected: the model passes whatever is tried.
     """
+    pictures, reference = off_the_threshold(pictures, reference, thresholds[0])
     highest = max(thresholds)
     if any(outcome.score > highest for outcome in reference):
-        return list(pictures), list(reference)
+        return pictures, reference
     good = next((picture for picture in pictures if picture.label == GOOD), pictures[0])
     clear = highest + CLEAR * abs(highest)
-    number = 1 + max(int(picture.path.stem.partition("_")[0]) for picture in pictures)
     best: tuple[GoldenPicture, Outcome] | None = None
     for kind, pixels in _candidates(read_pixels(good.path)):
-        picture = GoldenPicture(scratch / f"{number:02d}_{kind}.png", kind)
+        picture = GoldenPicture(scratch / f"failing_{kind}.png", kind)
         data = encode_picture(pixels)
         picture.path.write_bytes(data)
         outcome = judge(picture)

@@ -12,8 +12,8 @@ from edge.data.image_set import read_pixels
 from edge.picture_file import encode_picture
 from edge.toolchain.packing.deciding_pictures import (
     NothingRejected,
+    deciding_pictures,
     off_the_threshold,
-    with_failing_picture,
 )
 from edge.toolchain.parity import Outcome
 
@@ -36,9 +36,7 @@ def changed(good: GoldenPicture, picture: GoldenPicture) -> Outcome:
 
 def test_a_set_that_has_one_stays_as_it_is(good: GoldenPicture, tmp_path: Path) -> None:
     reference = [Outcome(MAP, 2.0)]
-    found = with_failing_picture(
-        [good], reference, lambda _: Outcome(MAP, 9.0), [1.0, 1.9], tmp_path
-    )
+    found = deciding_pictures([good], reference, lambda _: Outcome(MAP, 9.0), [1.0, 1.9], tmp_path)
     assert found == ([good], reference)
 
 
@@ -46,13 +44,13 @@ def test_a_set_that_has_one_stays_as_it_is(good: GoldenPicture, tmp_path: Path) 
 def test_one_is_added_that_fails_by_every_threshold(
     good: GoldenPicture, tmp_path: Path, threshold: float
 ) -> None:
-    pictures, reference = with_failing_picture(
+    pictures, reference = deciding_pictures(
         [good], [Outcome(MAP, 0.1)], lambda p: changed(good, p), [0.2, threshold], tmp_path
     )
     assert len(pictures) == len(reference) == 2
     assert reference[1].score > threshold
     assert changed(good, pictures[1]).score == reference[1].score
-    assert pictures[1].path.name.startswith("01_")
+    assert pictures[1].path.name.startswith("failing_")
 
 
 def test_a_detector_that_finds_noise_dull_is_shown_regular_pictures(
@@ -62,24 +60,14 @@ def test_a_detector_that_finds_noise_dull_is_shown_regular_pictures(
         pixels = read_pixels(picture.path)
         return Outcome(MAP, 9.0 if (pixels[:4, :4] == 0).all() and (pixels == 255).any() else 0.0)
 
-    pictures, reference = with_failing_picture([good], [Outcome(MAP, 0.1)], judge, [1.0], tmp_path)
+    pictures, reference = deciding_pictures([good], [Outcome(MAP, 0.1)], judge, [1.0], tmp_path)
     assert (pictures[1].label, reference[1].score) == ("squares", 9.0)
 
 
 def test_a_model_that_rejects_nothing_is_not_packed(good: GoldenPicture, tmp_path: Path) -> None:
     with pytest.raises(NothingRejected, match="it cannot reject") as refused:
-        with_failing_picture(
-            [good], [Outcome(MAP, 0.5)], lambda _: Outcome(MAP, 0.4), [0.5], tmp_path
-        )
+        deciding_pictures([good], [Outcome(MAP, 0.5)], lambda _: Outcome(MAP, 0.4), [0.5], tmp_path)
     assert refused.value.reached == 0.4
-
-
-def test_its_name_is_free_where_another_was_left_out(good: GoldenPicture, tmp_path: Path) -> None:
-    later = GoldenPicture(good.path.rename(good.path.with_name("05_spot.png")), "spot")
-    pictures, _ = with_failing_picture(
-        [later], [Outcome(MAP, 0.1)], lambda _: Outcome(MAP, 9.0), [1.0], tmp_path
-    )
-    assert pictures[1].path.name.startswith("06_")
 
 
 def left(threshold: float, *scores: float) -> list[float]:
@@ -105,3 +93,18 @@ def test_a_threshold_next_to_nothing_is_measured_by_the_highest_score() -> None:
 
 def test_the_part_that_must_pass_stays() -> None:
     assert left(0.5, 0.5, 2.0) == [0.5, 2.0]
+
+
+def test_one_on_the_threshold_is_neither_kept_nor_the_one_that_fails(
+    good: GoldenPicture, tmp_path: Path
+) -> None:
+    near = GoldenPicture(good.path, "spot")
+    pictures, reference = deciding_pictures(
+        [good, near],
+        [Outcome(MAP, 0.1), Outcome(MAP, 1.00001)],
+        lambda _: Outcome(MAP, 9.0),
+        [1.0],
+        tmp_path,
+    )
+    assert [outcome.score for outcome in reference] == [0.1, 9.0]
+    assert near not in pictures

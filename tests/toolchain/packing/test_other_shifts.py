@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge.bundle.operating_points import OtherShift
-from edge.toolchain.packing.other_shifts import other_shifts, told, too_many
+from edge.data.augmentation import OTHER_SHIFT
+from edge.toolchain.packing.other_shifts import WORDS, other_shifts, told, too_many
 
 
 def test_scores_over_the_threshold_are_counted_change_by_change() -> None:
@@ -13,6 +14,10 @@ def test_scores_over_the_threshold_are_counted_change_by_change() -> None:
         OtherShift(change="turned", pictures=2, rejected=2),
     ]
     assert other_shifts((), 1.0) == []
+
+
+def test_every_change_has_words() -> None:
+    assert set(WORDS) == set(OTHER_SHIFT)
 
 
 def test_changes_are_told_that_reject_far_more_than_is_asked_for() -> None:

@@ -16,6 +16,7 @@ from edge.bundle.frame_limits_file import read_frame_limits
 from edge.bundle.manifest import GraphFile
 from edge.bundle.operating_points import read_operating_points
 from edge.bundle.store import open_bundle
+from edge.cli.build import print_evidence
 from edge.config.station import EngineSettings
 from edge.data.augmentation import OTHER_SHIFT
 from edge.data.image_set import read_image_set, read_pixels
@@ -26,8 +27,10 @@ from edge.evaluation.evaluate import evaluate
 from edge.inspection.scorer import FrameScorer
 from edge.methods.inp_former.detector import Detector
 from edge.methods.presets import find_preset, model_settings
+from edge.methods.run import read_calibration
 from edge.toolchain.packing import pack
 from edge.toolchain.packing.export import OPSET, clean, export_detector
+from edge.toolchain.packing.other_shifts import told, too_many
 from edge.toolchain.packing.pack import PackOptions, pack_bundle
 from edge.toolchain.packing.thresholds import fit_threshold, outlying
 from edge.toolchain.parity import Outcome, compare
@@ -67,6 +70,19 @@ def test_the_bundle_has_the_published_layout(bundle_folder: Path) -> None:
     (parity,) = bundle.manifest.parity
     assert parity.passed
     assert parity.score_difference < 1e-4
+
+
+def test_a_shift_that_rejects_too_many_is_told(
+    run: Path, bundle_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = open_bundle(bundle_folder)
+    calibration = read_calibration(run)
+    print_evidence(bundle, calibration)
+    points = read_operating_points(bundle)
+    assert points is not None
+    worst = told(too_many(points.other_shifts, bundle.thresholds.score.alpha))
+    assert worst, "the plates bear every shift: nothing is tested"
+    assert f"in another shift: {worst} would be rejected" in capsys.readouterr().out
 
 
 def test_the_graph_is_portable_and_says_nothing_of_this_machine(bundle_folder: Path) -> None:
